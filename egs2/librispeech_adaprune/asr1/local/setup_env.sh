@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Makes, completes and reuses the Python environment .venv at the repository root.
+#
+#   local/setup_env.sh [--with-tests]
+#
+# Takes the newest supported Python that runs on this machine.  Instant when the
+# environment is complete and setup.py has not changed; an interrupted
+# installation goes on where it stopped; two calls at once wait for one another.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../../.." && pwd -P)
+venv=${root}/.venv
+marker=${venv}/.complete
+log=${venv}/setup.log
+supported="3.13 3.12 3.11 3.10 3.9"   # best first
+
+die() { echo "setup_env.sh: $*" >&2; exit 1; }
+say() { echo "setup_env.sh: $*" >&2; }
+
+extras=recipe
+case "${1:-}" in
+    "") ;;
+    --with-tests) extras=recipe,test ;;
+    *) die "unknown option $1; the only one is --with-tests" ;;
+esac
+[ -f "${root}/setup.py" ] || die "${root}/setup.py is missing: not a whole checkout?"
+if command -v sha256sum > /dev/null; then
+    key=$(sha256sum < "${root}/setup.py")
+else
+    key=$(shasum -a 256 < "${root}/setup.py")
+fi
+key=${key%% *}
+
+is_complete() {
+    [ -f "${marker}" ] || return 1
+    local done_key done_extras
+    read -r done_key done_extras < "${marker}" || return 1
+    [ "${done_key}" = "${key}" ] || return 1
+    [ "${done_extras}" = "${extras}" ] || [ "${done_extras}" = recipe,test ]
+}
+
+# Prints the version X.Y when this interpreter really runs and can make
+# environments: a shim may be there without its Python, Debian's may lack ensurepip.
+usable_version() {
+    "$1" -c 'import sys, venv, ensurepip; print("%d.%d" % sys.version_info[:2])' \
+        2> /dev/null || true
+}
+
+find_python() {
+    local version candidate
+    for version in ${supported}; do
+        for candidate in "python${version}" \
+            /usr/local/bin/"python${version}" /usr/bin/"python${version}" \
+            "${HOME:-/root}"/.pyenv/versions/"${version}".*/bin/python \
+            "${HOME:-/root}"/.local/share/uv/python/cpython-"${version}".*/bin/python3 \
+            /opt/homebrew/bin/"python${version}" python3; do
+            command -v "${candidate}" > /dev/null || continue
+            if [ "$(usable_version "${candidate}")" = "${version}" ]; then
+                echo "${candidate}"
+                return
+            fi
+        done
+    done
+}
+
+make_venv() {
+    local version python
+    version=$(usable_version "${venv}/bin/python")
+    case " ${supported} " in
+        *" ${version:-none} "*)
+            [ -x "${venv}/bin/pip" ] && return
+            ;;
+    esac
+    python=$(find_python)
+    [ -n "${python}" ] || die "no usable Python ${supported// /, } found (with venv" \
+        "and ensurepip; on Debian: apt-get install python3-venv)"
+    version=$(usable_version "${python}")
+    say "making ${venv} with Python ${version} (${python})"
+    "${python}" -m venv --clear "${venv}" || die "${python} -m venv ${venv} failed"
+}
+
+# Runs pip, shows which packages it works on, keeps the rest in the log.
+pip_install() {
+    local status=0
+    "${venv}/bin/python" -m pip install --progress-bar off "$@" 2>&1 \
+        | tee -a "${log}" \
+        | { grep --line-buffered -E '^(Collecting|  Downloading|Installing|ERROR)' \
+            | cut -c 1-110 >&2 || true; } || status=$?
+    [ "${status}" -eq 0 ] || die "pip install $* failed:" \
+        "$(grep -E '^ERROR' "${log}" | tail -n 1); the whole log is ${log}"
+}
+
+install_packages() {
+    local version
+    version=$(usable_version "${venv}/bin/python")
+    echo "=== $(date): Python ${version}, extras ${extras}" >> "${log}"
+    case "${version}" in
+        3.12 | 3.13) pip_install --upgrade pip ;;
+        # ESPnet for these Pythons names a dependency by URL, which newer pip refuses
+        *) pip_install "pip<24.1" "setuptools<74" wheel ;;
+    esac
+    say "installing espnet_adaptive_dropout[${extras}]: some minutes the first time"
+    pip_install -e "${root}[${extras}]"
+    "${venv}/bin/python" -c "import espnet2" 2>> "${log}" \
+        || die "the installed ESPnet cannot be imported; see ${log}"
+}
+
+is_complete && exit 0
+exec 9< "${root}"
+if command -v flock > /dev/null && ! flock --nonblock 9; then
+    say "another setup_env.sh is at work, waiting for it"
+    flock 9
+    is_complete && exit 0
+fi
+make_venv
+rm -f "${marker}"
+install_packages
+echo "${key} ${extras}" > "${marker}.tmp"
+mv "${marker}.tmp" "${marker}"
+say "environment complete: ${venv}"
