@@ -1,0 +1,1 @@
+"""Synthesis of small speech corpora in LibriSpeech's on-disk form."""

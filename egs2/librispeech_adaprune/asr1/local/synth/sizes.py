@@ -1,0 +1,110 @@
+"""How much speech each size of the corpus holds, by whom and about what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Callable, Iterator
+
+import numpy as np
+
+from synth import opentext, text
+from synth.acoustics import CLEAN, OTHER, Conditions
+
+
+@dataclass(frozen=True)
+class Subset:
+    """One of LibriSpeech's subsets.
+
+    Attributes:
+        name: Official name of the subset.
+        minutes: Length of its speech, met to within some per cent.
+        speakers: Number of speakers; none of them is in another subset.
+    """
+
+    name: str
+    minutes: float
+    speakers: int
+
+    @property
+    def train(self) -> bool:
+        """Whether the subset is training data."""
+        return self.name.startswith("train")
+
+    @property
+    def conditions(self) -> Conditions:
+        """Room and noise of the subset."""
+        return OTHER if "other" in self.name else CLEAN
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size of the corpus.
+
+    Attributes:
+        sentences: Gives an endless supply of transcripts from a random source.
+        chapter: Most utterances of a chapter (one speaker in one room).
+        subsets: Training subsets, then development and test subsets.
+    """
+
+    sentences: Callable[[np.random.Generator], Iterator[str]]
+    chapter: int
+    subsets: tuple[Subset, ...]
+
+    def scaled(self, scale: float) -> Size:
+        """The same with ``scale`` times the speech; evaluation sets never grow."""
+        factor = {True: scale, False: min(scale, 1.0)}
+        subsets = tuple(
+            replace(subset, minutes=subset.minutes * factor[subset.train])
+            for subset in self.subsets
+        )
+        return replace(self, subsets=subsets)
+
+
+def _subsets(
+    clean: Subset, other: Subset, dev: float, test: float, speakers: int
+) -> tuple[Subset, ...]:
+    return (
+        clean,
+        other,
+        Subset("dev-clean", dev, speakers),
+        Subset("dev-other", dev, speakers),
+        Subset("test-clean", test, speakers),
+        Subset("test-other", test, speakers),
+    )
+
+
+SIZES = {
+    "smoke": Size(
+        sentences=lambda rng: text.distinct(text.digit_string, rng),
+        chapter=12,
+        subsets=_subsets(
+            Subset("train-clean-100", 10.0, 11),
+            Subset("train-other-500", 5.0, 5),
+            dev=0.6,
+            test=0.75,
+            speakers=4,
+        ),
+    ),
+    "toy": Size(
+        sentences=lambda rng: text.distinct(text.small_story, rng),
+        chapter=10,
+        subsets=_subsets(
+            Subset("train-clean-100", 82.0, 80),
+            Subset("train-other-500", 40.0, 40),
+            dev=2.5,
+            test=3.0,
+            speakers=8,
+        ),
+    ),
+    "medium": Size(
+        sentences=opentext.passages,
+        chapter=20,
+        subsets=_subsets(
+            Subset("train-clean-100", 1600.0, 280),
+            Subset("train-other-500", 800.0, 140),
+            dev=20.0,
+            test=20.0,
+            speakers=20,
+        ),
+    ),
+}
