@@ -1,0 +1,101 @@
+"""A Conformer encoder at the widths that pruning left, read from its config."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Dict, Sequence
+
+import torch
+
+from espnet_adaptive_dropout import compat
+from espnet_adaptive_dropout.checkpoint import check_loaded_weights
+from espnet_adaptive_dropout.compact_attention import compact_attention
+from espnet_adaptive_dropout.convolution import CompactConvolution
+from espnet_adaptive_dropout.widths import BlockWidths, parse_indices, parse_widths
+
+
+class CompactConformerEncoder(compat.ConformerEncoder):
+    """Stock ConformerEncoder with its own widths in every block and head.
+
+    The blocks hold plain ``Linear`` and ``Conv1d`` modules, so that
+    ``--quantize_asr_model`` reaches them, and the weights keep the stock names.
+
+    Args:
+        input_size: dimension of the input features.
+        widths: one mapping a block, as :class:`BlockWidths`.
+        **stock_options: options of the stock encoder, with its names and defaults.
+
+    Raises:
+        ValueError: the widths do not fit the architecture.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        widths: Sequence[Dict[str, Any]],
+        **stock_options: Any,
+    ):
+        super().__init__(input_size, **compat.stock_options(stock_options))
+        first = self.encoders[0]
+        blocks = parse_widths(
+            widths,
+            len(self.encoders),
+            first.self_attn.h,
+            first.feed_forward_macaron is not None,
+            first.conv_module is not None,
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Initializing zero-element")
+            for layer, block in zip(self.encoders, blocks):
+                _narrow(layer, block)
+
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors
+    ):
+        check_loaded_weights(self, state_dict, prefix, errors)
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing, unexpected, errors
+        )
+
+
+class EmptyConv1d(torch.nn.Conv1d):
+    """A Conv1d without output channels, which PyTorch constructs but cannot run."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(#batch, channels, time) -> (#batch, 0, time); the padding is "same"."""
+        return x.new_zeros(x.size(0), 0, x.size(2))
+
+
+def _narrow(layer: torch.nn.Module, widths: BlockWidths) -> None:
+    """Replace the parts of an EncoderLayer that are narrower than the stock ones."""
+    _narrow_feed_forward(layer.feed_forward, widths.ffn)
+    if layer.feed_forward_macaron is not None:
+        _narrow_feed_forward(layer.feed_forward_macaron, widths.ffn_macaron)
+    attention = layer.self_attn
+    full = [attention.d_k] * attention.h
+    if widths.query != full or widths.value != full:
+        layer.self_attn = compact_attention(attention, widths.query, widths.value)
+    if layer.conv_module is not None:
+        kept = torch.tensor(parse_indices(widths.conv_input), dtype=torch.long)
+        dense = layer.conv_module.pointwise_conv1
+        if len(kept) != dense.in_channels:
+            layer.conv_module = CompactConvolution(layer.conv_module, kept)
+
+
+def _narrow_feed_forward(module: torch.nn.Module, units: int) -> None:
+    module.w_1 = _resized(module.w_1, module.w_1.weight.shape[1], units)
+    module.w_2 = _resized(module.w_2, units, module.w_2.weight.shape[0])
+
+
+def _resized(dense: torch.nn.Module, inputs: int, outputs: int) -> torch.nn.Module:
+    """A new Linear or Conv1d of the kind of ``dense`` at another size."""
+    if isinstance(dense, torch.nn.Linear):
+        return torch.nn.Linear(inputs, outputs, bias=dense.bias is not None)
+    kind = torch.nn.Conv1d if outputs else EmptyConv1d
+    return kind(
+        inputs,
+        outputs,
+        dense.kernel_size,
+        padding=dense.padding,
+        bias=dense.bias is not None,
+    )

@@ -1,0 +1,102 @@
+"""The only module that knows where an ESPnet release keeps its Conformer parts.
+
+ESPnet 202604 moved ``espnet.nets`` to ``espnet2.legacy.nets``; 202511 and older
+have the former. What else differs between the two lines is answered here too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Dict
+
+import torch
+from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
+
+try:
+    from espnet2.legacy.nets.pytorch_backend.conformer.convolution import (
+        ConvolutionModule,
+    )
+    from espnet2.legacy.nets.pytorch_backend.transformer.attention import (
+        LegacyRelPositionMultiHeadedAttention,
+        MultiHeadedAttention,
+        RelPositionMultiHeadedAttention,
+    )
+except ImportError:
+    from espnet.nets.pytorch_backend.conformer.convolution import ConvolutionModule
+    from espnet.nets.pytorch_backend.transformer.attention import (
+        LegacyRelPositionMultiHeadedAttention,
+        MultiHeadedAttention,
+        RelPositionMultiHeadedAttention,
+    )
+
+__all__ = [
+    "CONVOLUTION_TAKES_MASK",
+    "ConformerEncoder",
+    "ConvolutionModule",
+    "LegacyRelPositionMultiHeadedAttention",
+    "MultiHeadedAttention",
+    "RelPositionMultiHeadedAttention",
+    "adopt",
+    "rename_subsampling_output",
+    "stock_options",
+]
+
+# Newer releases zero padded frames before the depthwise convolution.
+CONVOLUTION_TAKES_MASK = (
+    "mask_pad" in inspect.signature(ConvolutionModule.forward).parameters
+)
+
+
+def stock_options(options: Dict[str, Any]) -> Dict[str, Any]:
+    """Leave out the options that the installed ESPnet's Conformer does not have.
+
+    Args:
+        options: keyword arguments meant for the stock ConformerEncoder.
+
+    Raises:
+        ValueError: such an option is switched on.
+    """
+    known = inspect.signature(ConformerEncoder.__init__).parameters
+    missing = {name: value for name, value in options.items() if name not in known}
+    for name, value in missing.items():
+        if value:
+            raise ValueError(
+                f"encoder_conf.{name}={value!r}: the installed ESPnet's "
+                f"ConformerEncoder has no option {name}; leave it out or upgrade ESPnet"
+            )
+    return {name: value for name, value in options.items() if name not in missing}
+
+
+def adopt(module: torch.nn.Module, stock: torch.nn.Module) -> None:
+    """Let ``module`` take over all attributes, parameters and parts of ``stock``.
+
+    ``module`` is of a subclass of the class of ``stock``; ``stock`` is given up.
+    """
+    torch.nn.Module.__init__(module)
+    module.__dict__.update(stock.__dict__)
+
+
+def rename_subsampling_output(
+    state_dict: Dict[str, torch.Tensor], prefix: str, embed: torch.nn.Module
+) -> None:
+    """Give the subsampling's output layer the name the installed ESPnet uses.
+
+    ESPnet 202604 renamed ``embed.out.0.*`` to ``embed.out.*``. ``--init_param``
+    merges a checkpoint into the model's own state, so that a checkpoint of another
+    release leaves both names there: the checkpoint's is the one that ``embed``
+    does not know, and it wins.
+
+    Args:
+        state_dict: changed in place.
+        prefix: of the keys of ``embed``, for example "encoder.embed.".
+        embed: the input layer.
+    """
+    out = getattr(embed, "out", None)
+    if out is None:
+        return
+    nested = isinstance(out, torch.nn.Sequential)
+    for name in ("weight", "bias"):
+        old, new = f"{prefix}out.0.{name}", f"{prefix}out.{name}"
+        theirs, ours = (new, old) if nested else (old, new)
+        if theirs in state_dict:
+            state_dict[ours] = state_dict.pop(theirs)

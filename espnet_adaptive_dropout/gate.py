@@ -1,0 +1,142 @@
+"""Adaptive dropout: a learned retention probability for every unit of a vector.
+
+The gate knows nothing of Conformers. A unit d has a logit beta_d, its retention
+probability is p_d = sigmoid(beta_d) and its mask m_d ~ Bernoulli(p_d); the unit's
+output is m_d * x_d (arXiv 2412.04836, "adaptive dropout layer").
+"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch
+
+FORWARDS = ("hard", "soft")
+GRANULARITIES = ("utterance", "element", "batch")
+
+# A logit this far from zero samples the same mask always (logistic noise drawn in
+# float32 stays within about +-16) and has a gradient that underflows to nothing.
+SATURATED_LOGIT = 60.0
+
+
+class _StraightThrough(torch.autograd.Function):
+    """Threshold forward, identity backward."""
+
+    @staticmethod
+    def forward(ctx, soft: torch.Tensor) -> torch.Tensor:
+        return (soft > 0.5).to(soft.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
+
+
+def sample_gumbel_sigmoid(
+    logits: torch.Tensor, temperature: float = 1.0, hard: bool = True
+) -> torch.Tensor:
+    """Draw a relaxed Bernoulli (binary concrete) sample of every logit.
+
+    s = sigmoid((logit + log u - log(1 - u)) / temperature) with u ~ Uniform(0, 1).
+
+    Args:
+        logits: any shape, float32.
+        temperature: sharpness of the relaxation, > 0; 1.0 is the usual value.
+        hard: return 1[s > 0.5], exactly 0 or 1, with the gradient of s
+            (straight-through); otherwise return s.
+
+    Returns:
+        A tensor of the shape of ``logits``.
+    """
+    noise = torch.rand_like(logits).clamp_(1e-6, 1.0 - 1e-6)
+    soft = torch.sigmoid((logits + torch.logit(noise)) / temperature)
+    return _StraightThrough.apply(soft) if hard else soft
+
+
+class AdaptiveDropout(torch.nn.Module):
+    """Multiplies every unit of a vector by its sampled or decided mask.
+
+    In training the mask is sampled (see :func:`sample_gumbel_sigmoid`); in
+    evaluation it is 1[p > 0.5]. The output is not rescaled by 1 / p.
+
+    The parameter holds ``logit / logit_scale``, so that an optimizer whose step is
+    bounded by the learning rate (Adam) moves the logits ``logit_scale`` times as
+    fast as the weights. It is 1-D and not called a bias, for ESPnet's initialisers
+    and weight-decay groups to leave it alone.
+
+    Args:
+        units: number of units.
+        initial_logit: logit of every unit at the start; 4.0 means p = 0.98.
+        logit_scale: see above; > 0.
+        temperature: of the Gumbel-sigmoid; > 0.
+        forward: "hard" (0/1 samples, straight-through gradient) or "soft".
+        granularity: one mask for each "utterance" (the default), for each
+            "element" (every frame of every utterance) or for the whole "batch".
+
+    Shape:
+        Input and output: (#batch, ..., units).
+    """
+
+    def __init__(
+        self,
+        units: int,
+        initial_logit: float = 4.0,
+        logit_scale: float = 1.0,
+        temperature: float = 1.0,
+        forward: str = "hard",
+        granularity: str = "utterance",
+    ):
+        super().__init__()
+        self.units = units
+        self.initial_logit = initial_logit
+        self.logit_scale = logit_scale
+        self.temperature = temperature
+        self.hard = forward == "hard"
+        self.granularity = granularity
+        self.scaled_logits = torch.nn.Parameter(torch.empty(units))
+        self.scaled_logits._no_weight_decay = True
+        self.espnet_initialization_fn()
+
+    def espnet_initialization_fn(self) -> None:
+        """Set the initial logits (ESPnet calls this after its own ``--init``)."""
+        torch.nn.init.constant_(
+            self.scaled_logits, self.initial_logit / self.logit_scale
+        )
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """Logits beta of the retention probabilities, (units,), differentiable."""
+        return self.scaled_logits * self.logit_scale
+
+    @torch.no_grad()
+    def set_logits(self, logits: torch.Tensor) -> None:
+        """Overwrite the logits, (units,)."""
+        self.scaled_logits.copy_(logits / self.logit_scale)
+
+    def mask(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+        """Return a mask for vectors of ``shape`` (#batch, ..., units).
+
+        Returns:
+            A tensor of as many dimensions that broadcasts against ``shape``.
+        """
+        batch, *inner, units = shape
+        if not self.training:
+            decided = (self.scaled_logits > 0).to(dtype)
+            return decided.view(1, *[1] * len(inner), units)
+        if self.granularity == "element":
+            size = tuple(shape)
+        else:
+            size = (batch if self.granularity == "utterance" else 1,)
+            size += (1,) * len(inner) + (units,)
+        logits = self.logits.float().expand(size)
+        return sample_gumbel_sigmoid(logits, self.temperature, self.hard).to(dtype)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mask ``x`` (#batch, ..., units)."""
+        return x * self.mask(x.shape, x.dtype)
+
+    def extra_repr(self) -> str:
+        forward = "hard" if self.hard else "soft"
+        return (
+            f"{self.units}, temperature={self.temperature}, forward={forward}, "
+            f"granularity={self.granularity}"
+        )

@@ -1,0 +1,91 @@
+"""Which class goes into which of ESPnet's class registries, and when.
+
+Importing an ESPnet task costs seconds and a gigabyte, so nothing is imported here:
+a finder on ``sys.meta_path`` registers our classes right after a task module has
+been imported for whatever reason.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import sys
+from types import ModuleType
+from typing import Optional, Sequence
+
+TASK_PACKAGE = "espnet2.tasks."
+ESPNET3_TASK = "espnet3.systems.esp2_asr.task"
+
+
+def is_task_module(name: str) -> bool:
+    """Whether a module of this name may hold class registries."""
+    return name.startswith(TASK_PACKAGE) or name == ESPNET3_TASK
+
+
+def register(module: ModuleType) -> None:
+    """Add our classes to every registry of ``module`` that offers the stock ones.
+
+    Encoders go wherever ``conformer`` is ESPnet's ConformerEncoder, the model
+    wherever ``espnet`` is ESPnet's ASR model. May be called again.
+    """
+    from espnet2.train.class_choices import ClassChoices
+
+    registries = [v for v in vars(module).values() if isinstance(v, ClassChoices)]
+    if any("conformer" in registry.classes for registry in registries):
+        _register_classes(registries)
+
+
+def _register_classes(registries: Sequence) -> None:
+    from espnet_adaptive_dropout.compact import CompactConformerEncoder
+    from espnet_adaptive_dropout.compat import ConformerEncoder
+    from espnet_adaptive_dropout.encoder import AdaptiveDropoutConformerEncoder
+    from espnet_adaptive_dropout.model import AdaptiveDropoutASRModel, ESPnetASRModel
+
+    for registry in registries:
+        if registry.classes.get("conformer") is ConformerEncoder:
+            registry.classes["adaptive_dropout_conformer"] = (
+                AdaptiveDropoutConformerEncoder
+            )
+            registry.classes["compact_conformer"] = CompactConformerEncoder
+        if registry.classes.get("espnet") is ESPnetASRModel:
+            registry.classes["adaptive_dropout"] = AdaptiveDropoutASRModel
+
+
+class _RegisteringLoader(importlib.abc.Loader):
+    """Runs the real loader, then registers."""
+
+    def __init__(self, loader: importlib.abc.Loader):
+        self.loader = loader
+
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self.loader.exec_module(module)
+        register(module)
+
+    def __getattr__(self, name: str):
+        return getattr(self.loader, name)
+
+
+class _TaskFinder(importlib.abc.MetaPathFinder):
+    """Finds task modules as Python does, with our loader around theirs."""
+
+    def find_spec(
+        self, name: str, path: Optional[Sequence[str]], target=None
+    ) -> Optional[importlib.machinery.ModuleSpec]:
+        if not is_task_module(name):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _RegisteringLoader(spec.loader)
+        return spec
+
+
+def install() -> None:
+    """Register now in the task modules that are loaded and later in the others."""
+    if not any(isinstance(finder, _TaskFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _TaskFinder())
+    for name, module in list(sys.modules.items()):
+        if is_task_module(name) and module is not None:
+            register(module)

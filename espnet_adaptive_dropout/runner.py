@@ -1,0 +1,62 @@
+"""Runs an ESPnet command with the plugin registered.
+
+``python -m espnet_adaptive_dropout -m espnet2.bin.asr_train --config ...`` is
+``python -m espnet2.bin.asr_train --config ...`` with our classes in ESPnet's
+registries; for a training with adaptive dropout it also fills in the length of the
+training (see ``training_length``). It is what ``asr.sh --python`` takes:
+``--python "python3 -m espnet_adaptive_dropout"``. A script path works as well.
+"""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+import sys
+from typing import List, Optional
+
+import espnet_adaptive_dropout  # noqa: F401  (registers the classes)
+
+USAGE = (
+    "usage: python -m espnet_adaptive_dropout -m MODULE [ARGUMENTS]\n"
+    "       python -m espnet_adaptive_dropout SCRIPT.py [ARGUMENTS]"
+)
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    """Run ``-m MODULE arguments`` or ``SCRIPT.py arguments``.
+
+    Raises:
+        SystemExit: the command line is wrong, the module does not exist, or a
+            training's configuration is refused; with one line on stderr.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        raise SystemExit(USAGE)
+    if argv[0] != "-m":
+        sys.argv = argv
+        runpy.run_path(argv[0], run_name="__main__")
+        return
+    if len(argv) < 2:
+        raise SystemExit(USAGE)
+    name, arguments = argv[1], argv[2:]
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not name.startswith(error.name or " "):
+            raise
+        raise SystemExit(f"espnet_adaptive_dropout: no module named {name}") from None
+    if not hasattr(module, "main"):
+        raise SystemExit(f"espnet_adaptive_dropout: {name} has no main()")
+    if hasattr(module, "get_parser") and name.endswith("_train"):
+        arguments = _complete(module, arguments)
+    sys.argv = [module.__file__, *arguments]
+    module.main()
+
+
+def _complete(module, arguments: List[str]) -> List[str]:
+    from espnet_adaptive_dropout.training_length import complete_arguments
+
+    try:
+        return complete_arguments(module.get_parser(), arguments)
+    except ValueError as error:
+        raise SystemExit(f"espnet_adaptive_dropout: {error}") from None

@@ -1,0 +1,28 @@
+"""Pure functions of training progress (0 at the first step, 1 at the last)."""
+
+from __future__ import annotations
+
+
+def interpolate(progress: float, start: float, end: float) -> float:
+    """Return 0 before ``start``, 1 after ``end`` and a straight line between."""
+    if end <= start:
+        return float(progress >= end)
+    return min(max((progress - start) / (end - start), 0.0), 1.0)
+
+
+def size_ramp(
+    progress: float, initial: float, target: float, start: float, end: float
+) -> float:
+    """Share of the encoder that should be expected to go at ``progress``.
+
+    Stays at ``initial`` (what the initial retention probabilities give) until
+    ``start``, then rises in a straight line to ``target`` at ``end``.
+    """
+    return initial + (target - initial) * interpolate(progress, start, end)
+
+
+def falling_centre(
+    progress: float, first: float, last: float, start: float, end: float
+) -> float:
+    """The target c(t) of the uncentred L2 penalty, falling in a straight line."""
+    return first + (last - first) * interpolate(progress, start, end)

@@ -1,0 +1,200 @@
+"""Works out how long a training will be, so that no user has to.
+
+The size ramp and the freeze are given as shares of the training, and the logits
+must be able to travel from "kept" to "gone" within it whatever the learning rates
+are. Both follow from the data, the batch settings, ``max_epoch``, the optimizer and
+the scheduler; the runner adds them to the command line of an ESPnet training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from typing import List
+
+import torch
+
+from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
+
+# An Adam step moves a parameter by at most about the learning rate, and a logit has
+# to travel from +4 to well below -4 against the task's gradient.
+LOGIT_TRAVEL = 20.0
+
+
+def complete_arguments(
+    parser: argparse.ArgumentParser, arguments: List[str]
+) -> List[str]:
+    """Add what a training with adaptive dropout needs to its command line.
+
+    Args:
+        parser: of the ESPnet training command.
+        arguments: its command line.
+
+    Returns:
+        The command line with ``--encoder_conf adaptive_dropout_conf.total_steps=...``
+        and ``...logit_scale=...`` where the user has not set them, and with the
+        gates and the clock of ``--init_param`` checkpoints left out. Unchanged for
+        another encoder, for ``--collect_stats`` and for ``--print_config``.
+
+    Raises:
+        ValueError: the length cannot be worked out, or the training selects
+            checkpoints from before the freeze.
+    """
+    if "--print_config" in arguments or "--help" in arguments or "-h" in arguments:
+        return arguments
+    args = parser.parse_args(arguments)
+    if getattr(args, "encoder", None) != "adaptive_dropout_conformer":
+        return arguments
+    options = (args.encoder_conf or {}).get("adaptive_dropout_conf") or {}
+    config = AdaptiveDropoutConfig.from_dict(options)
+    if args.collect_stats or config.locations == []:
+        return arguments
+    added: List[str] = []
+    per_epoch = None
+    if config.total_steps is None:
+        per_epoch = steps_per_epoch(args)
+        config.total_steps = per_epoch * args.max_epoch
+        added += _option("total_steps", config.total_steps)
+    if config.logit_scale is None:
+        config.logit_scale = logit_scale(args, config.total_steps)
+        added += _option("logit_scale", round(config.logit_scale, 4))
+    _check_selection(args, config)
+    return _without_old_gates(args, arguments) + added
+
+
+def _option(name: str, value) -> List[str]:
+    return ["--encoder_conf", f"adaptive_dropout_conf.{name}={value}"]
+
+
+def steps_per_epoch(args: argparse.Namespace) -> int:
+    """Number of training forward passes in an epoch, by ESPnet's own sampler.
+
+    Raises:
+        ValueError: the batches depend on more than the shape files.
+    """
+    from espnet2.samplers.build_batch_sampler import build_batch_sampler
+
+    if args.num_iters_per_epoch is not None:
+        return args.num_iters_per_epoch
+    if args.iterator_type != "sequence" or not args.train_shape_file:
+        raise ValueError(
+            f"the number of training steps cannot be worked out for "
+            f"iterator_type={args.iterator_type}; set num_iters_per_epoch or "
+            f"encoder_conf.adaptive_dropout_conf.total_steps"
+        )
+    sampler = dict(
+        type=args.batch_type,
+        fold_lengths=args.fold_length,
+        batch_size=args.batch_size,
+        batch_bins=args.batch_bins,
+        sort_in_batch=args.sort_in_batch,
+        sort_batch=args.sort_batch,
+        drop_last=args.drop_last_iter,
+        min_batch_size=max(args.ngpu, 1) * args.dist_world_size
+        if args.dist_world_size
+        else max(args.ngpu, 1),
+    )
+    batches = 0
+    for shape_files in _split_shape_files(args):
+        for path in shape_files:
+            if not os.path.exists(path):
+                raise ValueError(
+                    f"{path} (--train_shape_file) does not exist; run the stage that "
+                    f"collects statistics (10) first"
+                )
+        batches += len(list(build_batch_sampler(shape_files=shape_files, **sampler)))
+    return batches
+
+
+def _split_shape_files(args: argparse.Namespace) -> List[List[str]]:
+    """The shape files of every split of the training data (usually one)."""
+    if not args.multiple_iterator:
+        return [list(args.train_shape_file)]
+    with open(os.path.join(args.train_shape_file[0], "num_splits")) as file:
+        splits = int(file.read())
+    return [
+        [os.path.join(path, f"split.{i}") for path in args.train_shape_file]
+        for i in range(splits)
+    ]
+
+
+def logit_scale(args: argparse.Namespace, total_steps: int) -> float:
+    """20 / (sum of the learning rates of all updates), between 1 and 100."""
+    return min(max(LOGIT_TRAVEL / _sum_of_rates(args, total_steps), 1.0), 100.0)
+
+
+def _sum_of_rates(args: argparse.Namespace, total_steps: int) -> float:
+    """Sum of the learning rates over the training, by running the scheduler."""
+    from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
+    from espnet2.tasks.abs_task import optim_classes, scheduler_classes
+
+    updates = max(total_steps // max(args.accum_grad, 1), 1)
+    optimizer = optim_classes[args.optim](
+        [torch.nn.Parameter(torch.zeros(1))], **args.optim_conf
+    )
+    rate = optimizer.param_groups[0]["lr"]
+    if args.scheduler is None:
+        return rate * updates
+    scheduler = scheduler_classes[args.scheduler](optimizer, **args.scheduler_conf)
+    if not isinstance(scheduler, AbsBatchStepScheduler):
+        # Stepped once an epoch, some by a validation score: the initial rate is
+        # the best guess that does not depend on the outcome.
+        return rate * updates
+    optimizer.step()
+    total = 0.0
+    for _ in range(updates):
+        total += optimizer.param_groups[0]["lr"]
+        scheduler.step()
+    return total
+
+
+def _check_selection(args: argparse.Namespace, config: AdaptiveDropoutConfig) -> None:
+    """Refuse to average checkpoints from before the freeze."""
+    if not config.freezes:
+        return
+    frozen_epochs = args.max_epoch - math.ceil(config.freeze_at * args.max_epoch) + 1
+    wanted = args.keep_nbest_models
+    wanted = max(wanted) if isinstance(wanted, list) else wanted
+    if wanted > frozen_epochs:
+        raise ValueError(
+            f"keep_nbest_models={wanted} but only {frozen_epochs} of {args.max_epoch} "
+            f"epochs end after the size is frozen (freeze_at={config.freeze_at}); "
+            f"averaging would mix sizes: keep fewer, train longer or freeze earlier"
+        )
+    names = {criterion[1] for criterion in args.best_model_criterion}
+    early = sorted(name for name in names if not name.startswith("final_"))
+    if early:
+        raise ValueError(
+            f"best_model_criterion {', '.join(early)} may select epochs from before "
+            f"the size is frozen; use final_acc (max) or final_loss (min)"
+        )
+
+
+def _without_old_gates(args: argparse.Namespace, arguments: List[str]) -> List[str]:
+    """Exclude gates and clock from ``--init_param``: a new training starts them new."""
+    if not args.init_param:
+        return arguments
+    paths = [_exclude_gates(item) for item in args.init_param]
+    kept: List[str] = []
+    skipping = False
+    for argument in arguments:
+        if argument.startswith("--"):
+            skipping = argument.split("=")[0] == "--init_param"
+        if not skipping:
+            kept.append(argument)
+    return kept + ["--init_param", *paths]
+
+
+def _exclude_gates(item: str) -> str:
+    path, source, target, excluded = (item.split(":") + ["", "", ""])[:4]
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    gates = [
+        key
+        for key in state
+        if key.endswith(".scaled_logits") or ".control." in f".{key}"
+    ]
+    if not gates:
+        return item
+    names = ",".join(filter(None, [excluded, *gates]))
+    return f"{path}:{source}:{target}:{names}"

