@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Stage 1: gets a corpus and makes the Kaldi data directories in data/.
+set -euo pipefail
+
+# shellcheck disable=SC2034  # parse_options.sh prints it
+help_message='Usage: local/data.sh [options]
+  --corpus NAME     toy, smoke, medium: synthesised here (default: toy)
+                    librispeech, librispeech_100, mini_librispeech: from OpenSLR
+  --corpus_dir DIR  a corpus in the form of LibriSpeech, used where it is; with an
+                    OpenSLR name for --corpus its subsets and set names hold, else
+                    train and dev are made from every train-* and dev-* in it
+  --downloads DIR   where corpora are put (default: downloads)
+  --data_url URL    directory of the archives on the server (default: that of OpenSLR)
+  --checksum BOOL   check archives against md5sum.txt of the server (default: true)
+  --remove_archives BOOL  remove each archive once it is unpacked (default: false)
+  --nj N            parallel jobs (default: 4)
+Where LIBRISPEECH (of the environment, or of db.sh here) names a directory with a
+LibriSpeech/ in it, librispeech and librispeech_100 are taken from there.'
+
+corpus=toy
+corpus_dir=
+downloads=downloads
+data_url=
+checksum=true
+remove_archives=false
+nj=4
+
+# shellcheck source=/dev/null
+. local/parse_options.sh
+# shellcheck source=/dev/null
+. ./path.sh
+
+die() {
+    echo "local/data.sh: error: $*" >&2
+    exit 1
+}
+
+[ $# -eq 0 ] || die "no argument without -- is known: '$1'"
+
+name=${corpus}
+case ${corpus} in
+    toy | smoke | medium)
+        [ -z "${corpus_dir}" ] || name=custom
+        ;;
+    librispeech | librispeech_100)
+        if [ -z "${corpus_dir}" ]; then
+            if [ -f ./db.sh ]; then
+                # shellcheck source=/dev/null
+                . ./db.sh
+            fi
+            if [ -n "${LIBRISPEECH:-}" ] && [ -d "${LIBRISPEECH}/LibriSpeech" ]; then
+                corpus_dir=${LIBRISPEECH}
+                echo "local/data.sh: using LIBRISPEECH=${LIBRISPEECH}"
+            fi
+        fi
+        ;;
+    mini_librispeech) ;;
+    *)
+        die "unknown --corpus '${corpus}': toy, smoke, medium, librispeech," \
+            "librispeech_100 or mini_librispeech"
+        ;;
+esac
+
+# Before hours of download, not after them.
+python3 local/prepare_librispeech.py --check --corpus "${name}" \
+    --corpus_dir "${corpus_dir}"
+
+if [ -z "${corpus_dir}" ]; then
+    case ${corpus} in
+        toy | smoke | medium)
+            corpus_dir=${downloads}/${corpus}
+            python3 local/synthesize_corpus.py \
+                --size "${corpus}" --output "${corpus_dir}" --nj "${nj}"
+            ;;
+        *)
+            # The archives of 100 h are among those of 960 h.
+            corpus_dir=${downloads}/${corpus%_100}
+            python3 local/download_librispeech.py --corpus "${corpus}" \
+                --output "${corpus_dir}" --data_url "${data_url}" --nj "${nj}" \
+                --checksum "${checksum}" --remove_archives "${remove_archives}"
+            ;;
+    esac
+fi
+
+python3 local/prepare_librispeech.py \
+    --corpus "${name}" --corpus_dir "${corpus_dir}" --nj "${nj}"
