@@ -1,0 +1,54 @@
+"""Sizes of a trained model: ``python -m espnet_adaptive_dropout.bin.measure``.
+
+Prints one JSON object: encoder and total parameters (gates not counted) and the
+encoder's multiply-accumulates for a 10 s utterance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from espnet_adaptive_dropout.bin.command import CommandLine, run
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--train_config", type=Path, required=True)
+    parser.add_argument("--model_file", type=Path, required=True)
+    parser.add_argument("--task", default="asr", help="module of espnet2.tasks")
+    return parser
+
+
+def main(cmd: CommandLine = None) -> None:
+    """Parse ``cmd``, count and print."""
+    args = get_parser().parse_args(cmd)
+    run("measure", lambda: print(json.dumps(measure(args))))
+
+
+def measure(args: argparse.Namespace) -> dict:
+    """Load the model and count.
+
+    Raises:
+        ValueError: config and checkpoint cannot be read or do not match.
+    """
+    from espnet_adaptive_dropout.experiment import (
+        build_model,
+        load_config,
+        load_state,
+        load_task,
+        load_weights,
+    )
+    from espnet_adaptive_dropout.pruning.count import sizes
+
+    config = load_config(args.train_config)
+    state = load_state(args.model_file)
+    model = build_model(load_task(args.task), config)
+    load_weights(model, state, str(args.model_file))
+    return sizes(model)
+
+
+if __name__ == "__main__":
+    main()

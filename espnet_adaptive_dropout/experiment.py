@@ -1,0 +1,107 @@
+"""Opens ESPnet experiments: a task, a config.yaml and a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import importlib
+from pathlib import Path
+from typing import Any, Dict, Union
+
+import torch
+import yaml
+
+
+def load_task(name: str) -> type:
+    """Return the task class of ``espnet2.tasks.<name>``, with our classes known.
+
+    Raises:
+        ValueError: there is no such task.
+    """
+    from espnet2.tasks.abs_task import AbsTask
+
+    try:
+        module = importlib.import_module(f"espnet2.tasks.{name}")
+    except ModuleNotFoundError:
+        raise ValueError(f"--task {name}: ESPnet has no espnet2.tasks.{name}") from None
+    for value in vars(module).values():
+        is_task = isinstance(value, type) and issubclass(value, AbsTask)
+        if is_task and value.__module__ == module.__name__:
+            return value
+    raise ValueError(f"--task {name}: espnet2.tasks.{name} defines no task")
+
+
+def load_config(path: Union[str, Path]) -> Dict[str, Any]:
+    """Read the config.yaml of an experiment.
+
+    Raises:
+        ValueError: it is missing, is not YAML, or is not a training config.
+    """
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot read the config ({error.strerror})") from None
+    except yaml.YAMLError:
+        raise ValueError(f"{path}: this is not YAML") from None
+    if not isinstance(config, dict) or "encoder" not in config:
+        raise ValueError(
+            f"{path}: no 'encoder' in it; give the config.yaml that ESPnet wrote into "
+            f"the experiment directory"
+        )
+    return config
+
+
+def load_state(path: Union[str, Path]) -> Dict[str, torch.Tensor]:
+    """Read the weights out of a model file or of a trainer's checkpoint.pth.
+
+    Raises:
+        ValueError: the file is missing, truncated or holds no weights.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot read the model ({error.strerror})") from None
+    except Exception as error:
+        reason = str(error).splitlines()[0][:120]
+        raise ValueError(
+            f"{path}: not a PyTorch checkpoint, or cut short ({reason}); copy it again"
+        ) from None
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        state = state["model"]
+    tensors = isinstance(state, dict) and all(map(torch.is_tensor, state.values()))
+    if not tensors or not state:
+        raise ValueError(f"{path}: holds no model weights")
+    return dict(state)
+
+
+def build_model(task: type, config: Dict[str, Any]) -> torch.nn.Module:
+    """Build the model of a config, not loaded, in evaluation mode.
+
+    Raises:
+        ValueError: ESPnet or one of our encoders refuses the config.
+    """
+    args = argparse.Namespace(**copy.deepcopy(config))
+    try:
+        return task.build_model(args).eval()
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{error.filename}: named in the config but not there; run from the "
+            f"directory the model was trained in"
+        ) from None
+
+
+def load_weights(
+    model: torch.nn.Module, state: Dict[str, torch.Tensor], what: str
+) -> None:
+    """Give ``model`` the weights of ``state`` without a copy.
+
+    Raises:
+        ValueError: names or shapes differ; the message names ``what``.
+    """
+    try:
+        model.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        raise ValueError(
+            f"{what}: config and checkpoint do not match: {' '.join(lines)[:300]}"
+        ) from None

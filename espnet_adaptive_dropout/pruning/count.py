@@ -1,0 +1,45 @@
+"""Parameters and multiply-accumulates of a model and its encoder."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from espnet_adaptive_dropout.pruning.features import Inputs, noise_inputs
+
+# Length of the utterance at which MACs are stated.
+MAC_SECONDS = 10.0
+
+
+def parameters(module: torch.nn.Module) -> int:
+    """Number of parameters; gates of adaptive dropout are not counted."""
+    return sum(
+        parameter.numel()
+        for name, parameter in module.named_parameters()
+        if not name.endswith("scaled_logits")
+    )
+
+
+@torch.no_grad()
+def macs(encoder: torch.nn.Module, inputs: Inputs) -> int:
+    """Multiply-accumulates of one forward pass, by PyTorch's operator counter."""
+    with FlopCounterMode(display=False) as counter:
+        encoder(*inputs)
+    return counter.get_total_flops() // 2
+
+
+def sizes(model: torch.nn.Module) -> Dict[str, float]:
+    """Sizes of an ESPnet speech model.
+
+    Returns:
+        ``encoder_params``, ``total_params``, ``encoder_macs`` (one utterance of
+        ``mac_seconds``) and ``mac_seconds``.
+    """
+    return {
+        "encoder_params": parameters(model.encoder),
+        "total_params": parameters(model),
+        "encoder_macs": macs(model.encoder, noise_inputs(model, MAC_SECONDS)),
+        "mac_seconds": MAC_SECONDS,
+    }

@@ -1,0 +1,119 @@
+"""What pruning did, as JSON for programs and Markdown for people."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+import torch
+
+from espnet_adaptive_dropout.locations import LOCATIONS
+from espnet_adaptive_dropout.pruning.certificate import Certificate
+from espnet_adaptive_dropout.pruning.plan import PruningPlan
+from espnet_adaptive_dropout.units import UnitTable
+
+
+def make_report(
+    table: UnitTable,
+    keep: torch.Tensor,
+    plan: PruningPlan,
+    certificate: Certificate,
+    before: Dict[str, float],
+    after: Dict[str, float],
+) -> Dict[str, Any]:
+    """Collect everything in one JSON-serialisable mapping."""
+    kept = [
+        {
+            "block": group.block,
+            "location": group.location,
+            "kept": int(keep[group.row].sum()),
+            "units": group.units,
+            "heads": keep[group.row].view(group.heads, -1).sum(dim=1).tolist(),
+        }
+        for group in table.groups
+    ]
+    return {
+        "criterion": plan.criterion,
+        "target_reduction": plan.target_reduction,
+        "reduction": plan.reduction,
+        "removed_parameters": plan.removed_parameters,
+        "bounds": table.bounds(),
+        "before": before,
+        "after": after,
+        "certificate": certificate.to_dict(),
+        "kept": kept,
+    }
+
+
+def to_markdown(report: Dict[str, Any]) -> str:
+    """Render a report."""
+    certificate = report["certificate"]
+    lines = [
+        "# Pruning report",
+        "",
+        f"Criterion `{report['criterion']}`; {report['reduction']:.2%} of the "
+        f"encoder's parameters removed"
+        + (
+            f" (asked for {report['target_reduction']:.2%})."
+            if report["target_reduction"] is not None
+            else " (every unit with p <= 0.5)."
+        ),
+        "",
+        f"Largest difference between the masked and the compact encoder on "
+        f"{certificate['utterances']} real utterances: "
+        f"{certificate['largest_difference']:.1e} "
+        f"(tolerance {certificate['tolerance']:.0e}, {certificate['dtype']}).",
+        "",
+        *_size_table(report),
+        "",
+        "## Units kept, by block and location",
+        "",
+        *_width_table(report["kept"]),
+        "",
+        "## The most that each location could give",
+        "",
+        "| location | what | share of the encoder |",
+        "|---|---|---:|",
+    ]
+    for name, bound in report["bounds"].items():
+        what = LOCATIONS[name].summary if name in LOCATIONS else "all together"
+        lines.append(f"| {name} | {what} | {bound:.1%} |")
+    return "\n".join(lines) + "\n"
+
+
+def _size_table(report: Dict[str, Any]) -> List[str]:
+    before, after = report["before"], report["after"]
+    lines = ["| | before | after | removed |", "|---|---:|---:|---:|"]
+    names = {
+        "encoder_params": "encoder parameters",
+        "total_params": "all parameters",
+        "encoder_macs": f"encoder MACs, {before['mac_seconds']:.0f} s utterance",
+    }
+    for key, title in names.items():
+        share = 1.0 - after[key] / before[key]
+        lines.append(
+            f"| {title} | {before[key]:,.0f} | {after[key]:,.0f} | {share:.1%} |"
+        )
+    return lines
+
+
+def _width_table(kept: List[Dict[str, Any]]) -> List[str]:
+    names = list(dict.fromkeys(row["location"] for row in kept))
+    blocks = sorted({row["block"] for row in kept})
+    cells = {(row["block"], row["location"]): row for row in kept}
+    lines = [
+        "| block | " + " | ".join(names) + " |",
+        "|---" + "|---:" * len(names) + "|",
+    ]
+    for block in blocks:
+        row = [cells[(block, name)] for name in names]
+        texts = [
+            f"{cell['kept']} / {cell['units']}"
+            + (
+                f" ({'+'.join(map(str, cell['heads']))})"
+                if len(cell["heads"]) > 1
+                else ""
+            )
+            for cell in row
+        ]
+        lines.append(f"| {block} | " + " | ".join(texts) + " |")
+    return lines
