@@ -8,6 +8,7 @@ import numpy as np
 from scipy import signal
 
 from synth.espeak import SAMPLE_RATE as SOURCE_RATE
+from synth.espeak import SILENCE
 from synth.speakers import Speaker
 
 SAMPLE_RATE = 16000
@@ -99,8 +100,8 @@ def record(
 
 
 def _trim(speech: np.ndarray) -> np.ndarray:
-    """Cuts eSpeak's own silence, which is exact zeros, off both ends."""
-    sounding = np.flatnonzero(np.abs(speech) > 8)
+    """Cuts eSpeak's own pauses off both ends."""
+    sounding = np.flatnonzero(np.abs(speech) > SILENCE)
     return speech[sounding[0] : sounding[-1] + 1]
 
 

@@ -27,7 +27,6 @@ from synth.sizes import SIZES
 VERSION = 1
 SEED = 1
 _BYTES_PER_SECOND = 24_000  # of FLAC, rounded up
-_SOURCES = {False: "The sentences come from a small grammar in this program."}
 
 
 def build(output: Path, size: str, scale: float, jobs: int) -> str:
@@ -59,10 +58,11 @@ def build(output: Path, size: str, scale: float, jobs: int) -> str:
         with _locked(output), _removed_on_failure(partial):
             _check_space(output, plan)
             lengths = _read_all(plan, partial, jobs)
-            layout.write_tables(partial, lengths, settings, _SOURCES[False])
+            layout.write_tables(partial, lengths, settings, SIZES[size])
             partial.rename(final)
     except OSError as error:
-        raise SynthError(f"cannot write {error.filename or output}: {error.strerror}")
+        where = error.filename or output
+        raise SynthError(f"cannot write {where}: {error.strerror}") from None
     return f"{layout.summary(lengths)}{final} is complete"
 
 

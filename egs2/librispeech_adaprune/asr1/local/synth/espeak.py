@@ -20,11 +20,14 @@ import numpy as np
 from synth.errors import SynthError
 
 SAMPLE_RATE = 22050
+SILENCE = 8  # greatest absolute sample of a pause
 VARIANT = "speaker"
 
 # Names from eSpeak's speak_lib.h.
 _SYNCHRONOUS, _DONT_EXIT = 2, 0x8000
-_RATE, _PITCH, _RANGE, _WORD_GAP = 1, 3, 4, 7
+_RATE, _VOLUME, _PITCH, _RANGE, _WORD_GAP = 1, 2, 3, 4, 7
+# At eSpeak's 100 the Klatt voices clip; the level is set afterwards anyway.
+_QUIET = 60
 _POS_CHARACTER, _CHARS_UTF8 = 1, 1
 # eSpeak copies the data path into a buffer of 160 bytes without a word.
 _MAX_PATH = 150
@@ -104,9 +107,10 @@ def synthesize(text: str, accent: str, prosody: Prosody, data: Path) -> np.ndarr
     finally:
         library.espeak_Terminate()
         _ctypes.dlclose(library._handle)
-    if not blocks:
+    sound = np.frombuffer(b"".join(blocks), dtype=np.int16)
+    if not np.any(np.abs(sound) > SILENCE):
         raise SynthError(f"eSpeak has no sound for {text!r} with voice {accent}")
-    return np.frombuffer(b"".join(blocks), dtype=np.int16)
+    return sound
 
 
 def _speak(library, callback, text, accent, prosody, data) -> None:
@@ -121,6 +125,7 @@ def _speak(library, callback, text, accent, prosody, data) -> None:
         raise SynthError(f"eSpeak has no voice {accent}")
     for parameter, value in (
         (_RATE, prosody.rate),
+        (_VOLUME, _QUIET),
         (_PITCH, prosody.pitch),
         (_RANGE, prosody.pitch_range),
         (_WORD_GAP, prosody.word_gap),

@@ -12,6 +12,7 @@ import soundfile
 
 from synth.acoustics import SAMPLE_RATE
 from synth.plan import Chapter
+from synth.sizes import Size
 
 BOOK = 1
 SETTINGS = ".settings.json"
@@ -26,7 +27,8 @@ it say nothing about word error rates on LibriSpeech or on human speech.
 Made by: synthesize_corpus.py {arguments}
 """
 _LICENSE = """\
-No recording and no copyrighted text went into this corpus. {text}
+No recording and no copyrighted text went into this corpus.
+{origin}
 The sound was made with eSpeak NG (GPL-3.0-or-later, a licence of the program that does
 not extend to what it speaks).
 """
@@ -76,7 +78,7 @@ def write_chapter(root: Path, chapter: Chapter, sounds: Iterable[np.ndarray]) ->
 
 
 def write_tables(
-    root: Path, lengths: dict[Chapter, float], settings: dict, source: str
+    root: Path, lengths: dict[Chapter, float], settings: dict, size: Size
 ) -> None:
     """Writes SPEAKERS.TXT, CHAPTERS.TXT, BOOKS.TXT, LICENSE.TXT and README.TXT.
 
@@ -84,9 +86,8 @@ def write_tables(
         root: The ``LibriSpeech`` directory.
         lengths: Seconds of every chapter.
         settings: What the corpus was made with; kept beside the tables.
-        source: One sentence on the origin of the text.
+        size: Gives title and origin of the text.
     """
-    title = f"{settings['size']} text"
     speakers: dict[int, list] = {}
     chapters = []
     for chapter, length in sorted(lengths.items(), key=lambda item: item[0].number):
@@ -94,19 +95,19 @@ def write_tables(
         speakers.setdefault(speaker.reader, [speaker, subset, 0.0])[2] += minutes
         chapters.append(
             f"{chapter.number:<6} | {speaker.reader:<4} | {minutes:5.2f} | {subset:<16}"
-            f" | {BOOK:<4} | {BOOK:<5} | Chapter {chapter.number} | {title}\n"
+            f" | {BOOK:<4} | {BOOK:<5} | Chapter {chapter.number} | {size.title}\n"
         )
     rows = [
-        f"{reader:<4} | {speaker.sex} | {subset:<16} | {minutes:5.2f} | {speaker.name}\n"
-        for reader, (speaker, subset, minutes) in sorted(speakers.items())
+        f"{reader:<4} | {who.sex} | {subset:<16} | {minutes:5.2f} | {who.name}\n"
+        for reader, (who, subset, minutes) in sorted(speakers.items())
     ]
-    arguments = " ".join(f"--{name} {value}" for name, value in settings.items())
+    arguments = f"--size {settings['size']} --scale {settings['scale']}"
     readme = _README.format(summary=summary(lengths), arguments=arguments)
     for name, content in {
         "CHAPTERS.TXT": _CHAPTERS + "".join(chapters),
         "SPEAKERS.TXT": _SPEAKERS + "".join(rows),
-        "BOOKS.TXT": f"{_BOOKS}{BOOK:<5} | {title} | -\n",
-        "LICENSE.TXT": _LICENSE.format(text=source),
+        "BOOKS.TXT": f"{_BOOKS}{BOOK:<5} | {size.title} | -\n",
+        "LICENSE.TXT": _LICENSE.format(origin=size.origin),
         "README.TXT": readme,
         SETTINGS: json.dumps(settings, sort_keys=True) + "\n",
     }.items():

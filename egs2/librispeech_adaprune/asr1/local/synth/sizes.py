@@ -41,11 +41,15 @@ class Size:
     """A size of the corpus.
 
     Attributes:
+        title: Of the invented book that is read.
+        origin: One sentence on where the text comes from and why it is free.
         sentences: Gives an endless supply of transcripts from a random source.
         chapter: Most utterances of a chapter (one speaker in one room).
         subsets: Training subsets, then development and test subsets.
     """
 
+    title: str
+    origin: str
     sentences: Callable[[np.random.Generator], Iterator[str]]
     chapter: int
     subsets: tuple[Subset, ...]
@@ -73,8 +77,12 @@ def _subsets(
     )
 
 
+_GRAMMAR = "The sentences come from a small grammar in this program."
+
 SIZES = {
     "smoke": Size(
+        title="Strings of digits",
+        origin=_GRAMMAR,
         sentences=lambda rng: text.distinct(text.digit_string, rng),
         chapter=12,
         subsets=_subsets(
@@ -86,6 +94,8 @@ SIZES = {
         ),
     ),
     "toy": Size(
+        title="Small stories",
+        origin=_GRAMMAR,
         sentences=lambda rng: text.distinct(text.small_story, rng),
         chapter=10,
         subsets=_subsets(
@@ -97,6 +107,8 @@ SIZES = {
         ),
     ),
     "medium": Size(
+        title=opentext.TITLE,
+        origin=opentext.ORIGIN,
         sentences=opentext.passages,
         chapter=20,
         subsets=_subsets(

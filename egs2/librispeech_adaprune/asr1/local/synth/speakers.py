@@ -18,7 +18,7 @@ ACCENTS = {
 _KLATT_SHARE = 0.15
 _NAMES = {
     "F": "Ada Bess Cora Dora Edith Flora Grace Hilda Iris Jane Lydia Mabel".split(),
-    "M": "Abel Basil Cyril Duncan Edgar Felix George Hugh Ivor Jack Linus Miles".split(),
+    "M": "Abel Basil Carl Duncan Edgar Felix George Hugh Ivor Jack Linus Miles".split(),
 }
 _SURNAMES = "Ashby Birch Crane Dale Elm Finch Gale Heath Lake Moss Reed Stone".split()
 
@@ -69,7 +69,7 @@ def make_speaker(reader: int, sex: str, rng: np.random.Generator) -> Speaker:
         name=f"{first} {last}",
         accent=str(rng.choice(list(ACCENTS), p=list(ACCENTS.values()))),
         variant=_variant(sex, rng),
-        rate=float(rng.uniform(140, 185)),
+        rate=float(rng.uniform(132, 172)),
         pitch_range=int(rng.integers(30, 80)),
         warp=int(rng.integers(424, 460)),
         tilt=float(rng.uniform(-0.25, 0.35)),
