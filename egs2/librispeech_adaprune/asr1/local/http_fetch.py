@@ -11,6 +11,7 @@ import re
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,6 +171,12 @@ def _attempt(
 
 def _open(url: str, start: int, policy: Policy) -> http.client.HTTPResponse:
     """Send the request; 200, 206 and 416 are answers, all else is raised."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise FetchError(f"{url}: {error}; check --data_url") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise FetchError(f"{url}: not an http(s) address; check --data_url")
     # Compressed transfer would make Range and lengths mean something else.
     headers = {"Accept-Encoding": "identity", "User-Agent": "librispeech-recipe"}
     if start:
@@ -190,8 +197,6 @@ def _open(url: str, start: int, policy: Policy) -> http.client.HTTPResponse:
         raise _Broken(error.reason) from None
     except (http.client.HTTPException, OSError) as error:
         raise _Broken(error) from None
-    except ValueError as error:
-        raise FetchError(f"{url}: {error}; check --data_url") from None
 
 
 def _read(response: http.client.HTTPResponse, amount: int) -> bytes:

@@ -168,7 +168,7 @@ def _probe(utterance: Utterance) -> int | str:
             if audio.samplerate != SAMPLE_RATE:
                 return (
                     f"{path}: sampling rate {audio.samplerate} Hz, needs "
-                    f"{SAMPLE_RATE}; resample the corpus (for example sox IN -r {SAMPLE_RATE} OUT)"
+                    f"{SAMPLE_RATE}; resample the corpus (sox IN -r {SAMPLE_RATE} OUT)"
                 )
             if audio.channels != 1:
                 return f"{path}: {audio.channels} channels, needs one; {remedy}"
