@@ -5,13 +5,14 @@
 # ADAPRUNE_VENV names another environment than .venv at the repository root; one
 # that this recipe did not make is used as it is.
 
-ADAPRUNE_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd -P)
+adaprune_recipe=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+ADAPRUNE_ROOT=$(cd "${adaprune_recipe}/../../.." && pwd -P)
 export ADAPRUNE_ROOT
 
 if [ "${ADAPRUNE_READY:-}" != "${ADAPRUNE_ROOT}" ]; then
     if [ -z "${ADAPRUNE_VENV:-}" ]; then
         # Instant when the environment is complete and setup.py has not changed.
-        bash "$(dirname "${BASH_SOURCE[0]}")/local/setup_env.sh" || exit 1
+        bash "${adaprune_recipe}/local/setup_env.sh" || exit 1
     fi
     adaprune_activate=${ADAPRUNE_VENV:-${ADAPRUNE_ROOT}/.venv}/bin/activate
     if [ ! -f "${adaprune_activate}" ]; then

@@ -8,7 +8,7 @@
 # installation goes on where it stopped; two calls at once wait for one another.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../../.." && pwd -P)
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../.." && pwd -P)
 venv=${root}/.venv
 marker=${venv}/.complete
 log=${venv}/setup.log
