@@ -1,6 +1,7 @@
 """eSpeak NG through ctypes."""
 
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,12 @@ def test_missing_package_is_named(tmp_path, monkeypatch):
     with pytest.raises(SynthError, match="pip install espeakng-loader"):
         with voice_directory(BREATHY, tmp_path):
             pass
+
+
+def test_a_library_that_does_not_load_is_named(tmp_path, voice, monkeypatch):
+    broken = tmp_path / "libespeak-ng.so"
+    broken.write_bytes(b"not a library")
+    loader = types.SimpleNamespace(get_library_path=lambda: str(broken))
+    monkeypatch.setattr(espeak, "_loader", lambda: loader)
+    with pytest.raises(SynthError, match="libespeak-ng.so does not load"):
+        synthesize("one", "en-us", USUAL, voice)

@@ -96,7 +96,7 @@ def _read_all(plan: list[Chapter], root: Path, jobs: int) -> dict[Chapter, float
     total = sum(len(chapter.sentences) for chapter in plan)
     lengths: dict[Chapter, float] = {}
     with contextlib.ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="es")))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="synth")))
         # Spawned, so that no library loaded here is loaded there.
         pool = ProcessPoolExecutor(
             max_workers=min(jobs, len(plan)),
@@ -107,7 +107,8 @@ def _read_all(plan: list[Chapter], root: Path, jobs: int) -> dict[Chapter, float
         bar = stack.enter_context(
             tqdm(total=total, desc="synthesising", unit="utt", mininterval=0.5)
         )
-        futures = {pool.submit(read_chapter, c, root, scratch): c for c in plan}
+        with _interrupts_held():
+            futures = {pool.submit(read_chapter, c, root, scratch): c for c in plan}
         try:
             for future in as_completed(futures):
                 chapter = futures[future]
@@ -120,9 +121,18 @@ def _read_all(plan: list[Chapter], root: Path, jobs: int) -> dict[Chapter, float
     return {chapter: lengths[chapter] for chapter in plan}
 
 
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Processes started meanwhile leave Ctrl-C to this one: they inherit the mask."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker() -> None:
-    """Leaves Ctrl-C to the main process and ends with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Makes a worker end when the main process does, however that ends."""
     parent = multiprocessing.parent_process()
 
     def follow() -> None:

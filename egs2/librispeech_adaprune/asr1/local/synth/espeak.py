@@ -101,7 +101,7 @@ def synthesize(text: str, accent: str, prosody: Prosody, data: Path) -> np.ndarr
         return 0
 
     callback = _CALLBACK(collect)  # kept alive until the library is gone
-    library = ctypes.CDLL(_library_path())
+    library = _load(_loader().get_library_path())
     try:
         _speak(library, callback, text.encode("utf-8"), accent, prosody, data)
     finally:
@@ -147,8 +147,14 @@ def _loader():
     return espeakng_loader
 
 
-def _library_path() -> str:
-    return _loader().get_library_path()
+def _load(path: str) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(path)
+    except OSError as error:
+        raise SynthError(
+            f"{path} does not load ({error}); pip install --force-reinstall "
+            "espeakng-loader"
+        ) from None
 
 
 def _data_path() -> Path:
