@@ -18,7 +18,7 @@ Stages: 1 data, 2 speed perturbation, 3 audio, 4 filter, 5 tokens, 6-9 language
 model, 10 statistics, 11 training, 12 decoding, 13 scoring, 14 packing, 15 upload.
 
 Options and defaults:
-$(sed -e '/^[a-z_]*=/!d' -e 's/^/  --/' "${here}/asr_options.sh")"
+$(sed -e '/^[a-z_]*=/!d' -e '/^parse_options_only=/d' -e 's/^/  --/' "${here}/asr_options.sh")"
 # shellcheck source=/dev/null
 . "${here}/parse_options.sh"
 [ $# -eq 0 ] || die "no argument without -- is known: '$1'"

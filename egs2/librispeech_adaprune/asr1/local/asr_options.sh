@@ -98,3 +98,6 @@ local_score_opts=          # for local/score.sh, if there is one
 asr_speech_fold_length=800
 asr_text_fold_length=150
 lm_fold_length=150
+
+parse_options_only=$(sed -n 's/^\([a-z_]*\)=.*/\1/p' "${BASH_SOURCE[0]}" \
+    | grep -v '^parse_options_only$' | tr '\n' ' ')

@@ -41,7 +41,9 @@ while [ $# -gt 0 ]; do
     if ! [[ ${parse_options_var} =~ ^[a-z][a-z0-9_]*$ ]] \
         || [[ ${parse_options_var} == parse_options_* ]] \
         || [[ ${parse_options_var} == help_message ]] \
-        || ! [ -v "${parse_options_var}" ]; then
+        || ! [ -v "${parse_options_var}" ] \
+        || { [ -n "${parse_options_only:-}" ] \
+            && [[ " ${parse_options_only} " != *" ${parse_options_var} "* ]]; }; then
         parse_options_die "unknown option ${parse_options_name}; see ${0##*/} --help"
     fi
     parse_options_old=${!parse_options_var}
