@@ -11,6 +11,7 @@ from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.checkpoint import check_loaded_weights
 from espnet_adaptive_dropout.compact_attention import compact_attention
 from espnet_adaptive_dropout.convolution import CompactConvolution
+from espnet_adaptive_dropout.layers import conv1d, linear
 from espnet_adaptive_dropout.widths import BlockWidths, parse_indices, parse_widths
 
 
@@ -58,14 +59,6 @@ class CompactConformerEncoder(compat.ConformerEncoder):
         )
 
 
-class EmptyConv1d(torch.nn.Conv1d):
-    """A Conv1d without output channels, which PyTorch constructs but cannot run."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(#batch, channels, time) -> (#batch, 0, time); the padding is "same"."""
-        return x.new_zeros(x.size(0), 0, x.size(2))
-
-
 def _narrow(layer: torch.nn.Module, widths: BlockWidths) -> None:
     """Replace the parts of an EncoderLayer that are narrower than the stock ones."""
     _narrow_feed_forward(layer.feed_forward, widths.ffn)
@@ -90,9 +83,8 @@ def _narrow_feed_forward(module: torch.nn.Module, units: int) -> None:
 def _resized(dense: torch.nn.Module, inputs: int, outputs: int) -> torch.nn.Module:
     """A new Linear or Conv1d of the kind of ``dense`` at another size."""
     if isinstance(dense, torch.nn.Linear):
-        return torch.nn.Linear(inputs, outputs, bias=dense.bias is not None)
-    kind = torch.nn.Conv1d if outputs else EmptyConv1d
-    return kind(
+        return linear(inputs, outputs, bias=dense.bias is not None)
+    return conv1d(
         inputs,
         outputs,
         dense.kernel_size,

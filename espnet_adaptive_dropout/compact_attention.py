@@ -13,6 +13,7 @@ import torch
 
 from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.attention import attend
+from espnet_adaptive_dropout.layers import linear
 
 
 class CompactAttention(torch.nn.Module):
@@ -35,10 +36,10 @@ class CompactAttention(torch.nn.Module):
         self.d_k = stock.d_k
         self.query_widths = list(query_widths)
         self.value_widths = list(value_widths)
-        self.linear_q = torch.nn.Linear(size, sum(query_widths))
-        self.linear_k = torch.nn.Linear(size, sum(query_widths))
-        self.linear_v = torch.nn.Linear(size, sum(value_widths))
-        self.linear_out = torch.nn.Linear(sum(value_widths), size)
+        self.linear_q = linear(size, sum(query_widths))
+        self.linear_k = linear(size, sum(query_widths))
+        self.linear_v = linear(size, sum(value_widths))
+        self.linear_out = linear(sum(value_widths), size)
         self.dropout = stock.dropout
         if not isinstance(self.dropout, torch.nn.Dropout):
             self.dropout = torch.nn.Dropout(stock.dropout_rate)
@@ -87,7 +88,7 @@ class _CompactRelPosition(CompactAttention):
         super().__init__(stock, query_widths, value_widths)
         size = stock.linear_out.out_features
         self.zero_triu = stock.zero_triu
-        self.linear_pos = torch.nn.Linear(size, sum(query_widths), bias=False)
+        self.linear_pos = linear(size, sum(query_widths), bias=False)
         self.pos_bias_u = torch.nn.Parameter(torch.zeros(sum(query_widths)))
         self.pos_bias_v = torch.nn.Parameter(torch.zeros(sum(query_widths)))
 

@@ -10,6 +10,7 @@ import torch
 
 from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.gate import AdaptiveDropout
+from espnet_adaptive_dropout.layers import conv1d
 
 
 def _stock_forward(module, x, mask_pad):
@@ -46,7 +47,7 @@ class CompactConvolution(compat.ConvolutionModule):
     def __init__(self, stock: compat.ConvolutionModule, kept: torch.Tensor):
         compat.adopt(self, stock)
         dense = self.pointwise_conv1
-        self.pointwise_conv1 = torch.nn.Conv1d(
+        self.pointwise_conv1 = conv1d(
             len(kept), dense.out_channels, 1, bias=dense.bias is not None
         )
         # Averaging checkpoints sums integer tensors, so the indices live in the

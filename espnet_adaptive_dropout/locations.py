@@ -124,10 +124,10 @@ def why_not(layer: torch.nn.Module, location: Location) -> Optional[str]:
             "conv_module": "use_cnn_module",
         }[location.module]
         return f"the encoder has no {location.module} ({option}: false)"
-    if location.name == "query" and isinstance(
+    if location.per_head and isinstance(
         getattr(module, "q_norm", None), torch.nn.LayerNorm
     ):
-        return "qk_norm normalises over all query units of a head"
+        return "qk_norm normalises over the units of full-width heads"
     return None
 
 
@@ -138,13 +138,13 @@ def select(
 
     Args:
         layer: an EncoderLayer.
-        names: location names; None takes all that the layer has.
+        names: location names; None takes all that can be pruned here.
 
     Raises:
         ValueError: a name is unknown, or its units cannot be removed here.
     """
     if names is None:
-        chosen = [where.name for where in available(layer)]
+        chosen = [x.name for x in available(layer) if why_not(layer, x) is None]
     else:
         chosen = list(names)
     for name in chosen:

@@ -9,6 +9,9 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 
 from espnet_adaptive_dropout.encoder import AdaptiveDropoutConformerEncoder
 
+# ESPnet's reporter turns infinities into NaN, which cannot be ranked.
+LOSS_BEFORE = 1e6
+
 
 class AdaptiveDropoutMixin:
     """Adds the penalty and the sizes to what an ESPnet model returns.
@@ -16,7 +19,7 @@ class AdaptiveDropoutMixin:
     In training the encoder's penalty joins the loss and the sizes join the stats,
     where ESPnet logs, plots and sends them to TensorBoard. In evaluation the stats
     get ``final_acc`` and ``final_loss``: the accuracy and the loss once the size is
-    final, 0 and infinity before. A ``best_model_criterion`` on them never averages
+    final, 0 and a million before. A ``best_model_criterion`` on them never averages
     checkpoints from before and after the freeze.
     """
 
@@ -43,7 +46,7 @@ class AdaptiveDropoutMixin:
             final["final_acc"] = stats["acc"]
         if self.encoder.size_is_final:
             return final
-        before = {"final_loss": float("inf"), "final_acc": 0.0}
+        before = {"final_loss": LOSS_BEFORE, "final_acc": 0.0}
         return {
             name: torch.full_like(value, before[name]) for name, value in final.items()
         }

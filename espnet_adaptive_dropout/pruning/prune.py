@@ -181,7 +181,8 @@ def _make_plan(
             target = trained.target_reduction
     if target is None and criterion.needs_target:
         raise ValueError(
-            f"--criterion {options.criterion} needs --target_reduction, for example 0.54"
+            f"--criterion {options.criterion} needs --target_reduction, for example "
+            f"0.54"
         )
     if target is None:
         keep = table.close((scores > 0) | ~candidates)

@@ -1,0 +1,42 @@
+"""Linear and Conv1d layers of any width, 0 included."""
+
+from __future__ import annotations
+
+import torch
+
+
+class EmptyLinear(torch.nn.Linear):
+    """A Linear without inputs or outputs: its bias at every position.
+
+    Dynamic quantisation turns a plain Linear without inputs into one that gives NaN;
+    it leaves subclasses alone.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        output = x.new_zeros(*x.shape[:-1], self.out_features)
+        return output if self.bias is None else output + self.bias
+
+
+class EmptyConv1d(torch.nn.Conv1d):
+    """A Conv1d without input or output channels: its bias at every frame.
+
+    PyTorch constructs such a layer but does not run it. The padding must be "same".
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(#batch, inputs, time) -> (#batch, outputs, time)."""
+        output = x.new_zeros(x.size(0), self.out_channels, x.size(2))
+        return output if self.bias is None else output + self.bias[:, None]
+
+
+def linear(inputs: int, outputs: int, bias: bool = True) -> torch.nn.Linear:
+    """A plain Linear, or an empty one if a width is 0."""
+    kind = torch.nn.Linear if inputs and outputs else EmptyLinear
+    return kind(inputs, outputs, bias=bias)
+
+
+def conv1d(inputs: int, outputs: int, kernel_size, **options) -> torch.nn.Conv1d:
+    """A plain Conv1d, or an empty one if a width is 0."""
+    kind = torch.nn.Conv1d if inputs and outputs else EmptyConv1d
+    return kind(inputs, outputs, kernel_size, **options)
