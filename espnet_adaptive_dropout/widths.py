@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any, Dict, List, Optional, Sequence
 
 
@@ -89,13 +90,11 @@ def parse_indices(text: str) -> List[int]:
     """
     indices: List[int] = []
     for part in filter(None, str(text).split(",")):
-        first, _, last = part.partition("-")
-        try:
-            indices.extend(range(int(first), int(last or first) + 1))
-        except ValueError:
-            raise ValueError(
-                f"{text!r} is not a list of index ranges such as '0-3,7'"
-            ) from None
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        if match is None:
+            raise ValueError(f"{text!r} is not a list of index ranges such as '0-3,7'")
+        first, last = match.groups()
+        indices.extend(range(int(first), int(last or first) + 1))
     if any(a >= b for a, b in zip(indices, indices[1:])):
         raise ValueError(f"index ranges {text!r} are not ascending")
     return indices
