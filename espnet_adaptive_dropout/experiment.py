@@ -58,9 +58,12 @@ def load_state(path: Union[str, Path]) -> Dict[str, torch.Tensor]:
         ValueError: the file is missing, truncated or holds no weights.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with open(path, "rb"):
+            pass
     except OSError as error:
         raise ValueError(f"{path}: cannot read the model ({error.strerror})") from None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         reason = str(error).splitlines()[0][:120]
         raise ValueError(

@@ -10,6 +10,7 @@ training (see ``training_length``). It is what ``asr.sh --python`` takes:
 from __future__ import annotations
 
 import importlib
+import os
 import runpy
 import sys
 from typing import List, Optional
@@ -30,19 +31,32 @@ def main(argv: Optional[List[str]] = None) -> None:
             training's configuration is refused; with one line on stderr.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0] in ("-h", "--help"):
+    if argv[:1] in (["-h"], ["--help"]):
+        print(USAGE)
+    elif argv in ([], ["-m"]):
         raise SystemExit(USAGE)
-    if argv[0] != "-m":
-        sys.argv = argv
-        runpy.run_path(argv[0], run_name="__main__")
-        return
-    if len(argv) < 2:
-        raise SystemExit(USAGE)
-    name, arguments = argv[1], argv[2:]
+    elif argv[0] == "-m":
+        _run_module(argv[1], argv[2:])
+    else:
+        _run_script(argv)
+
+
+def _run_script(argv: List[str]) -> None:
+    """What ``python SCRIPT.py arguments`` does."""
+    if not os.path.exists(argv[0]):
+        raise SystemExit(f"espnet_adaptive_dropout: no script {argv[0]}")
+    sys.argv = argv
+    sys.path.insert(0, os.path.dirname(os.path.abspath(argv[0])))
+    runpy.run_path(argv[0], run_name="__main__")
+
+
+def _run_module(name: str, arguments: List[str]) -> None:
+    """Import the module and call its main(), with the training's length filled in."""
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if not name.startswith(error.name or " "):
+        # A missing dependency of the module is another matter.
+        if not f"{name}.".startswith(f"{error.name}."):
             raise
         raise SystemExit(f"espnet_adaptive_dropout: no module named {name}") from None
     if not hasattr(module, "main"):

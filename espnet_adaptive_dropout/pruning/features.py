@@ -86,6 +86,7 @@ def data_inputs(
         batches = task.build_streaming_iterator(
             source,
             preprocess_fn=None,
+            dtype="float32",
             collate_fn=task.build_collate_fn(args, train=False),
             batch_size=utterances,
             num_workers=0,
