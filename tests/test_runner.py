@@ -1,0 +1,174 @@
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+from tiny_training import command, write_data
+
+PLUGIN = (sys.executable, "-m", "espnet_adaptive_dropout")
+
+SPAWNING = """
+import sys
+import torch
+
+
+def child():
+    import espnet2.tasks.asr as asr
+
+    offered = set(asr.encoder_choices.classes)
+    if not {"adaptive_dropout_conformer", "compact_conformer"} <= offered:
+        sys.exit(f"the child knows only {sorted(offered)}")
+
+
+def main():
+    process = torch.multiprocessing.get_context("spawn").Process(target=child)
+    process.start()
+    process.join()
+    sys.exit(process.exitcode)
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def run(*arguments, cwd=None):
+    path = [str(cwd or ""), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, path)),
+    }
+    return subprocess.run(
+        [*PLUGIN, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=cwd,
+    )
+
+
+def refused(process, *words):
+    """One line on stderr, no traceback, non-zero exit."""
+    assert process.returncode != 0
+    assert len(process.stderr.splitlines()) == 1, process.stderr
+    for word in words:
+        assert word in process.stderr
+    return True
+
+
+def test_a_module_gets_its_arguments(tmp_path):
+    (tmp_path / "text").write_text("utt1 ab ba\n")
+    process = run(
+        *("-m", "espnet2.bin.tokenize_text", "--token_type", "char"),
+        *("--field", "2-", "--input", tmp_path / "text"),
+        *("--output", tmp_path / "tokens"),
+    )
+    assert process.returncode == 0, process.stderr
+    assert (tmp_path / "tokens").read_text() == "a b <space> b a\n"
+
+
+def test_help_of_a_module_is_the_module_s_own():
+    process = run("-m", "espnet2.bin.tokenize_text", "--help")
+    assert process.returncode == 0
+    assert "--token_type" in process.stdout
+
+
+def test_a_module_that_is_not_a_training_does_not_import_a_task(tmp_path):
+    (tmp_path / "light.py").write_text(
+        "import sys\n"
+        "def main():\n"
+        "    print(sys.argv[1:], __file__ == sys.argv[0], __name__)\n"
+        "    print([m for m in ('torch', 'espnet2') if m in sys.modules])\n"
+    )
+    process = run("-m", "light", "--a", "b c", cwd=tmp_path)
+    assert process.stdout == "['--a', 'b c'] True light\n[]\n", process.stderr
+
+
+def test_a_script_gets_its_arguments_and_its_neighbours(tmp_path):
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "neighbour.py").write_text("NAME = 'neighbour'\n")
+    (tmp_path / "scripts" / "script.py").write_text(
+        "import sys\n"
+        "from neighbour import NAME\n"
+        "if __name__ == '__main__':\n"
+        "    print(sys.argv, NAME, 'espnet_adaptive_dropout' in sys.modules)\n"
+        "    sys.exit(3)\n"
+    )
+    process = run("scripts/script.py", "-m", "x y", cwd=tmp_path)
+    expected = "['scripts/script.py', '-m', 'x y'] neighbour True\n"
+    assert process.stdout == expected, process.stderr
+    assert process.returncode == 3
+
+
+def test_usage():
+    for arguments in ((), ("-m",)):
+        process = run(*arguments)
+        assert process.returncode != 0
+        assert process.stderr.startswith("usage: python -m espnet_adaptive_dropout")
+    process = run("--help")
+    assert process.returncode == 0
+    assert process.stdout.startswith("usage: python -m espnet_adaptive_dropout")
+
+
+def test_unknown_names_are_one_line(tmp_path):
+    (tmp_path / "nothing.py").write_text("")
+    assert refused(run("-m", "espnet2.bin.asr_trane"), "espnet2.bin.asr_trane")
+    assert refused(run("-m", "no_such_package.module"), "no_such_package.module")
+    assert refused(run("-m", "nothing", cwd=tmp_path), "nothing has no main()")
+    assert refused(run("no/such/script.py"), "no/such/script.py")
+
+
+def test_errors_inside_a_module_keep_their_traceback(tmp_path):
+    (tmp_path / "failing.py").write_text("def main():\n    raise ValueError('why')\n")
+    (tmp_path / "lacking.py").write_text("import lack\n")
+    process = run("-m", "failing", cwd=tmp_path)
+    assert process.returncode == 1
+    assert "failing.py" in process.stderr and "ValueError: why" in process.stderr
+    # A dependency that is missing is not taken for the module itself.
+    process = run("-m", "lacking", cwd=tmp_path)
+    assert process.returncode == 1
+    assert "lacking.py" in process.stderr and "No module named 'lack'" in process.stderr
+
+
+@pytest.mark.slow
+def test_spawned_processes_know_the_plugin(tmp_path):
+    (tmp_path / "spawning.py").write_text(SPAWNING)
+    process = run("-m", "spawning", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.slow
+def test_distributed_training_of_two_processes(tmp_path):
+    data = write_data(tmp_path / "data")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = [
+        *command(data, tmp_path / "exp", batch_size=3),
+        *("--multiprocessing_distributed", "false", "--dist_backend", "gloo"),
+        *("--dist_world_size", "2", "--dist_master_addr", "127.0.0.1"),
+        *("--dist_master_port", str(port)),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    workers = []
+    for rank in range(2):
+        log = (tmp_path / f"{rank}.log").open("w")
+        order = [*PLUGIN, "-m", "espnet2.bin.asr_train", *arguments]
+        order += ["--dist_rank", str(rank)]
+        workers.append(
+            subprocess.Popen(order, stdout=log, stderr=log, env=environment)
+        )
+    try:
+        codes = [worker.wait(timeout=300) for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
+    logs = "".join((tmp_path / f"{rank}.log").read_text() for rank in range(2))
+    assert codes == [0, 0], logs[-3000:]
+    state = torch.load(tmp_path / "exp" / "checkpoint.pth", weights_only=True)["model"]
+    # Three batches of three an epoch, each shared by the two processes.
+    assert state["encoder.control.step"] == 6
+    assert state["encoder.control.frozen"] == 1
