@@ -12,6 +12,10 @@ import torch
 import yaml
 
 
+# The C parser is ten times faster on the long token lists in ESPnet's configs.
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def load_task(name: str) -> type:
     """Return the task class of ``espnet2.tasks.<name>``, with our classes known.
 
@@ -38,7 +42,8 @@ def load_config(path: Union[str, Path]) -> Dict[str, Any]:
         ValueError: it is missing, is not YAML, or is not a training config.
     """
     try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        config = yaml.load(text, Loader=_YAML_LOADER)
     except OSError as error:
         raise ValueError(f"{path}: cannot read the config ({error.strerror})") from None
     except yaml.YAMLError:
