@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from typing import List
+import zipfile
+from typing import List, Optional
 
 import torch
 
@@ -91,9 +92,8 @@ def steps_per_epoch(args: argparse.Namespace) -> int:
         sort_in_batch=args.sort_in_batch,
         sort_batch=args.sort_batch,
         drop_last=args.drop_last_iter,
-        min_batch_size=max(args.ngpu, 1) * args.dist_world_size
-        if args.dist_world_size
-        else max(args.ngpu, 1),
+        min_batch_size=_smallest_batch(args),
+        utt2category_file=_utt2category_file(args),
     )
     batches = 0
     for shape_files in _split_shape_files(args):
@@ -107,12 +107,34 @@ def steps_per_epoch(args: argparse.Namespace) -> int:
     return batches
 
 
+def _smallest_batch(args: argparse.Namespace) -> int:
+    """An utterance for each process of a distributed training, or as configured."""
+    processes = args.dist_world_size or 1
+    if args.multiprocessing_distributed:
+        processes *= max(args.ngpu, 1)
+    return processes if processes > 1 else getattr(args, "min_batch_size", 1)
+
+
+def _utt2category_file(args: argparse.Namespace) -> Optional[str]:
+    """Beside the first data file; ESPnet keeps its categories in separate batches."""
+    first = args.train_data_path_and_name_and_type[:1]
+    path = os.path.join(os.path.dirname(first[0][0]), "utt2category") if first else ""
+    return path if os.path.exists(path) else None
+
+
 def _split_shape_files(args: argparse.Namespace) -> List[List[str]]:
     """The shape files of every split of the training data (usually one)."""
     if not args.multiple_iterator:
         return [list(args.train_shape_file)]
-    with open(os.path.join(args.train_shape_file[0], "num_splits")) as file:
-        splits = int(file.read())
+    path = os.path.join(args.train_shape_file[0], "num_splits")
+    try:
+        with open(path) as file:
+            splits = int(file.read())
+    except OSError as error:
+        raise ValueError(
+            f"{path}: {error.strerror}; with multiple_iterator=true, "
+            f"--train_shape_file names directories that espnet2.bin.split_scps wrote"
+        ) from None
     return [
         [os.path.join(path, f"split.{i}") for path in args.train_shape_file]
         for i in range(splits)
@@ -188,7 +210,16 @@ def _without_old_gates(args: argparse.Namespace, arguments: List[str]) -> List[s
 
 def _exclude_gates(item: str) -> str:
     path, source, target, excluded = (item.split(":") + ["", "", ""])[:4]
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    try:
+        mapped = zipfile.is_zipfile(path)  # not so in files of PyTorch before 1.6
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:
+        reason = str(error).splitlines()[0][:120]
+        raise ValueError(
+            f"--init_param {path}: cannot be read as a checkpoint ({reason})"
+        ) from None
+    # ESPnet unwraps the checkpoints of other trainers in the same way.
+    state = state.get("module", state)
     gates = [
         key
         for key in state
