@@ -15,6 +15,7 @@ import zipfile
 from typing import List, Optional
 
 import torch
+import yaml
 
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 
@@ -58,7 +59,9 @@ def complete_arguments(
         config.total_steps = per_epoch * args.max_epoch
         added += _option("total_steps", config.total_steps)
     if config.logit_scale is None:
-        config.logit_scale = logit_scale(args, config.total_steps)
+        config.logit_scale = _scale_before(args) or logit_scale(
+            args, config.total_steps
+        )
         added += _option("logit_scale", round(config.logit_scale, 4))
     _check_selection(args, config)
     return _without_old_gates(args, arguments) + added
@@ -144,6 +147,20 @@ def _split_shape_files(args: argparse.Namespace) -> List[List[str]]:
 def logit_scale(args: argparse.Namespace, total_steps: int) -> float:
     """20 / (sum of the learning rates of all updates), between 1 and 100."""
     return min(max(LOGIT_TRAVEL / _sum_of_rates(args, total_steps), 1.0), 100.0)
+
+
+def _scale_before(args: argparse.Namespace) -> Optional[float]:
+    """The scale of the training that ``--resume`` goes on with.
+
+    The checkpoint holds logit / scale: with another ``max_epoch``, and so another
+    scale, its logits would jump.
+    """
+    directory = args.output_dir or ""
+    if not args.resume or not os.path.exists(f"{directory}/checkpoint.pth"):
+        return None
+    with open(f"{directory}/config.yaml", encoding="utf-8") as file:
+        options = yaml.safe_load(file).get("encoder_conf") or {}
+    return (options.get("adaptive_dropout_conf") or {}).get("logit_scale")
 
 
 def _sum_of_rates(args: argparse.Namespace, total_steps: int) -> float:

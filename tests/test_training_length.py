@@ -366,3 +366,15 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(data, tmp_path, monke
     assert once.keys() == twice.keys()
     for name, tensor in once.items():
         assert torch.equal(tensor, twice[name]), name
+
+
+def test_resuming_for_longer_keeps_the_logits(data, tmp_path, monkeypatch):
+    settings = dict(optim_conf=dict(lr=0.1))  # far from the bounds of the scale
+    arguments = [*command(data, tmp_path / "exp", **settings), "--resume", "true"]
+    first = completed_conf(arguments)
+    train(arguments, monkeypatch)
+    longer = completed_conf([*arguments, "--max_epoch", "4"])
+    assert longer["total_steps"] == 2 * first["total_steps"]
+    assert longer["logit_scale"] == first["logit_scale"]
+    fresh = [*arguments, "--max_epoch", "4", "--resume", "false"]
+    assert completed_conf(fresh)["logit_scale"] != first["logit_scale"]
