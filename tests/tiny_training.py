@@ -11,6 +11,8 @@ import soundfile
 import torch
 import yaml
 
+import espnet_adaptive_dropout  # noqa: F401  (registers the classes)
+
 RATE = 16000
 TOKENS = ["<blank>", "<unk>", "a", "b", "c", "<sos/eos>"]
 TEXTS = ["abc", "cab", "b", "ac", "ba", "c", "abab", "bc", "ca"]
