@@ -66,7 +66,7 @@ fi
 # shellcheck source=/dev/null
 . ./path.sh
 
-processors=$(nproc 2> /dev/null || getconf _NPROCESSORS_ONLN)
+processors=$(env -u OMP_NUM_THREADS nproc 2> /dev/null || getconf _NPROCESSORS_ONLN)
 gpus=$( (nvidia-smi -L 2> /dev/null || true) | wc -l)
 jobs=${processors}
 settings+=(--nj "${jobs}" --inference_nj "${jobs}" --ngpu "${gpus// /}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 _REPORT_SECONDS = 30.0
-_SHOWN_WIDTH = 200
+_SHOWN_WIDTH = 2000
 
 
 @dataclass

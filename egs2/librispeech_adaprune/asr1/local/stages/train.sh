@@ -40,13 +40,33 @@ check_gpus() {
         || die "--ngpu $1, but PyTorch finds ${found} GPUs here; give --ngpu ${found}"
 }
 
+# epoch_summary LINE: the gist of ESPnet's long "epoch results" line
+epoch_summary() {
+    local train=${1#*\[train\]} valid=${1#*\[valid\]} name text
+    train=${train%%\[valid\]*}
+    [[ $1 =~ ([0-9]+)epoch\ results ]]
+    text="  epoch ${BASH_REMATCH[1]}:"
+    for name in loss acc; do
+        [[ ${train} =~ [\ ]${name}=([^,]+) ]] && [ "${BASH_REMATCH[1]}" != nan ] \
+            && text+=" train ${name} ${BASH_REMATCH[1]},"
+        [[ ${valid} =~ [\ ]${name}=([^,]+) ]] && [ "${BASH_REMATCH[1]}" != nan ] \
+            && text+=" valid ${name} ${BASH_REMATCH[1]},"
+    done
+    [[ ${train} =~ expected_reduction=([^,]+) ]] \
+        && text+=" share removed ${BASH_REMATCH[1]},"
+    [[ ${train} =~ [\ ]time=([^,]+) ]] && text+=" ${BASH_REMATCH[1]}"
+    echo "${text%,}"
+}
+
 # show_epochs LOG: keep all input in LOG, show what tells how the training goes
 show_epochs() {
     local line
     while IFS= read -r line; do
         echo "${line}" >&3
-        if [[ ${line} =~ [0-9]+(/[0-9]+)?epoch\ (results|started).* ]]; then
-            echo "  ${BASH_REMATCH[0]:0:240}"
+        if [[ ${line} == *"epoch results:"* ]]; then
+            epoch_summary "${line}"
+        elif [[ ${line} =~ [0-9]+/[0-9]+epoch\ started.* ]]; then
+            echo "  ${BASH_REMATCH[0]}"
         fi
     done 3> "$1"
 }

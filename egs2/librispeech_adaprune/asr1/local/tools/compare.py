@@ -33,15 +33,29 @@ class Row:
     rtf: dict[str, float]
 
 
+def model_file(experiment: Path) -> Path:
+    """Return the checkpoint that an experiment is decoded with.
+
+    Raises:
+        RecipeError: It is not clear which.
+    """
+    with (experiment / "config.yaml").open(encoding="utf-8") as stream:
+        model = experiment / inspect(yaml.safe_load(stream))[1]
+    if model.is_file():
+        return model
+    found = list(experiment.glob("*.pth"))  # a pruned experiment has just one
+    if len(found) != 1:
+        raise RecipeError(f"{model} is missing: run stage 11 first")
+    return found[0]
+
+
 def measure(experiment: Path) -> dict[str, float]:
     """Return the sizes of an experiment's model; kept in its measure.json.
 
     Raises:
         RecipeError: The measuring command failed.
     """
-    config = experiment / "config.yaml"
-    with config.open(encoding="utf-8") as stream:
-        model = experiment / inspect(yaml.safe_load(stream))[1]
+    config, model = experiment / "config.yaml", model_file(experiment)
     kept = experiment / "measure.json"
     if kept.is_file() and kept.stat().st_mtime >= model.stat().st_mtime:
         return json.loads(kept.read_text(encoding="utf-8"))
