@@ -161,7 +161,9 @@ class SizeControl(torch.nn.Module):
         """Set c(t) for this step; return the size it aims at."""
         config, progress = self.config, self.progress
         memory = min(float(self.step), max(1.0, LOSS_MEMORY * config.total_steps))
-        self.loss_average += (task_loss.float().mean() - self.loss_average) / memory
+        change = (task_loss.float().mean() - self.loss_average) / memory
+        # ESPnet skips an update whose loss is not finite and trains on; so do we.
+        self.loss_average += change.nan_to_num(0.0, 0.0, 0.0)
         if config.control == "schedule":
             centre = falling_centre(
                 progress,
