@@ -32,8 +32,8 @@ class Conditions:
     snr: tuple[float, float]
 
 
-CLEAN = Conditions(reverberation=(0.08, 0.3), direct=(9, 18), snr=(22, 38))
-OTHER = Conditions(reverberation=(0.2, 0.6), direct=(3, 10), snr=(8, 20))
+CLEAN = Conditions(reverberation=(0.08, 0.25), direct=(11, 20), snr=(25, 40))
+OTHER = Conditions(reverberation=(0.2, 0.5), direct=(4, 11), snr=(10, 21))
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def record(
         Samples at 16 kHz, int16, shape (m,), peak below full scale.
     """
     dry = _voice(_trim(speech).astype(np.float64), speaker)
-    before, after = rng.uniform(0.12, 0.4, size=2)
+    before, after = rng.uniform(0.1, 0.25, size=2)
     dry = np.pad(dry, (int(before * SAMPLE_RATE), int(after * SAMPLE_RATE)))
     wet = signal.oaconvolve(dry, room.response)[: len(dry)]
     wet *= 1 / np.sqrt(np.mean(wet**2))

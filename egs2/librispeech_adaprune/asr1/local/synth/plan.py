@@ -13,7 +13,7 @@ from synth.sizes import Size, Subset
 from synth.speakers import Speaker, make_speaker
 
 # Measured; only serves to turn minutes into a number of sentences.
-_SECONDS_PER_LETTER, _SECONDS_PER_SENTENCE = 0.0625, 0.70
+_SECONDS_PER_LETTER, _SECONDS_PER_SENTENCE = 0.060, 0.60
 _FIRST_READER, _FIRST_CHAPTER = 100, 1000
 _LEAST_PER_SPEAKER = 2
 

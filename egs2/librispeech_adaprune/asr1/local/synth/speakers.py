@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 ACCENTS = {
-    "en-us": 0.46,
-    "en": 0.16,
-    "en-gb-x-rp": 0.12,
-    "en-us-nyc": 0.10,
-    "en-gb-scotland": 0.06,
-    "en-gb-x-gbclan": 0.05,
-    "en-029": 0.05,
+    "en-us": 0.56,
+    "en": 0.15,
+    "en-gb-x-rp": 0.10,
+    "en-us-nyc": 0.09,
+    "en-gb-scotland": 0.04,
+    "en-gb-x-gbclan": 0.03,
+    "en-029": 0.03,
 }
-_KLATT_SHARE = 0.15
+_KLATT_SHARE = 0.08
 _NAMES = {
     "F": "Ada Bess Cora Dora Edith Flora Grace Hilda Iris Jane Lydia Mabel".split(),
     "M": "Abel Basil Carl Duncan Edgar Felix George Hugh Ivor Jack Linus Miles".split(),
