@@ -34,6 +34,19 @@ def tokenizers(bpemodel: str, nlsyms: str) -> dict[str, Callable[[str], list[str
     return made
 
 
+def clean(text: dict[str, str], cleaner: str) -> dict[str, str]:
+    """Return texts as one of ESPnet's cleaners makes them.
+
+    Raises:
+        RecipeError: There is no such cleaner, or its package is not installed.
+    """
+    try:
+        function = TextCleaner(cleaner)
+        return {name: function(line) for name, line in text.items()}
+    except (RuntimeError, ImportError) as error:
+        raise RecipeError(f"text cleaner '{cleaner}': {error}") from None
+
+
 def write_trn(
     path: Path,
     text: dict[str, str],
@@ -70,8 +83,7 @@ def main() -> None:
     cleaners = {"ref": args.cleaner, "hyp": args.hyp_cleaner}
     for side, text in texts.items():
         if cleaners[side] != "none":
-            clean = TextCleaner(cleaners[side])
-            texts[side] = {name: clean(line) for name, line in text.items()}
+            texts[side] = clean(text, cleaners[side])
     for score, tokenize in tokenizers(args.bpemodel, args.nlsyms).items():
         for side, text in texts.items():
             path = args.out / f"score_{score}" / f"{side}.trn"

@@ -1,0 +1,91 @@
+"""Fixtures shared by the tests of the recipe."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / "egs2" / "librispeech_adaprune" / "asr1"
+_LINKED = ("run.sh", "path.sh", "cmd.sh", "local", "conf")
+
+sys.path[:0] = [str(RECIPE / "local" / "tools"), str(RECIPE / "local")]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """An empty recipe directory whose scripts are links to the real ones."""
+    directory = tmp_path / "asr1"
+    directory.mkdir()
+    for name in _LINKED:
+        (directory / name).symlink_to(RECIPE / name)
+    return directory
+
+
+@pytest.fixture
+def recipe_env() -> dict:
+    """Environment for recipe scripts: the Python that runs the tests, one thread."""
+    dropped = ("ADAPRUNE_READY", "ESPNET_ROOT", "LIBRISPEECH")
+    env = {name: value for name, value in os.environ.items() if name not in dropped}
+    env.update(ADAPRUNE_VENV=sys.prefix, ADAPRUNE_THREADS="1", OMP_NUM_THREADS="1")
+    return env
+
+
+@pytest.fixture
+def run_in(recipe: Path, recipe_env: dict):
+    """Function that runs a command in the recipe directory and returns the result."""
+
+    def run(*command: str, **env: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [str(word) for word in command],
+            cwd=recipe,
+            env={**recipe_env, **env},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.fixture
+def write_sine(tmp_path: Path):
+    """Function that writes a sine as an audio file and returns its path."""
+
+    def write(
+        name: str, rate: int = 16000, seconds: float = 0.5, channels: int = 1
+    ) -> Path:
+        time = np.arange(round(rate * seconds)) / rate
+        wave = 0.5 * np.sin(2 * np.pi * 440 * time)
+        path = tmp_path / name
+        soundfile.write(path, np.stack([wave] * channels, axis=1), rate)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def make_set(recipe: Path, write_sine):
+    """Function that makes data/<name> with utterances of the given lengths (s)."""
+
+    def make(name: str, seconds: dict, text: str = "ONE TWO") -> Path:
+        directory = recipe / "data" / name
+        directory.mkdir(parents=True)
+        tables = {"wav.scp": [], "text": [], "utt2spk": [], "spk2utt": []}
+        for utterance, length in sorted(seconds.items()):
+            speaker = utterance.split("-")[0]
+            path = write_sine(f"{name}-{utterance}.flac", seconds=length)
+            tables["wav.scp"].append(f"{utterance} {path}")
+            tables["text"].append(f"{utterance} {text}")
+            tables["utt2spk"].append(f"{utterance} {speaker}")
+            tables["spk2utt"].append(f"{speaker} {utterance}")
+        for table, lines in tables.items():
+            (directory / table).write_text("\n".join(lines) + "\n")
+        return directory
+
+    return make
