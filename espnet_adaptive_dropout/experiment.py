@@ -11,7 +11,6 @@ from typing import Any, Dict, Union
 import torch
 import yaml
 
-
 # The C parser is ten times faster on the long token lists in ESPnet's configs.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -158,9 +158,7 @@ def test_distributed_training_of_two_processes(tmp_path):
         log = (tmp_path / f"{rank}.log").open("w")
         order = [*PLUGIN, "-m", "espnet2.bin.asr_train", *arguments]
         order += ["--dist_rank", str(rank)]
-        workers.append(
-            subprocess.Popen(order, stdout=log, stderr=log, env=environment)
-        )
+        workers.append(subprocess.Popen(order, stdout=log, stderr=log, env=environment))
     try:
         codes = [worker.wait(timeout=300) for worker in workers]
     finally:
