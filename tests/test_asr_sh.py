@@ -208,3 +208,16 @@ def test_failing_scorer_is_seen(recipe, run_in):
     assert done.returncode == 1
     assert "t1-2 is not in both" in done.stderr
     assert not (recipe / "exp/asr_x/RESULTS.md").exists()
+
+
+def test_audio_that_has_gone(recipe, run_in, data, tmp_path):
+    assert run_in(*BASE, "--stage", "3", "--stop_stage", "3").returncode == 0
+    experiment = recipe / "exp/asr_x"
+    experiment.mkdir(parents=True)
+    (experiment / "config.yaml").write_text("encoder: conformer\n")
+    (experiment / "valid.acc.ave.pth").write_text("")
+    (tmp_path / "test-t1-2.flac").unlink()
+    done = run_in(*BASE, "--asr_tag", "x", "--stage", "12")
+    assert done.returncode == 1
+    assert "test-t1-2.flac is gone; start with --stage 1" in done.stderr
+    assert done.stderr.count("\n") == 1

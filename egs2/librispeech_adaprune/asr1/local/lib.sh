@@ -13,6 +13,14 @@ need() {
     [ -e "$1" ] || die "$1 is missing: run stage $2 first (--stage $2)"
 }
 
+# need_audio SCP: end with a clear message when a listed file has gone meanwhile
+need_audio() {
+    local name path
+    while read -r name path; do
+        [ -e "${path}" ] || die "$1: ${name}: ${path} is gone; start with --stage 1"
+    done < "$1"
+}
+
 # count_lines FILE...: lines in all of them together
 count_lines() { cat "$@" | wc -l | tr -d ' '; }
 

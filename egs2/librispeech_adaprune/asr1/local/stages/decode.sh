@@ -22,6 +22,7 @@ decode_set() {
     local data=${data_feats}/$1 dir=${asr_exp}/${inference_tag}/$1 jobs n file gpus=0
     local logdir=${dir}/logdir cmd=${decode_cmd}
     need "${data}/wav.scp" 3
+    need_audio "${data}/wav.scp"
     if [ "${gpu_inference}" = true ]; then
         check_gpus 1
         cmd=${cuda_cmd} gpus=1

@@ -114,6 +114,8 @@ stage_10() {
     need "${train_dir}/wav.scp" 4
     need "${valid_dir}/wav.scp" 4
     need "${token_list}" 5
+    need_audio "${train_dir}/wav.scp"
+    need_audio "${valid_dir}/wav.scp"
     mkdir -p "${logdir}"
     jobs=$(job_count "${nj}" "${train_dir}/wav.scp" "${valid_dir}/wav.scp")
     split_list "${train_dir}/wav.scp" "${logdir}/train." .scp "${jobs}"
@@ -138,6 +140,10 @@ stage_11() {
     local speech_shape=${asr_stats_dir}/train/speech_shape
     local text_shape=${asr_stats_dir}/train/text_shape.${token_type}
     need "${asr_stats_dir}/valid/text_shape.${token_type}" 10
+    check_gpus "${ngpu}"
+    need "${scp}" 4
+    need_audio "${scp}"
+    need_audio "${valid_dir}/wav.scp"
     if [ "${feats_normalize}" = global_mvn ]; then
         normalize=(--normalize=global_mvn
             --normalize_conf "stats_file=${asr_stats_dir}/train/feats_stats.npz")
