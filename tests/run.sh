@@ -7,4 +7,4 @@ bash egs2/librispeech_adaprune/asr1/local/setup_env.sh --with-tests
 export PATH=${PWD}/.venv/bin:${PATH}
 # Tests share the processors with what they start.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=PASSIVE PYTHONUTF8=1
-exec python -m pytest tests --durations=10 "$@"
+exec python -m pytest --durations=10 "$@"
