@@ -12,6 +12,7 @@ VERSION = re.search(
 ).group(1)
 
 RECIPE = [
+    "editdistance",
     "espeakng-loader>=0.2.4",
     "jiwer>=3.0",
     "matplotlib",
