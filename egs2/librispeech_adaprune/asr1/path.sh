@@ -37,7 +37,8 @@ fi
 export LC_ALL=C                  # the sort order that Kaldi-style files need
 export PYTHONIOENCODING=UTF-8    # although LC_ALL is C
 export PYTHONUTF8=1
-# One thread a process; run.sh gives CPU training all processors.
+# One thread a process: on two cores a step of the toy training takes 0.11 s with one
+# thread and 0.18 to 0.25 s with two. Set ADAPRUNE_THREADS for larger models.
 export OMP_NUM_THREADS=${ADAPRUNE_THREADS:-1}
 # Threads that wait without spinning: where something else wants the processors too,
 # a training step took 5 s instead of 0.4 s otherwise.

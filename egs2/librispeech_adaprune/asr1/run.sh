@@ -162,11 +162,7 @@ run_stages 2 10
 if wanted 11 && [ "${skip_train}" = false ]; then
     mkdir -p "${asr_exp}"
     echo "${corpus_id}" > "${asr_exp}/.corpus"
-    if [ "${ngpu}" -eq 0 ] && [ -z "${ADAPRUNE_THREADS:-}" ]; then
-        ADAPRUNE_THREADS=${processors} run_stages 11 11
-    else
-        run_stages 11 11
-    fi
+    run_stages 11 11
 fi
 final_exp=${asr_exp}
 if [ "${encoder}" = adaptive_dropout_conformer ] && [ "${prune}" = true ]; then
