@@ -1,4 +1,4 @@
-"""What our encoders check when weights are loaded into them.
+"""Which weights are the method's own, and what our encoders check when loading.
 
 ESPnet loads models for inference with ``strict=False``, which would leave a weight
 that the file lacks at its random initial value without a word.
@@ -6,7 +6,28 @@ that the file lacks at its random initial value without a word.
 
 from __future__ import annotations
 
+import re
+from typing import Dict
+
+import torch
+
 from espnet_adaptive_dropout.compat import rename_subsampling_output
+
+_GATE_WEIGHT = re.compile(r"(^|\.)(scaled_logits$|control\.)")
+
+
+def is_gate_weight(key: str) -> bool:
+    """Whether a weight of this name belongs to a gate or to the size control.
+
+    Args:
+        key: name in the state of a whole model, or of an encoder alone.
+    """
+    return _GATE_WEIGHT.search(key) is not None
+
+
+def without_gates(state: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
+    """The weights, in a new dict, without those of gates and size control."""
+    return {key: value for key, value in state.items() if not is_gate_weight(key)}
 
 
 class CheckedLoading:

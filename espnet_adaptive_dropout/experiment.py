@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import importlib
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, Union
 
@@ -56,25 +57,30 @@ def load_config(path: Union[str, Path]) -> Dict[str, Any]:
 
 
 def load_state(path: Union[str, Path]) -> Dict[str, torch.Tensor]:
-    """Read the weights out of a model file or of a trainer's checkpoint.pth.
+    """Read the weights out of a model file.
+
+    Files of PyTorch before 1.6, a trainer's checkpoint.pth (the weights are its
+    ``model``) and those of other trainers (``module``) are understood too.
 
     Raises:
         ValueError: the file is missing, truncated or holds no weights.
     """
     try:
+        mapped = zipfile.is_zipfile(path)  # not so in files of PyTorch before 1.6
         with open(path, "rb"):
             pass
     except OSError as error:
         raise ValueError(f"{path}: cannot read the model ({error.strerror})") from None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:
-        reason = str(error).splitlines()[0][:120]
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise ValueError(
             f"{path}: not a PyTorch checkpoint, or cut short ({reason}); copy it again"
         ) from None
-    if isinstance(state, dict) and isinstance(state.get("model"), dict):
-        state = state["model"]
+    for wrapper in ("model", "module"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
     tensors = isinstance(state, dict) and all(map(torch.is_tensor, state.values()))
     if not tensors or not state:
         raise ValueError(f"{path}: holds no model weights")

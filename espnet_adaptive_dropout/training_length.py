@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import zipfile
 from typing import List, Optional
 
 import torch
 import yaml
 
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.init_param import without_old_gates
 
 # An Adam step moves a parameter by at most about the learning rate, and a logit has
 # to travel from +4 to well below -4 against the task's gradient.
@@ -64,7 +64,7 @@ def complete_arguments(
         )
         added += _option("logit_scale", round(config.logit_scale, 4))
     _check_selection(args, config)
-    return _without_old_gates(args, arguments) + added
+    return without_old_gates(args.init_param, arguments) + added
 
 
 def _option(name: str, value) -> List[str]:
@@ -208,41 +208,3 @@ def _check_selection(args: argparse.Namespace, config: AdaptiveDropoutConfig) ->
             f"best_model_criterion {', '.join(early)} may select epochs from before "
             f"the size is frozen; use final_acc (max) or final_loss (min)"
         )
-
-
-def _without_old_gates(args: argparse.Namespace, arguments: List[str]) -> List[str]:
-    """Exclude gates and clock from ``--init_param``: a new training starts them new."""
-    if not args.init_param:
-        return arguments
-    paths = [_exclude_gates(item) for item in args.init_param]
-    kept: List[str] = []
-    skipping = False
-    for argument in arguments:
-        if argument.startswith("--"):
-            skipping = argument.split("=")[0] == "--init_param"
-        if not skipping:
-            kept.append(argument)
-    return kept + ["--init_param", *paths]
-
-
-def _exclude_gates(item: str) -> str:
-    path, source, target, excluded = (item.split(":") + ["", "", ""])[:4]
-    try:
-        mapped = zipfile.is_zipfile(path)  # not so in files of PyTorch before 1.6
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:
-        reason = str(error).splitlines()[0][:120]
-        raise ValueError(
-            f"--init_param {path}: cannot be read as a checkpoint ({reason})"
-        ) from None
-    # ESPnet unwraps the checkpoints of other trainers in the same way.
-    state = state.get("module", state)
-    gates = [
-        key
-        for key in state
-        if key.endswith(".scaled_logits") or ".control." in f".{key}"
-    ]
-    if not gates:
-        return item
-    names = ",".join(filter(None, [excluded, *gates]))
-    return f"{path}:{source}:{target}:{names}"

@@ -7,6 +7,7 @@ from typing import Dict
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from espnet_adaptive_dropout.checkpoint import is_gate_weight
 from espnet_adaptive_dropout.pruning.features import Inputs, noise_inputs
 
 # Length of the utterance at which MACs are stated.
@@ -18,7 +19,7 @@ def parameters(module: torch.nn.Module) -> int:
     return sum(
         parameter.numel()
         for name, parameter in module.named_parameters()
-        if not name.endswith("scaled_logits")
+        if not is_gate_weight(name)
     )
 
 

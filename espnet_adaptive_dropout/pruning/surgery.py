@@ -9,6 +9,7 @@ from typing import Dict, Iterator, Tuple
 
 import torch
 
+from espnet_adaptive_dropout.checkpoint import without_gates
 from espnet_adaptive_dropout.locations import LOCATIONS
 from espnet_adaptive_dropout.units import UnitGroup, UnitTable
 
@@ -28,7 +29,7 @@ def cut_weights(
         A new dict without gates and size control. Tensors that lose nothing are
         shared with ``state``.
     """
-    new = without_gates(state, prefix)
+    new = without_gates(state)
     for group, name, axis in _slices(table):
         key = _key(group, name, prefix)
         if key not in new:
@@ -53,7 +54,7 @@ def fold_weights(
 
     Args and keys are those of :func:`cut_weights`.
     """
-    new = without_gates(state, prefix)
+    new = without_gates(state)
     for group, name, axis in _slices(table):
         key = _key(group, name, prefix)
         kept = keep[group.row]
@@ -86,15 +87,3 @@ def _is_narrow(table: UnitTable, keep: torch.Tensor, block: int) -> bool:
         for group in table.groups
         if group.block == block and group.location in ("query", "value")
     )
-
-
-def without_gates(
-    state: Dict[str, torch.Tensor], prefix: str
-) -> Dict[str, torch.Tensor]:
-    """The weights, in a new dict, without those of gates and size control."""
-    return {k: v for k, v in state.items() if not is_gate_weight(k, prefix)}
-
-
-def is_gate_weight(key: str, prefix: str) -> bool:
-    """Whether a weight belongs to a gate or to the size control."""
-    return key.endswith(".scaled_logits") or key.startswith(prefix + "control.")
