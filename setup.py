@@ -15,10 +15,8 @@ RECIPE = [
     "editdistance",
     "espeakng-loader>=0.2.4",
     "jiwer>=3.0",
-    "matplotlib",
     "scipy",
     "soundfile",
-    "tensorboard",
     "tqdm",
 ]
 
@@ -34,8 +32,10 @@ setup(
     install_requires=[
         'espnet>=202609; python_version >= "3.12"',
         'espnet==202511; python_version < "3.12"',
+        "matplotlib",
         "pyyaml",
         "sentencepiece",
+        "tensorboard",
         "torch",
         "torchaudio",
     ],

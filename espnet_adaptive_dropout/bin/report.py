@@ -1,0 +1,104 @@
+"""Report on a training: ``python -m espnet_adaptive_dropout.bin.report``.
+
+Shows in Markdown, JSON and PNG what an experiment and its pruned model have to show:
+widths kept by block and location, retention probabilities and size over the training,
+error over size of sweeps, and what the encoder costs before and after. What is not
+there is said in the report, one line each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+from espnet_adaptive_dropout.bin.command import CommandLine, NewDirectory, run
+
+# Shows that a directory was made by this command; pruned models have a report.json.
+MARKER = ".made_by_bin_report"
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    from espnet2.utils.types import str2bool
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--exp", type=Path, required=True, help="experiment at full width")
+    add("--output_dir", type=Path, required=True, help="new directory for the report")
+    add("--pruned", type=Path, help="what bin.prune made of it")
+    add(
+        "--sweep",
+        nargs="+",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="sweep.json files of bin.sweep, a curve each",
+    )
+    add(
+        "--separate",
+        nargs="+",
+        default=[],
+        metavar="[NAME=]FILE",
+        help="files of the same form, of separate trainings: points, not a curve",
+    )
+    add(
+        "--measure_time",
+        type=str2bool,
+        default=True,
+        help="time the encoders; takes about a minute for a large model",
+    )
+    add("--pdf", type=str2bool, default=False, help="also write the figures as PDF")
+    add("--task", default="asr", help="ESPnet task: module of espnet2.tasks")
+    return parser
+
+
+def main(cmd: CommandLine = None) -> None:
+    """Parse ``cmd``, gather, draw and write."""
+    args = get_parser().parse_args(cmd)
+    run("report", lambda: report_to_directory(args))
+
+
+def report_to_directory(args: argparse.Namespace) -> None:
+    """Write the report.
+
+    Raises:
+        ValueError: an input cannot be read, a package is missing, or the output
+            directory is something else's.
+        OSError: the report cannot be written.
+    """
+    try:
+        from espnet_adaptive_dropout.report import markdown
+        from espnet_adaptive_dropout.report.figures import draw_figures
+        from espnet_adaptive_dropout.report.gather import ReportOptions, gather
+    except ModuleNotFoundError as error:
+        if error.name != "matplotlib":
+            raise
+        raise ValueError("matplotlib is missing: pip install matplotlib") from None
+    directory = NewDirectory(args.output_dir, MARKER)
+    findings = gather(
+        ReportOptions(
+            exp=args.exp,
+            pruned=args.pruned,
+            sweep=args.sweep,
+            separate=args.separate,
+            measure_time=args.measure_time,
+            task=args.task,
+        )
+    )
+    formats = ("png", "pdf") if args.pdf else ("png",)
+    with directory as partial:
+        drawn = draw_figures(findings, partial, formats)
+        text = markdown.to_markdown(findings, drawn)
+        (partial / "report.md").write_text(text, encoding="utf-8")
+        content = json.dumps(markdown.to_json(findings, drawn), indent=1) + "\n"
+        (partial / "report.json").write_text(content, encoding="utf-8")
+        (partial / MARKER).touch()
+    for line in findings.missing:
+        print(f"report: {line}")
+    print(f"{args.output_dir / 'report.md'}: {len(drawn)} figures")
+
+
+if __name__ == "__main__":
+    logging.captureWarnings(True)
+    main()

@@ -1,0 +1,1 @@
+"""What ``bin.report`` shows of a training and its pruned model."""

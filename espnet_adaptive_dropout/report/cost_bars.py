@@ -1,0 +1,98 @@
+"""Bars of what an encoder costs before and after pruning."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Mapping, Tuple
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from espnet_adaptive_dropout.report.before_after import AFTER, BEFORE, FLOOR
+from espnet_adaptive_dropout.report.costs import Costs
+from espnet_adaptive_dropout.report.style import PAGE, new_figure, styled
+
+_STYLES = {
+    BEFORE: dict(facecolor="0.82", edgecolor="black", linewidth=0.6),
+    AFTER: dict(facecolor="0.45", edgecolor="black", linewidth=0.6),
+}
+_HATCH = dict(facecolor="none", edgecolor="black", hatch="//////", linewidth=0.0)
+
+# name of a quantity -> values of each row, by what is measured
+Panel = Tuple[str, Dict[str, Dict[str, float]]]
+
+
+def cost_panels(costs: Mapping[str, Costs]) -> List[Panel]:
+    """What the plot shows: for each panel its label, and values in its unit.
+
+    Args:
+        costs: of BEFORE, FLOOR and, where there is a pruned model, AFTER.
+
+    Returns:
+        (label with unit, {encoder: {part: value}}) of each panel.
+    """
+    total = sum(costs[BEFORE].parameters.values())
+    scale, prefix = (1e6, "M") if total >= 1e7 else (1e3, "k")
+    macs = sum(costs[BEFORE].macs.values())
+    mac_scale, mac_prefix = (1e9, "G") if macs >= 1e10 else (1e6, "M")
+    quantities = [
+        (f"parameters [{prefix}]", lambda c: c.parameters, scale),
+        (f"MACs, 10 s utterance [{mac_prefix}]", lambda c: c.macs, mac_scale),
+    ]
+    if all(c.timing is not None for c in costs.values()):
+        threads = costs[BEFORE].timing.threads
+        label = f"CPU time, 10 s utterance,\n{threads} thread(s) [ms]"
+        quantities.append((label, lambda c: c.timing.parts, 1e-3))
+    quantities.append(("peak memory of tensors [MB]", lambda c: c.memory, 1e6))
+    return [
+        (
+            label,
+            {
+                name: {part: value / unit for part, value in read(c).items()}
+                for name, c in costs.items()
+            },
+        )
+        for label, read, unit in quantities
+    ]
+
+
+@styled
+def cost_bars(costs: Mapping[str, Costs]) -> Figure:
+    """Paired bars by part; what is hatched is left when all that can go is gone.
+
+    Args:
+        costs: of BEFORE, FLOOR and, where there is a pruned model, AFTER.
+    """
+    panels = cost_panels(costs)
+    figure = new_figure(PAGE, 2.4)
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for index, (axes, (label, values)) in enumerate(zip(all_axes, panels)):
+        _draw_panel(axes, values)
+        axes.set_xlabel(label)
+        same = index and list(values[BEFORE]) == list(panels[index - 1][1][BEFORE])
+        if same:
+            axes.tick_params(labelleft=False)
+    shown = [name for name in (BEFORE, AFTER) if name in costs]
+    titles = {BEFORE: "full width", AFTER: "pruned"}
+    handles = [Patch(label=titles[name], **_STYLES[name]) for name in shown]
+    handles.append(Patch(label="cannot be pruned", **_HATCH))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+def _draw_panel(axes, values: Mapping[str, Mapping[str, float]]) -> None:
+    shown = [name for name in (BEFORE, AFTER) if name in values]
+    rows = list(values[BEFORE])
+    height = 0.8 / len(shown)
+    for offset, name in enumerate(shown):
+        places = [
+            row + (offset - (len(shown) - 1) / 2) * height for row in range(len(rows))
+        ]
+        lengths = [values[name][row] for row in rows]
+        axes.barh(places, lengths, height, **_STYLES[name])
+        # A time may come out below the floor's by chance.
+        fixed = [min(values[FLOOR][row], length) for row, length in zip(rows, lengths)]
+        axes.barh(places, fixed, height, **_HATCH)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(left=0.0)

@@ -1,0 +1,193 @@
+"""What an encoder costs, by part: parameters, MACs, time and memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from espnet_adaptive_dropout.checkpoint import is_gate_weight
+from espnet_adaptive_dropout.pruning.features import Inputs
+from espnet_adaptive_dropout.report.memory import activation_bytes, weight_bytes
+
+# Parts of an encoder; REST is what belongs to none of the others.
+REST = "norms and rest"
+PARTS = ("feed-forward", "attention", "convolution", "subsampling", REST)
+# The module of a Conformer block (or of the encoder) -> part.
+_MODULES = {
+    "feed_forward": "feed-forward",
+    "feed_forward_macaron": "feed-forward",
+    "self_attn": "attention",
+    "conv_module": "convolution",
+    "embed": "subsampling",
+}
+
+
+@dataclasses.dataclass
+class Timing:
+    """Seconds of a forward pass, median over the rounds.
+
+    Args:
+        parts: of each part.
+        total: of the whole encoder.
+        low: 10th percentile of the whole encoder over the rounds.
+        high: 90th percentile.
+        rounds: how often it was run.
+        threads: of PyTorch.
+    """
+
+    parts: Dict[str, float]
+    total: float
+    low: float
+    high: float
+    rounds: int
+    threads: int
+
+
+@dataclasses.dataclass
+class Costs:
+    """Costs of one encoder for one utterance.
+
+    Args:
+        parameters: of each part.
+        macs: multiply-accumulates of each part.
+        memory: bytes of "weights" and "activations" (peak; see ``memory``).
+        timing: None where it was not measured.
+    """
+
+    parameters: Dict[str, int]
+    macs: Dict[str, int]
+    memory: Dict[str, int]
+    timing: Optional[Timing] = None
+
+    def to_dict(self) -> Dict:
+        """For JSON."""
+        return dataclasses.asdict(self)
+
+
+def measure_costs(
+    encoders: Mapping[str, torch.nn.Module], inputs: Inputs, rounds: int = 0
+) -> Dict[str, Costs]:
+    """Measure several encoders on the same input.
+
+    Args:
+        encoders: in evaluation mode, by name.
+        inputs: features (1, frames, dim) and their length (1,).
+        rounds: of the time measurement, in which the encoders take turns; 0: none.
+    """
+    costs = {
+        name: Costs(
+            parameters_by_part(encoder),
+            macs_by_part(encoder, inputs),
+            {
+                "weights": weight_bytes(encoder),
+                "activations": activation_bytes(encoder, inputs),
+            },
+        )
+        for name, encoder in encoders.items()
+    }
+    if rounds:
+        for name, timing in time_in_turns(encoders, inputs, rounds).items():
+            costs[name].timing = timing
+    return costs
+
+
+def parameters_by_part(encoder: torch.nn.Module) -> Dict[str, int]:
+    """Number of parameters of each part; gates are not counted."""
+    counts = dict.fromkeys(PARTS, 0)
+    for name, parameter in encoder.named_parameters():
+        if not is_gate_weight(name):
+            counts[_part_of(name)] += parameter.numel()
+    return counts
+
+
+def macs_by_part(encoder: torch.nn.Module, inputs: Inputs) -> Dict[str, int]:
+    """Multiply-accumulates of each part in one forward pass."""
+    with FlopCounterMode(display=False) as counter:
+        parts, _ = _meter(encoder, inputs, counter.get_total_flops)
+    return {name: int(flops) // 2 for name, flops in parts.items()}
+
+
+def time_in_turns(
+    encoders: Mapping[str, torch.nn.Module], inputs: Inputs, rounds: int
+) -> Dict[str, Timing]:
+    """Time forward passes; the encoders take turns, so that all see the same load.
+
+    Args:
+        encoders: by name.
+        inputs: of the forward pass.
+        rounds: how often each is run, after one run to warm up.
+    """
+    runs: Dict[str, List[Tuple[Dict[str, float], float]]] = {n: [] for n in encoders}
+    for index in tqdm(range(rounds + 1), desc="timing", leave=False):
+        for name, encoder in encoders.items():
+            run = _meter(encoder, inputs, time.perf_counter)
+            if index:
+                runs[name].append(run)
+    return {name: _summarise(measured) for name, measured in runs.items()}
+
+
+def _summarise(runs: List[Tuple[Dict[str, float], float]]) -> Timing:
+    totals = sorted(total for _, total in runs)
+    return Timing(
+        {part: statistics.median(parts[part] for parts, _ in runs) for part in PARTS},
+        statistics.median(totals),
+        totals[round(0.1 * (len(totals) - 1))],
+        totals[round(0.9 * (len(totals) - 1))],
+        len(runs),
+        torch.get_num_threads(),
+    )
+
+
+def _part_of(name: str) -> str:
+    """The part that a parameter or module of an encoder belongs to."""
+    path = name.split(".")
+    key = path[2] if path[0] == "encoders" and len(path) > 2 else path[0]
+    return _MODULES.get(key, REST)
+
+
+def _part_modules(encoder: torch.nn.Module) -> Iterator[Tuple[str, torch.nn.Module]]:
+    for name in ("embed",):
+        module = getattr(encoder, name, None)
+        if isinstance(module, torch.nn.Module):
+            yield _MODULES[name], module
+    for layer in encoder.encoders:
+        for name, module in layer.named_children():
+            if name in _MODULES:
+                yield _MODULES[name], module
+
+
+@torch.no_grad()
+def _meter(
+    encoder: torch.nn.Module, inputs: Inputs, read: Callable[[], float]
+) -> Tuple[Dict[str, float], float]:
+    """Run the encoder; what ``read`` advanced by in each part, and altogether."""
+    parts = dict.fromkeys(PARTS, 0.0)
+    handles = []
+
+    def attach(part: str, module: torch.nn.Module) -> None:
+        def before(*_):
+            parts[part] -= read()
+
+        def after(*_):
+            parts[part] += read()
+
+        handles.append(module.register_forward_pre_hook(before))
+        handles.append(module.register_forward_hook(after))
+
+    for part, module in _part_modules(encoder):
+        attach(part, module)
+    try:
+        start = read()
+        encoder(*inputs)
+        total = read() - start
+    finally:
+        for handle in handles:
+            handle.remove()
+    parts[REST] = total - sum(parts.values())
+    return parts, total

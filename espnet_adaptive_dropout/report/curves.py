@@ -1,0 +1,186 @@
+"""Size and error of models: sweeps of one training, and separate trainings."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from espnet_adaptive_dropout.report.errors import VALIDATION_ERRORS
+from espnet_adaptive_dropout.report.style import (
+    COLUMN,
+    PAGE,
+    line_style,
+    new_figure,
+    styled,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SizePoint:
+    """A model of some size.
+
+    Args:
+        encoder_params: parameters of its encoder.
+        reduction: share of the encoder's parameters that is gone.
+        errors: label with unit -> value.
+        pruned: False for the full-width model.
+    """
+
+    encoder_params: int
+    reduction: float
+    errors: Dict[str, float]
+    pruned: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class SizeCurve:
+    """Models that belong together.
+
+    Args:
+        name: for the legend.
+        points: the models.
+        connected: sizes of one training, drawn with a line; otherwise separate
+            trainings, drawn as points.
+    """
+
+    name: str
+    points: List[SizePoint]
+    connected: bool = True
+
+    def errors(self) -> List[str]:
+        """Labels of the errors of all points."""
+        return list(dict.fromkeys(key for p in self.points for key in p.errors))
+
+
+def read_sweep(path: Path, name: str = "", connected: bool = True) -> SizeCurve:
+    """Read the sweep.json of ``bin.sweep``.
+
+    Args:
+        path: of the file.
+        name: for the legend; "" takes the file's directory and criterion.
+        connected: see :class:`SizeCurve`.
+
+    Raises:
+        ValueError: the file cannot be read or is not a sweep.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        points = [_read_point(entry) for entry in content["sizes"]]
+        name = name or f"{Path(path).parent.name} ({content['criterion']})"
+    except OSError as error:
+        raise ValueError(f"{path}: cannot read the sweep ({error.strerror})") from None
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path}: not a sweep.json of bin.sweep ({type(error).__name__}: {error})"
+        ) from None
+    points.sort(key=lambda point: point.encoder_params)
+    return SizeCurve(name, points, connected)
+
+
+def _read_point(entry: Dict[str, Any]) -> SizePoint:
+    errors = {}
+    for kind in ("wer", "cer"):
+        for dataset, value in (entry.get(kind) or {}).items():
+            errors[f"{kind.upper()} {dataset} [%]"] = float(value)
+    for key, value in (entry.get("valid") or {}).items():
+        if key in VALIDATION_ERRORS and value is not None and math.isfinite(value):
+            label, convert = VALIDATION_ERRORS[key]
+            errors[f"validation {label}"] = convert(float(value))
+    return SizePoint(
+        int(entry["encoder_params"]),
+        float(entry["reduction"]),
+        errors,
+        entry["target_reduction"] is not None,
+    )
+
+
+def shown_errors(curves: Sequence[SizeCurve]) -> List[str]:
+    """The errors worth a panel: WERs if there are any, else the best of the rest."""
+    labels = list(dict.fromkeys(label for curve in curves for label in curve.errors()))
+    decoded = [label for label in labels if label.startswith("WER ")]
+    if decoded:
+        return decoded
+    known = [f"validation {label}" for label, _ in VALIDATION_ERRORS.values()]
+    return [label for label in known if label in labels][:1] or labels[:1]
+
+
+@styled
+def size_error_curves(curves: Sequence[SizeCurve]) -> Figure:
+    """Error over the size of the encoder, one panel for each test set.
+
+    Filled markers are pruned models; a ring around the marker is the unpruned one.
+
+    Args:
+        curves: at least one, with at least one error.
+
+    Raises:
+        ValueError: no model has an error.
+    """
+    labels = shown_errors(curves)
+    if not labels:
+        raise ValueError("no model of the sweep has an error: decode or validate it")
+    columns = min(2, len(labels))
+    rows = math.ceil(len(labels) / columns)
+    figure = new_figure(COLUMN if columns == 1 else PAGE, 0.6 + 2.3 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axes in panels[len(labels) :]:
+        axes.set_visible(False)
+    for axes, label in zip(panels, labels):
+        for index, curve in enumerate(curves):
+            _draw_curve(axes, curve, label, line_style(index))
+        axes.set_xlabel("parameters of the encoder")
+        axes.set_ylabel(label)
+        axes.set_ylim(bottom=0.0)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+        axes.grid(axis="y", color="0.9", linewidth=0.5)
+        axes.set_axisbelow(True)
+        _add_reduction_axis(axes, curves)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2 * columns - 1)
+    return figure
+
+
+def _draw_curve(axes, curve: SizeCurve, label: str, style: Dict[str, Any]) -> None:
+    points = [point for point in curve.points if label in point.errors]
+    sizes = [point.encoder_params for point in points]
+    errors = [point.errors[label] for point in points]
+    style = dict(style, linestyle=style["linestyle"] if curve.connected else "none")
+    axes.plot(sizes, errors, label=curve.name, **style)
+    full = [(s, e) for s, e, p in zip(sizes, errors, points) if not p.pruned]
+    if full:
+        axes.plot(
+            *zip(*full),
+            linestyle="none",
+            marker="o",
+            markersize=9,
+            markerfacecolor="none",
+            markeredgecolor=style["color"],
+            markeredgewidth=0.7,
+        )
+
+
+def _add_reduction_axis(axes, curves: Sequence[SizeCurve]) -> None:
+    """Share removed, on top, if all models come from one full-width encoder."""
+    full = {
+        round(point.encoder_params / (1.0 - point.reduction))
+        for curve in curves
+        for point in curve.points
+        if point.reduction < 1.0
+    }
+    if not full or max(full) - min(full) > 1e-3 * max(full):
+        return
+    total = max(full)
+    top = axes.secondary_xaxis(
+        "top",
+        functions=(
+            lambda size: 100.0 * (1.0 - size / total),
+            lambda share: total * (1.0 - share / 100.0),
+        ),
+    )
+    top.set_xlabel("removed [%]")

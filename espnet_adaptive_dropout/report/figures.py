@@ -1,0 +1,57 @@
+"""Draws every figure that there is something to draw for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, Dict, List, Sequence, Tuple
+
+from matplotlib.figure import Figure
+
+from espnet_adaptive_dropout.report.cost_bars import cost_bars
+from espnet_adaptive_dropout.report.curves import shown_errors, size_error_curves
+from espnet_adaptive_dropout.report.gather import Findings
+from espnet_adaptive_dropout.report.style import save
+from espnet_adaptive_dropout.report.training import (
+    retention_histograms,
+    size_over_training,
+)
+from espnet_adaptive_dropout.report.widths import head_heat_map, kept_heat_map
+
+# Names of the figures' files, without suffix.
+WIDTHS, HEADS, COSTS = "widths", "heads", "costs"
+HISTOGRAMS, TRAINING, SWEEP = "retention_histograms", "size_over_training", "size_wer"
+
+
+def draw_figures(
+    findings: Findings, directory: Path, formats: Sequence[str]
+) -> List[str]:
+    """Write the figures into ``directory``.
+
+    Returns:
+        Names of the figures that were drawn, of those above.
+    """
+    drawn = []
+    for name, draw in _figures(findings):
+        save(draw(), directory / name, formats)
+        drawn.append(name)
+    return drawn
+
+
+def _figures(findings: Findings) -> List[Tuple[str, Callable[[], Figure]]]:
+    figures: Dict[str, Callable[[], Figure]] = {}
+    train, valid = findings.scalars["train"], findings.scalars["valid"]
+    if findings.pruning is not None:
+        kept = findings.pruning["kept"]
+        figures[WIDTHS] = lambda: kept_heat_map(kept)
+        if any(len(row["heads"]) > 1 for row in kept):
+            figures[HEADS] = lambda: head_heat_map(kept)
+    figures[COSTS] = lambda: cost_bars(findings.costs)
+    if findings.history:
+        figures[HISTOGRAMS] = lambda: retention_histograms(
+            findings.history, findings.marks
+        )
+    if "expected_reduction" in train:
+        figures[TRAINING] = lambda: size_over_training(train, valid, findings.marks)
+    if shown_errors(findings.curves):
+        figures[SWEEP] = lambda: size_error_curves(findings.curves)
+    return list(figures.items())

@@ -1,0 +1,179 @@
+"""Collects what an experiment has to show, and says what it has not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.experiment import load_config, load_task
+from espnet_adaptive_dropout.history_reader import (
+    Histograms,
+    Series,
+    read_history,
+    read_scalars,
+)
+from espnet_adaptive_dropout.report.before_after import AFTER, compare_costs
+from espnet_adaptive_dropout.report.costs import Costs
+from espnet_adaptive_dropout.report.curves import SizeCurve, read_sweep
+from espnet_adaptive_dropout.report.training import control_marks
+
+# Rounds of the time measurement.
+ROUNDS = 21
+
+
+@dataclasses.dataclass
+class ReportOptions:
+    """What to report; the options of ``bin.report``."""
+
+    exp: Path
+    pruned: Optional[Path] = None
+    sweep: Sequence[str] = ()
+    separate: Sequence[str] = ()
+    measure_time: bool = True
+    task: str = "asr"
+
+
+@dataclasses.dataclass
+class Findings:
+    """All that a report shows.
+
+    Args:
+        name: of the experiment.
+        history: retention histograms by location; {} if there are none.
+        scalars: what ESPnet logged, by phase and name.
+        marks: steps of the training to mark in plots.
+        pruning: report.json of the pruned model, or None.
+        wer: of the test sets in percent, by experiment directory.
+        costs: of the encoder before, after and at the least.
+        unprunable: share of the encoder's parameters that cannot be pruned.
+        curves: of the sweeps and separate trainings.
+        missing: one line for everything that is not there.
+    """
+
+    name: str
+    history: Dict[str, Histograms]
+    scalars: Dict[str, Dict[str, Series]]
+    marks: Dict[str, float]
+    pruning: Optional[Dict[str, Any]]
+    wer: Dict[str, Dict[str, float]]
+    costs: Dict[str, Costs]
+    unprunable: float
+    curves: List[SizeCurve]
+    missing: List[str]
+
+
+def gather(options: ReportOptions) -> Findings:
+    """Read everything and measure the costs.
+
+    Raises:
+        ValueError: what was named cannot be read, or is of the wrong kind.
+    """
+    config = load_config(options.exp / "config.yaml")
+    pruned_config = None
+    if options.pruned is not None:
+        pruned_config = load_config(options.pruned / "config.yaml")
+    curves = [_read_named(text, connected=True) for text in options.sweep]
+    curves += [_read_named(text, connected=False) for text in options.separate]
+    rounds = ROUNDS if options.measure_time else 0
+    task = load_task(options.task)
+    costs, unprunable = compare_costs(task, config, pruned_config, rounds)
+    directories = [options.exp, *filter(None, [options.pruned])]
+    findings = Findings(
+        name=options.exp.resolve().name,
+        history=read_history(options.exp),
+        scalars=read_scalars(options.exp),
+        marks=_marks(config),
+        pruning=_read_pruning(options.pruned),
+        wer={d.resolve().name: read_wer(d / "RESULTS.md") for d in directories},
+        costs=costs,
+        unprunable=unprunable,
+        curves=curves,
+        missing=[],
+    )
+    findings.missing = _what_is_missing(findings, options)
+    return findings
+
+
+def _read_named(text: str, connected: bool) -> SizeCurve:
+    """Read ``[NAME=]PATH``; a path may have a "=" too."""
+    name, _, path = ("", "", text) if Path(text).exists() else text.partition("=")
+    return read_sweep(Path(path or text), name if path else "", connected)
+
+
+def _marks(config: Dict[str, Any]) -> Dict[str, float]:
+    conf = (config.get("encoder_conf") or {}).get("adaptive_dropout_conf")
+    if conf is None:
+        return {}
+    trained = AdaptiveDropoutConfig.from_dict(conf)
+    shares = {"ramp_start": trained.ramp_start, "ramp_end": trained.ramp_end}
+    if trained.freezes:
+        shares["freeze_at"] = trained.freeze_at
+    return control_marks(shares, trained.total_steps)
+
+
+def _read_pruning(pruned: Optional[Path]) -> Optional[Dict[str, Any]]:
+    if pruned is None:
+        return None
+    path = pruned / "report.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(
+            f"{path}: {error.strerror}; --pruned takes what bin.prune makes"
+        ) from None
+    except json.JSONDecodeError:
+        raise ValueError(f"{path}: this is not JSON") from None
+    if not isinstance(content, dict) or "kept" not in content:
+        raise ValueError(f"{path}: not the report of bin.prune: nothing is 'kept'")
+    return content
+
+
+def read_wer(path: Path) -> Dict[str, float]:
+    """WER in percent of each decoded set in an ESPnet RESULTS.md; {} without one."""
+    if not path.is_file():
+        return {}
+    section, found = "", {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            section = line.strip("# ").strip()
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        is_row = len(cells) == 9 and re.fullmatch(r"[\d.]+", cells[7])
+        if section == "WER" and is_row:
+            found[cells[0]] = float(cells[7])
+    return found
+
+
+def _what_is_missing(findings: Findings, options: ReportOptions) -> List[str]:
+    lines = []
+    if not findings.history:
+        lines.append(
+            "No histograms of the retention probabilities: the training did not "
+            "write them (trained without adaptive dropout, with an older release, or "
+            "without the tensorboard package)."
+        )
+    if not any(findings.scalars.values()):
+        lines.append(
+            f"No course of the training: {options.exp}/tensorboard has no event files "
+            f"(use_tensorboard: false, or removed)."
+        )
+    elif "expected_reduction" not in findings.scalars["train"]:
+        lines.append(
+            "No size over training: the training did not log its expected reduction "
+            "(trained without adaptive dropout)."
+        )
+    if findings.pruning is None:
+        lines.append("No widths and no costs after pruning: no --pruned was given.")
+    for name, wer in findings.wer.items():
+        if not wer:
+            lines.append(f"No WER of {name}: it has no RESULTS.md with one.")
+    if not findings.curves:
+        lines.append("No size-WER curve: no --sweep was given.")
+    elif not any(curve.errors() for curve in findings.curves):
+        lines.append("No size-WER curve: no model of the sweeps was scored.")
+    if findings.costs.get(AFTER) and not options.measure_time:
+        lines.append("No times: --measure_time false.")
+    return lines

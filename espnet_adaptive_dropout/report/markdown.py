@@ -1,0 +1,188 @@
+"""The report as Markdown for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, List, Sequence
+
+from espnet_adaptive_dropout.report.before_after import AFTER, BEFORE, FLOOR
+from espnet_adaptive_dropout.report.costs import PARTS, Costs
+from espnet_adaptive_dropout.report.figures import (
+    COSTS,
+    HEADS,
+    HISTOGRAMS,
+    SWEEP,
+    TRAINING,
+    WIDTHS,
+)
+from espnet_adaptive_dropout.report.gather import Findings
+
+_CAPTIONS = {
+    WIDTHS: "Units kept by block and location; the shade is the share of the units "
+    "at full width.",
+    HEADS: "Query and value units kept in every attention head.",
+    COSTS: "Costs of the encoder by part. What is hatched stays when every unit that "
+    "can be pruned is gone.",
+    HISTOGRAMS: "Retention probabilities over the training, all blocks together: the "
+    "darker, the larger the share of units at that probability (logarithmic). The "
+    "line is the mean.",
+    TRAINING: "Share of the encoder's parameters that is removed, and error on the "
+    "validation set, over the training. *Expected* counts every unit with its "
+    "probability; *if cut now* removes every unit with p <= 0.5, which is also what "
+    "the validation sees.",
+    SWEEP: "Error over the size of the encoder. Lines join sizes cut from one "
+    "training, single markers are trainings of their own, a ring marks the unpruned "
+    "model.",
+}
+
+
+def to_json(findings: Findings, drawn: Sequence[str]) -> Dict[str, Any]:
+    """All numbers of the report and of its figures, JSON-serialisable."""
+    return {
+        "experiment": findings.name,
+        "figures": list(drawn),
+        "missing": findings.missing,
+        "unprunable_share": findings.unprunable,
+        "costs": {name: cost.to_dict() for name, cost in findings.costs.items()},
+        "wer": findings.wer,
+        "pruning": findings.pruning,
+        "marks": findings.marks,
+        "scalars": {
+            phase: {name: _plain(series) for name, series in found.items()}
+            for phase, found in findings.scalars.items()
+        },
+        "retention_histograms": {
+            name: _plain(histograms) for name, histograms in findings.history.items()
+        },
+        "curves": [dataclasses.asdict(curve) for curve in findings.curves],
+    }
+
+
+def _plain(arrays: Any) -> Dict[str, Any]:
+    return {key: value.tolist() for key, value in vars(arrays).items()}
+
+
+def to_markdown(findings: Findings, drawn: Sequence[str]) -> str:
+    """Render the report.
+
+    Args:
+        findings: what there is.
+        drawn: names of the figures that lie beside the report.
+    """
+    lines = [f"# Report of {findings.name}", ""]
+    if findings.pruning is not None:
+        lines += _pruning_summary(findings.pruning)
+    lines += [
+        f"{findings.unprunable:.1%} of the encoder's parameters belong to no unit "
+        f"that can be removed.",
+        "",
+        "## Costs",
+        "",
+        *_cost_table(findings.costs),
+        "",
+        *_how_measured(findings.costs),
+        "",
+        *_figure(COSTS, drawn),
+        *_wer_section(findings.wer),
+    ]
+    if findings.pruning is not None:
+        lines += ["## Widths", "", *_figure(WIDTHS, drawn), *_figure(HEADS, drawn)]
+    for title, names in (
+        ("## Training", (TRAINING, HISTOGRAMS)),
+        ("## Size and error", (SWEEP,)),
+    ):
+        shown = [line for name in names for line in _figure(name, drawn)]
+        lines += [title, "", *shown] if shown else []
+    if findings.missing:
+        lines += ["## Not in this report", ""]
+        lines += [f"- {line}" for line in findings.missing]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _pruning_summary(pruning: Dict[str, Any]) -> List[str]:
+    difference = pruning["certificate"]["largest_difference"]
+    return [
+        f"{pruning['reduction']:.2%} of the encoder's parameters are gone (criterion "
+        f"`{pruning['criterion']}`). The pruned encoder differs from the masked one by "
+        f"{difference:.1e} at most.",
+        "",
+    ]
+
+
+def _figure(name: str, drawn: Sequence[str]) -> List[str]:
+    if name not in drawn:
+        return []
+    return [f"![{name}]({name}.png)", "", _CAPTIONS[name], ""]
+
+
+def _cost_table(costs: Dict[str, Costs]) -> List[str]:
+    shown = [name for name in (BEFORE, AFTER, FLOOR) if name in costs]
+    titles = {BEFORE: "before", AFTER: "after", FLOOR: "cannot be pruned"}
+    lines = [
+        "| encoder | " + " | ".join(titles[name] for name in shown) + " |",
+        "|---|" + "---:|" * len(shown),
+    ]
+
+    def row(title: str, values: Dict[str, float], text: str) -> None:
+        cells = [
+            text.format(values[name])
+            + ("" if name == BEFORE else f" ({_share(values[name], values[BEFORE])})")
+            for name in shown
+        ]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+
+    def rows(title: str, read, text: str) -> None:
+        row(f"**{title}**", {n: sum(read(costs[n]).values()) for n in shown}, text)
+        for part in read(costs[BEFORE]):
+            if any(read(costs[n])[part] for n in shown):
+                row(part, {n: read(costs[n])[part] for n in shown}, text)
+
+    rows("parameters", lambda c: c.parameters, "{:,.0f}")
+    rows("MACs [M]", lambda c: {k: v / 1e6 for k, v in c.macs.items()}, "{:,.1f}")
+    if all(costs[name].timing for name in shown):
+        totals = {n: 1e3 * costs[n].timing.total for n in shown}
+        row("**CPU time [ms]**", totals, "{:.1f}")
+        for part in PARTS:
+            parts = {n: 1e3 * costs[n].timing.parts[part] for n in shown}
+            row(part, parts, "{:.1f}")
+    rows(
+        "peak memory [MB]",
+        lambda c: {k: v / 1e6 for k, v in c.memory.items()},
+        "{:.2f}",
+    )
+    return lines
+
+
+def _share(value: float, whole: float) -> str:
+    return f"{value / whole:.1%}" if whole else "-"
+
+
+def _how_measured(costs: Dict[str, Costs]) -> List[str]:
+    text = (
+        "All of one utterance of 10 s, encoder only. MACs are those of matrix "
+        "products and convolutions. Memory is that of the tensors alive at once in a "
+        "forward pass (weights, and the peak of activations), not of the process."
+    )
+    timing = costs[BEFORE].timing
+    if timing is not None:
+        spread = "; ".join(
+            f"{name} {1e3 * c.timing.low:.1f} to {1e3 * c.timing.high:.1f} ms"
+            for name, c in costs.items()
+            if c.timing is not None
+        )
+        text += (
+            f" Times are medians of {timing.rounds} runs with {timing.threads} "
+            f"thread(s), the encoders taking turns; from the 10th to the 90th "
+            f"percentile: {spread}."
+        )
+    return [text]
+
+
+def _wer_section(wer: Dict[str, Dict[str, float]]) -> List[str]:
+    found = {name: values for name, values in wer.items() if values}
+    if not found:
+        return []
+    lines = ["## WER", "", "| experiment | decoded | WER [%] |", "|---|---|---:|"]
+    for name, values in found.items():
+        lines += [f"| {name} | {key} | {value:.1f} |" for key, value in values.items()]
+    return [*lines, ""]

@@ -1,0 +1,107 @@
+"""How all plots look: sizes of a paper's columns, grey only, safe saving."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Callable, Dict, List, Sequence
+
+import matplotlib
+from matplotlib.figure import Figure
+
+# Widths of one and of two columns of a paper, inches.
+COLUMN = 3.5
+PAGE = 7.16
+DPI = 200
+
+_SETTINGS = {
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 4,
+    "hatch.linewidth": 0.6,
+    # Text stays text in PDF files.
+    "pdf.fonttype": 42,
+}
+
+# Line styles that differ in dashes, marker and grey, not in hue.
+LINES: List[Dict] = [
+    dict(color="black", linestyle="-", marker="o", markerfacecolor="black"),
+    dict(color="0.35", linestyle="--", marker="s", markerfacecolor="white"),
+    dict(color="0.55", linestyle="-.", marker="^", markerfacecolor="0.55"),
+    dict(color="black", linestyle=":", marker="D", markerfacecolor="white"),
+    dict(color="0.35", linestyle="-", marker="v", markerfacecolor="0.35"),
+    dict(color="0.55", linestyle="--", marker="P", markerfacecolor="white"),
+]
+
+# Names of locations for people.
+LOCATION_NAMES = {
+    "ffn_macaron": "feed-forward 1",
+    "query": "queries",
+    "value": "values",
+    "conv_input": "convolution input",
+    "ffn": "feed-forward 2",
+    "all": "all locations",
+}
+
+
+def location_name(location: str) -> str:
+    """Name of a location for people."""
+    return LOCATION_NAMES.get(location, location)
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Decorate a function that draws a figure: it draws in this style."""
+
+    @functools.wraps(draw)
+    def draw_in_style(*args, **kwargs) -> Figure:
+        with matplotlib.rc_context(_SETTINGS):
+            return draw(*args, **kwargs)
+
+    return draw_in_style
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size, inches, that lays itself out."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def line_style(index: int) -> Dict:
+    """Style of the curve of this index; repeats after six."""
+    return LINES[index % len(LINES)]
+
+
+def save(figure: Figure, path: Path, formats: Sequence[str] = ("png",)) -> List[Path]:
+    """Write a figure under ``path`` with the suffix of each format.
+
+    Args:
+        figure: to write.
+        path: without suffix.
+        formats: of "png" (200 dpi), "pdf".
+
+    Returns:
+        The files, each complete or not there.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    written = []
+    for name in formats:
+        final = path.with_name(f"{path.name}.{name}")
+        partial = path.with_name(f"{path.name}.partial.{name}")
+        with matplotlib.rc_context(_SETTINGS):
+            figure.savefig(partial, dpi=DPI)
+        os.replace(partial, final)
+        written.append(final)
+    return written

@@ -1,0 +1,184 @@
+"""Plots over the course of a training: retention probabilities, size and error."""
+
+from __future__ import annotations
+
+import math
+from typing import Dict, List, Mapping, Optional, Tuple
+
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import EngFormatter
+
+from espnet_adaptive_dropout.history_reader import Histograms, Series
+from espnet_adaptive_dropout.report.errors import VALIDATION_ERRORS
+from espnet_adaptive_dropout.report.style import (
+    COLUMN,
+    PAGE,
+    location_name,
+    new_figure,
+    styled,
+)
+
+STEP_LABEL = "training step"
+# Share of units from which on a bin of a histogram is seen.
+_LEAST_SHARE = 0.1
+
+# Lines of the size plot: what ESPnet logged, how it is called, how it looks.
+_SIZES = (
+    ("target_reduction", "target", dict(color="0.6", linestyle="-", linewidth=3.0)),
+    ("expected_reduction", "expected", dict(color="black", linestyle="--")),
+    ("actual_reduction", "if cut now", dict(color="black", linestyle="-")),
+)
+
+
+@styled
+def retention_histograms(
+    history: Mapping[str, Histograms], marks: Optional[Mapping[str, float]] = None
+) -> Figure:
+    """One panel a location: share of its units at every probability, over steps.
+
+    Args:
+        history: for each location its histograms.
+        marks: steps to mark, by name.
+    """
+    columns = min(3, len(history))
+    rows = math.ceil(len(history) / columns)
+    figure = new_figure(min(PAGE, 1.0 + 2.1 * columns), 0.5 + 1.55 * rows)
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axes in panels.flat[len(history) :]:
+        axes.set_visible(False)
+    image = None
+    for index, (axes, name) in enumerate(zip(panels.flat, history)):
+        image = _draw_density(axes, history[name])
+        units = int(history[name].counts[0].sum())
+        axes.set_title(f"{location_name(name)} ({units:,} units)")
+        _draw_marks(axes, marks, with_names=False)
+        if index + columns >= len(history):
+            axes.set_xlabel(STEP_LABEL)
+            axes.tick_params(labelbottom=True)
+            axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        if index % columns == 0:
+            axes.set_ylabel("retention probability")
+    bar = figure.colorbar(image, ax=panels, pad=0.02, aspect=25)
+    bar.set_label("share of the location's units [%]")
+    bar.ax.yaxis.set_major_formatter("{x:g}")
+    return figure
+
+
+def _draw_density(axes, histograms: Histograms):
+    share = 100.0 * histograms.counts.T / histograms.counts.sum(axis=1)
+    image = axes.pcolormesh(
+        step_edges(histograms.steps),
+        histograms.edges,
+        np.maximum(share, _LEAST_SHARE),
+        cmap="Greys",
+        norm=LogNorm(_LEAST_SHARE, 100.0),
+        rasterized=True,
+    )
+    centres = (histograms.edges[:-1] + histograms.edges[1:]) / 2.0
+    mean = (share.T @ centres) / 100.0
+    axes.plot(
+        histograms.steps,
+        mean,
+        color="black",
+        path_effects=[withStroke(linewidth=2.6, foreground="white")],
+    )
+    axes.set_ylim(0.0, 1.0)
+    return image
+
+
+def step_edges(steps: np.ndarray) -> np.ndarray:
+    """Edges, (n + 1,), of the columns that show what was seen at ``steps`` (n,)."""
+    steps = np.asarray(steps, dtype=float)
+    if len(steps) == 1:
+        return np.array([steps[0] - 0.5, steps[0] + 0.5])
+    middle = (steps[:-1] + steps[1:]) / 2.0
+    return np.array([steps[0], *middle, steps[-1]])
+
+
+def _draw_marks(axes, marks: Optional[Mapping[str, float]], with_names: bool) -> None:
+    for name, step in (marks or {}).items():
+        axes.axvline(step, color="0.4", linestyle=":", linewidth=0.8, zorder=0.5)
+        if with_names:
+            axes.text(
+                step,
+                1.01,
+                name,
+                transform=axes.get_xaxis_transform(),
+                ha="center",
+                va="bottom",
+                fontsize=7,
+            )
+
+
+@styled
+def size_over_training(
+    train: Mapping[str, Series],
+    valid: Mapping[str, Series],
+    marks: Optional[Mapping[str, float]] = None,
+) -> Figure:
+    """Size above, validation error below, over the training's steps.
+
+    Args:
+        train: what was logged in training, with ``expected_reduction`` and others.
+        valid: what was logged in validation.
+        marks: steps to mark, by name.
+    """
+    figure = new_figure(COLUMN, 3.2)
+    size, error = figure.subplots(2, 1, sharex=True)
+    for name, label, style in _SIZES:
+        if name in train and len(train[name].steps):
+            series = train[name]
+            size.plot(series.steps, 100.0 * series.values, label=label, **style)
+    size.set_ylabel("encoder parameters\nremoved [%]")
+    size.set_ylim(bottom=0.0)
+    size.legend(loc="lower right")
+    label, series = validation_error(valid) or ("no error logged", None)
+    if series is not None:
+        error.plot(
+            series.steps,
+            series.values,
+            color="black",
+            marker="o",
+            markerfacecolor="white",
+        )
+        error.set_ylim(bottom=0.0)
+    error.set_ylabel(f"validation\n{label}")
+    error.set_xlabel(STEP_LABEL)
+    error.xaxis.set_major_formatter(EngFormatter(sep=""))
+    _draw_marks(size, marks, with_names=True)
+    _draw_marks(error, marks, with_names=False)
+    return figure
+
+
+def validation_error(valid: Mapping[str, Series]) -> Optional[Tuple[str, Series]]:
+    """The best error that was logged: its label with unit, and its values in it."""
+    for name, (label, convert) in VALIDATION_ERRORS.items():
+        if name in valid and len(valid[name].steps):
+            series = valid[name]
+            return label, Series(series.steps, convert(series.values))
+    return None
+
+
+def control_marks(conf: Dict, total_steps: Optional[int]) -> Dict[str, float]:
+    """Steps at which the ramp starts and ends and the size is frozen.
+
+    Args:
+        conf: ``ramp_start``, ``ramp_end`` and ``freeze_at``, shares of the training;
+            one that is missing or not within it is not marked.
+        total_steps: of the training; None marks nothing.
+    """
+    names: List[Tuple[str, str]] = [
+        ("ramp_start", "ramp"),
+        ("ramp_end", "target"),
+        ("freeze_at", "cut"),
+    ]
+    if not total_steps:
+        return {}
+    return {
+        name: conf[key] * total_steps
+        for key, name in names
+        if conf.get(key) is not None and 0.0 < conf[key] < 1.0
+    }
