@@ -23,7 +23,7 @@ TAG = "retention_probability/"
 
 
 def history_directory(output_dir: Union[str, Path]) -> Path:
-    """Where the histograms of the training in ``output_dir`` belong."""
+    """Where the histograms of the training in ``output_dir`` lie."""
     return Path(output_dir) / "tensorboard" / "retention"
 
 
@@ -37,13 +37,13 @@ class RetentionHistory:
     where the file cannot be written, one warning is logged and the history is off.
 
     Args:
-        directory: where the event file goes; see :func:`history_directory`.
+        directory: output directory of the training; see :func:`history_directory`.
         total_steps: training steps of the whole run.
         times: how many histograms to write in a training, about.
     """
 
     def __init__(self, directory: Union[str, Path], total_steps: int, times: int = 100):
-        self.directory = Path(directory)
+        self.directory = history_directory(directory)
         self.total_steps = int(total_steps)
         self.interval = max(1, self.total_steps // times)
         self._writer: Any = None

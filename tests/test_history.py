@@ -12,7 +12,6 @@ from espnet_adaptive_dropout.history import (
     EDGES,
     OVERALL,
     RetentionHistory,
-    history_directory,
     retention_by_location,
 )
 from espnet_adaptive_dropout.history_reader import read_history
@@ -30,7 +29,7 @@ def set_probabilities(table, seed):
 
 
 def record(output_dir, table, steps, total_steps=10, **options):
-    history = RetentionHistory(history_directory(output_dir), total_steps, **options)
+    history = RetentionHistory(output_dir, total_steps, **options)
     for step in steps:
         set_probabilities(table, step)
         history.record(step, table)
@@ -56,7 +55,7 @@ def test_counts_read_back_are_those_of_the_probabilities(tmp_path, table):
 
 
 def test_decided_units_are_in_the_outermost_bins(tmp_path, table):
-    history = RetentionHistory(history_directory(tmp_path), 1)
+    history = RetentionHistory(tmp_path, 1)
     units = int(table.gated().sum())
     logits = torch.full((units,), -60.0)
     logits[:5] = 60.0
@@ -78,7 +77,7 @@ def test_as_many_histograms_as_asked_for(tmp_path, table):
 
 
 def test_nothing_is_computed_between_histograms(tmp_path, table):
-    history = RetentionHistory(history_directory(tmp_path), 1000, times=4)
+    history = RetentionHistory(tmp_path, 1000, times=4)
     history.record(2, None)  # would fail if it looked at the table
     assert not list(tmp_path.iterdir())
 
@@ -92,7 +91,7 @@ def test_a_resumed_training_replaces_what_came_after_its_checkpoint(tmp_path, ta
 
 def test_a_resumed_training_replaces_also_steps_between_its_histograms(tmp_path, table):
     record(tmp_path, table, range(1, 20), total_steps=20)
-    resumed = RetentionHistory(history_directory(tmp_path), 1000)  # every 10 steps
+    resumed = RetentionHistory(tmp_path, 1000)  # every 10 steps
     for step in range(12, 31):
         resumed.record(step, table)
     steps = read_history(tmp_path)[OVERALL].steps.tolist()

@@ -4,6 +4,7 @@ from encoders import SMALL, adaptive, batch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 
 from espnet_adaptive_dropout.pruning.count import macs, parameters
+from espnet_adaptive_dropout.pruning.features import Inputs
 from espnet_adaptive_dropout.report.costs import (
     PARTS,
     REST,
@@ -24,8 +25,8 @@ def encoder():
 def test_parts_add_up_to_the_whole(encoder):
     counts = parameters_by_part(encoder)
     assert sum(counts.values()) == parameters(encoder)
-    products = macs_by_part(encoder, batch())
-    assert sum(products.values()) == macs(encoder, batch())
+    products = macs_by_part(encoder, Inputs(*batch()))
+    assert sum(products.values()) == macs(encoder, Inputs(*batch()))
     assert set(counts) == set(products) == set(PARTS)
 
 
@@ -36,7 +37,7 @@ def test_parts_are_those_of_the_modules(encoder):
     feed_forward += [layer.feed_forward_macaron for layer in encoder.encoders]
     assert counts["feed-forward"] == sum(map(parameters, feed_forward))
     hidden, size, blocks, frames = 24, 16, 2, 16
-    products = macs_by_part(encoder, batch())
+    products = macs_by_part(encoder, Inputs(*batch()))
     modules = 2 * blocks  # two in every block
     expected = modules * 3 * frames * 2 * hidden * size  # three utterances
     assert products["feed-forward"] == expected
@@ -52,7 +53,7 @@ def test_gates_are_not_counted():
 class Steps(torch.nn.Module):
     """Makes 400, then 800 bytes, gives the former up, and makes 1600."""
 
-    def forward(self, x):
+    def forward(self, x, lengths):
         first = x + 1  # 400 bytes
         second = torch.cat([first, first])  # 800 more
         del first
@@ -61,17 +62,27 @@ class Steps(torch.nn.Module):
 
 
 def test_peak_memory_counts_what_is_alive_at_once():
-    assert activation_bytes(Steps(), (torch.zeros(100),)) == 800 + 1600
+    assert (
+        activation_bytes(Steps(), Inputs(torch.zeros(100), torch.tensor([1])))
+        == 800 + 1600
+    )
 
 
 def test_weights_are_not_activations(encoder):
     assert weight_bytes(encoder) >= 4 * parameters(encoder)
-    linear = torch.nn.Linear(1000, 10)
-    assert activation_bytes(linear, (torch.zeros(1, 1000),)) == 40
+    weights = torch.nn.Parameter(torch.zeros(1000))
+
+    class Sum(torch.nn.Module):
+        def forward(self, x, lengths):
+            return (weights.view(10, 100) @ x).view(-1)
+
+    module = Sum()
+    module.weights = weights
+    assert activation_bytes(module, Inputs(torch.zeros(100), torch.tensor([1]))) == 40
 
 
 def test_times_have_a_median_and_a_spread(encoder):
-    timings = time_in_turns({"a": encoder, "b": encoder}, batch(), 3)
+    timings = time_in_turns({"a": encoder, "b": encoder}, Inputs(*batch()), 3)
     for timing in timings.values():
         assert 0.0 < timing.low <= timing.total <= timing.high
         assert timing.rounds == 3
@@ -79,8 +90,8 @@ def test_times_have_a_median_and_a_spread(encoder):
 
 
 def test_times_are_measured_only_when_asked_for(encoder):
-    (costs,) = measure_costs({"a": encoder}, batch()).values()
+    (costs,) = measure_costs({"a": encoder}, Inputs(*batch())).values()
     assert costs.timing is None
     assert not encoder.embed._forward_hooks
-    (costs,) = measure_costs({"a": encoder}, batch(), rounds=1).values()
+    (costs,) = measure_costs({"a": encoder}, Inputs(*batch()), rounds=1).values()
     assert costs.to_dict()["timing"]["rounds"] == 1

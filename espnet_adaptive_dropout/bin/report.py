@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 from pathlib import Path
 
-from espnet_adaptive_dropout.bin.command import CommandLine, NewDirectory, run
+from espnet_adaptive_dropout.bin.command import CommandLine, NewDirectory, execute
 
 # Shows that a directory was made by this command; pruned models have a report.json.
 MARKER = ".made_by_bin_report"
@@ -55,8 +54,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: CommandLine = None) -> None:
     """Parse ``cmd``, gather, draw and write."""
-    args = get_parser().parse_args(cmd)
-    run("report", lambda: report_to_directory(args))
+    execute("report", get_parser, report_to_directory, cmd)
 
 
 def report_to_directory(args: argparse.Namespace) -> None:
@@ -100,5 +98,4 @@ def report_to_directory(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    logging.captureWarnings(True)
     main()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, Dict, Optional, Tuple
 
 import torch
 
 from espnet_adaptive_dropout.experiment import build_model
+from espnet_adaptive_dropout.place import ADAPTIVE, encoder_place, main_encoder
 from espnet_adaptive_dropout.pruning.count import MAC_SECONDS
 from espnet_adaptive_dropout.pruning.features import noise_inputs
 from espnet_adaptive_dropout.pruning.plan import block_widths
-from espnet_adaptive_dropout.pruning.prune import ADAPTIVE, compact_experiment_config
+from espnet_adaptive_dropout.pruning.prune import compact_experiment_config
 from espnet_adaptive_dropout.report.costs import Costs, measure_costs
 from espnet_adaptive_dropout.units import UnitTable
 
@@ -44,13 +44,13 @@ def compare_costs(
         ValueError: ESPnet or one of our encoders refuses a config.
     """
     model = build_model(task, stock_experiment_config(config))
-    table = UnitTable(model.encoder)
-    encoders = {BEFORE: model.encoder}
+    table = UnitTable(main_encoder(model))
+    encoders = {BEFORE: main_encoder(model)}
     if pruned_config is not None:
-        encoders[AFTER] = build_model(task, pruned_config).encoder
+        encoders[AFTER] = main_encoder(build_model(task, pruned_config))
     nothing = torch.zeros(table.units, dtype=torch.bool)
     floor = compact_experiment_config(config, block_widths(table, nothing))
-    encoders[FLOOR] = build_model(task, floor).encoder
+    encoders[FLOOR] = main_encoder(build_model(task, floor))
     inputs = noise_inputs(model, MAC_SECONDS)
     costs = measure_costs(encoders, inputs, rounds)
     return costs, 1.0 - table.bounds()["all"]
@@ -58,15 +58,15 @@ def compare_costs(
 
 def stock_experiment_config(config: Dict[str, Any]) -> Dict[str, Any]:
     """The same experiment with ESPnet's own encoder, which has no gates."""
-    if config["encoder"] not in (ADAPTIVE, "conformer"):
+    place = encoder_place(config)
+    if config[place.option] not in (ADAPTIVE, "conformer"):
         raise ValueError(
-            f"'encoder: {config['encoder']}' is not a full-width Conformer; --exp "
-            f"takes the experiment that was trained at full width"
+            f"'{place.option}: {config[place.option]}' is not a full-width Conformer; "
+            f"--exp takes the experiment that was trained at full width"
         )
-    new = copy.deepcopy(config)
-    new["encoder"] = "conformer"
-    new["encoder_conf"] = dict(new.get("encoder_conf") or {})
-    new["encoder_conf"].pop("adaptive_dropout_conf", None)
+    options = place.options(config)
+    options.pop("adaptive_dropout_conf", None)
+    new = place.with_encoder(config, "conformer", options)
     if new.get("model") == "adaptive_dropout":
         new["model"] = "espnet"
     return new

@@ -77,7 +77,7 @@ def measure_costs(
 
     Args:
         encoders: in evaluation mode, by name.
-        inputs: features (1, frames, dim) and their length (1,).
+        inputs: of one utterance.
         rounds: of the time measurement, in which the encoders take turns; 0: none.
     """
     costs = {
@@ -184,7 +184,7 @@ def _meter(
         attach(part, module)
     try:
         start = read()
-        encoder(*inputs)
+        inputs.run(encoder)
         total = read() - start
     finally:
         for handle in handles:

@@ -16,7 +16,8 @@ from espnet_adaptive_dropout.history_reader import (
     read_history,
     read_scalars,
 )
-from espnet_adaptive_dropout.report.before_after import AFTER, compare_costs
+from espnet_adaptive_dropout.place import encoder_place
+from espnet_adaptive_dropout.report.before_after import compare_costs
 from espnet_adaptive_dropout.report.costs import Costs
 from espnet_adaptive_dropout.report.curves import SizeCurve, read_sweep
 from espnet_adaptive_dropout.report.training import control_marks
@@ -105,7 +106,7 @@ def _read_named(text: str, connected: bool) -> SizeCurve:
 
 
 def _marks(config: Dict[str, Any]) -> Dict[str, float]:
-    conf = (config.get("encoder_conf") or {}).get("adaptive_dropout_conf")
+    conf = encoder_place(config).options(config).get("adaptive_dropout_conf")
     if conf is None:
         return {}
     trained = AdaptiveDropoutConfig.from_dict(conf)
@@ -174,6 +175,6 @@ def _what_is_missing(findings: Findings, options: ReportOptions) -> List[str]:
         lines.append("No size-WER curve: no --sweep was given.")
     elif not any(curve.errors() for curve in findings.curves):
         lines.append("No size-WER curve: no model of the sweeps was scored.")
-    if findings.costs.get(AFTER) and not options.measure_time:
+    if not options.measure_time:
         lines.append("No times: --measure_time false.")
     return lines

@@ -30,7 +30,7 @@ def activation_bytes(encoder: torch.nn.Module, inputs: Inputs) -> int:
     """
     known = (*encoder.parameters(), *encoder.buffers(), *inputs)
     with _LiveTensors(known) as live:
-        encoder(*inputs)
+        inputs.run(encoder)
     return live.peak
 
 
