@@ -10,8 +10,8 @@ from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 from espnet_adaptive_dropout.compact import CompactConformerEncoder
 from espnet_adaptive_dropout.encoder import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.pruning.plan import block_widths
-from espnet_adaptive_dropout.pruning.prune import set_masks
 from espnet_adaptive_dropout.pruning.surgery import cut_weights, fold_weights
+from espnet_adaptive_dropout.pruning.trained import set_masks
 
 SMALL = dict(
     input_size=20,

@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from espnet_adaptive_dropout.bin.command import CommandLine, run
+from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -24,8 +24,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: CommandLine = None) -> None:
     """Parse ``cmd``, count and print."""
-    args = get_parser().parse_args(cmd)
-    run("measure", lambda: print(json.dumps(measure(args))))
+    execute("measure", get_parser, lambda args: print(json.dumps(measure(args))), cmd)
 
 
 def measure(args: argparse.Namespace) -> dict:

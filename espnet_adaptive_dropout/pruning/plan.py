@@ -46,8 +46,8 @@ class PruningPlan:
             criterion,
             target,
             table.reduction(keep),
-            table.total_parameters,
-            table.removed_parameters(keep),
+            int(table.parameters.total),
+            table.removed(keep),
             blocks,
         )
 

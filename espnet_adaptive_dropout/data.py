@@ -1,0 +1,102 @@
+"""Data of an experiment, read with ESPnet's own preprocessing and batching."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import tempfile
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import torch
+
+Triplet = Tuple[str, str, str]
+Batch = Dict[str, torch.Tensor]
+
+
+def triplets(
+    given: Optional[Sequence[Any]], config: Dict[str, Any], part: str, option: str
+) -> List[Triplet]:
+    """The data to read.
+
+    Args:
+        given: "path,name,type" strings or lists of the three; None or empty takes
+            those of the config.
+        config: of the training.
+        part: "train" or "valid", where ``given`` is empty.
+        option: what gives ``given``, for messages.
+
+    Raises:
+        ValueError: there are none, or one is not a triplet.
+    """
+    chosen = given or config.get(f"{part}_data_path_and_name_and_type") or []
+    found = []
+    for item in chosen:
+        parts = tuple(item.split(",")) if isinstance(item, str) else tuple(item)
+        if len(parts) != 3:
+            raise ValueError(
+                f"{item!r} is not PATH,NAME,TYPE, for example "
+                f"dump/raw/dev/wav.scp,speech,sound"
+            )
+        found.append(parts)
+    if not found:
+        raise ValueError(f"the config names no {part} data: pass {option}")
+    return found
+
+
+def labelled_batches(
+    task: type,
+    config: Dict[str, Any],
+    source: List[Triplet],
+    batch_size: int,
+    utterances: Optional[int] = None,
+    seed: int = 0,
+) -> Iterator[Tuple[List[str], Batch]]:
+    """Batches of speech and text as the model's forward takes them.
+
+    Args:
+        task: ESPnet task class.
+        config: of the training; says how text becomes tokens.
+        source: data with a text.
+        batch_size: utterances in a batch.
+        utterances: this many, chosen at random; None takes all, in order.
+        seed: of the choice.
+
+    Yields:
+        Names of the utterances and tensors, as ESPnet's own iterators.
+
+    Raises:
+        ValueError: the data cannot be read, or lack what the task needs.
+    """
+    args = argparse.Namespace(**config)
+    with tempfile.NamedTemporaryFile("w", suffix=".scp", encoding="utf-8") as keys:
+        try:
+            if utterances is not None:
+                chosen = _choose(source[0][0], utterances, seed)
+                keys.write("".join(f"{key}\n" for key in chosen))
+                keys.flush()
+            iterator = task.build_streaming_iterator(
+                source,
+                preprocess_fn=task.build_preprocess_fn(args, False),
+                collate_fn=task.build_collate_fn(args, False),
+                key_file=None if utterances is None else keys.name,
+                batch_size=batch_size,
+                dtype="float32",
+                num_workers=0,
+            )
+            yield from iterator
+        except (OSError, RuntimeError, AssertionError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(
+                f"{', '.join(path for path, _, _ in source)}: cannot be read as "
+                f"speech and text ({reason})"
+            ) from None
+
+
+def _choose(path: str, utterances: int, seed: int) -> List[str]:
+    """Names of random lines of a Kaldi table, in the order of the table."""
+    with open(path, encoding="utf-8") as file:
+        names = [line.split(maxsplit=1)[0] for line in file if line.strip()]
+    if utterances < len(names):
+        chosen = random.Random(seed).sample(range(len(names)), utterances)
+        names = [names[index] for index in sorted(chosen)]
+    return names

@@ -1,0 +1,175 @@
+"""What pruning starts from: a trained experiment, opened once for many uses."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Union
+
+import torch
+
+from espnet_adaptive_dropout.checkpoint import is_gate_weight, without_gates
+from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.experiment import (
+    build_model,
+    load_config,
+    load_state,
+    load_task,
+    load_weights,
+)
+from espnet_adaptive_dropout.gate import SATURATED_LOGIT
+from espnet_adaptive_dropout.locations import LOCATIONS
+from espnet_adaptive_dropout.place import (
+    ADAPTIVE,
+    EncoderPlace,
+    encoder_place,
+    main_encoder,
+)
+from espnet_adaptive_dropout.registry import MODEL, stock_model_name
+from espnet_adaptive_dropout.units import UnitGroup, UnitTable
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class Trained:
+    """A trained experiment; what a criterion may look at.
+
+    Args:
+        task: ESPnet task class.
+        config: of the training.
+        state: weights of the checkpoint; not to be changed.
+        model_file: where they are from.
+        data: "path,name,type" triplets given by the user, or None.
+        device: where a criterion may run the model, "cpu" or "cuda".
+    """
+
+    task: type
+    config: Dict[str, Any]
+    state: Dict[str, torch.Tensor]
+    model_file: Path
+    data: Optional[List[str]] = None
+    device: str = "cpu"
+
+    @property
+    def place(self) -> EncoderPlace:
+        """Where the encoder is."""
+        return encoder_place(self.config)
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether it was trained with adaptive dropout."""
+        return self.config[self.place.option] == ADAPTIVE
+
+    @property
+    def options(self) -> AdaptiveDropoutConfig:
+        """``adaptive_dropout_conf`` of the training; the defaults without one."""
+        encoder_conf = self.place.options(self.config)
+        return AdaptiveDropoutConfig.from_dict(
+            encoder_conf.get("adaptive_dropout_conf")
+        )
+
+    @functools.cached_property
+    def model(self) -> torch.nn.Module:
+        """The full-width model, in evaluation mode, with a gate at every location.
+
+        Its weights are those of ``state``, shared; the gates are whatever was last
+        set with :func:`set_masks`. Built on first use.
+
+        Raises:
+            ValueError: config and checkpoint do not match.
+        """
+        # Without feedback there is no target to check against the bound.
+        options = self.place.options(self.config)
+        options["adaptive_dropout_conf"] = {"control": "schedule"}
+        gated = self.place.with_encoder(self.config, ADAPTIVE, options)
+        if gated.get("model") == MODEL:
+            gated["model"] = stock_model_name(self.task)
+        model = build_model(self.task, gated)
+        weights = without_gates(self.state)
+        for key, value in model.state_dict().items():
+            if is_gate_weight(key):
+                weights[key] = value
+        load_weights(model, weights, str(self.model_file))
+        return model
+
+    @property
+    def table(self) -> UnitTable:
+        """Units of the full-width encoder."""
+        return main_encoder(self.model).units
+
+    def key(self, group: UnitGroup, name: str) -> str:
+        """Key in ``state`` of tensor ``name`` of the module of a unit group."""
+        module = LOCATIONS[group.location].module
+        return f"{self.place.prefix}encoders.{group.block}.{module}.{name}"
+
+    def learnt_logits(self, group: UnitGroup) -> Optional[torch.Tensor]:
+        """Logits of the retention probabilities, (units,), divided by their scale;
+        None where the training had no gate."""
+        gate = LOCATIONS[group.location].gate
+        return self.state.get(self.key(group, f"{gate}.scaled_logits"))
+
+    def own_keep(self) -> torch.Tensor:
+        """The units that the model as trained keeps (p > 0.5), bool (units,)."""
+        keep = torch.ones(self.table.units, dtype=torch.bool)
+        for group in self.table.groups:
+            logits = self.learnt_logits(group)
+            if logits is not None:
+                keep[group.row] = logits > 0
+        return self.table.close(keep)
+
+    def as_trained(self) -> torch.nn.Module:
+        """The model with the decisions of its own gates."""
+        set_masks(self.table, self.own_keep())
+        return self.model
+
+
+def open_trained(
+    train_config: Union[str, Path],
+    model_file: Union[str, Path],
+    task: str = "asr",
+    data: Optional[List[str]] = None,
+    device: str = "cpu",
+) -> Trained:
+    """Read a trained experiment.
+
+    Raises:
+        ValueError: config or checkpoint cannot be read or are of a kind that cannot
+            be pruned.
+    """
+    config = load_config(train_config)
+    option = encoder_place(config).option
+    if config[option] not in (ADAPTIVE, "conformer"):
+        raise ValueError(
+            f"{train_config}: '{option}: {config[option]}' cannot be pruned; "
+            f"it must be {ADAPTIVE} or conformer"
+        )
+    state = load_state(model_file)
+    trained = Trained(load_task(task), config, state, Path(model_file), data, device)
+    _check_frozen(trained)
+    return trained
+
+
+def set_masks(table: UnitTable, keep: torch.Tensor) -> None:
+    """Decide all gates: ``keep``, bool (units,), stays and the rest goes."""
+    decided = torch.where(keep, SATURATED_LOGIT, -SATURATED_LOGIT)
+    table.set_logits(decided[table.gated()])
+
+
+def _check_frozen(trained: Trained) -> None:
+    """Refuse an average over epochs from before and after the freeze."""
+    frozen = trained.state.get(trained.place.prefix + "control.frozen")
+    if frozen is None:
+        return
+    if float(frozen) not in (0.0, 1.0):
+        raise ValueError(
+            f"{trained.model_file}: averages checkpoints from before and after the "
+            f"size was frozen; average later epochs (best_model_criterion on "
+            f"final_acc or final_loss)"
+        )
+    if float(frozen) == 0.0 and trained.options.freezes:
+        LOGGER.warning(
+            "%s: the training had not frozen its size yet", trained.model_file
+        )

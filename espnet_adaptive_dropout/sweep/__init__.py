@@ -1,0 +1,1 @@
+"""One trained checkpoint at many sizes: cut, validate, decode, tabulate."""
