@@ -36,6 +36,15 @@ def write_audio(directory, utterances: int = 3):
     return scp
 
 
+def write_text(directory, utterances: int = 3):
+    """A text for each utterance; returns the path."""
+    words = ["▁A ▁B", "C", "▁B C ▁A"]
+    path = directory / "text"
+    lines = [f"utt{index} {words[index % 3]}\n" for index in range(utterances)]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
 def make_experiment(directory, encoder="adaptive_dropout_conformer", seed=0, **conf):
     """Write config.yaml and valid.pth; returns the task's model.
 
@@ -49,7 +58,7 @@ def make_experiment(directory, encoder="adaptive_dropout_conformer", seed=0, **c
     if adaptive:
         defaults = dict(target_reduction=0.4, total_steps=100, logit_scale=2.0)
         options["adaptive_dropout_conf"] = {**defaults, **conf}
-    scp = write_audio(directory)
+    scp, text = write_audio(directory), write_text(directory)
     args = ASRTask.get_parser().parse_args(
         [
             *("--encoder", encoder, "--encoder_conf", yaml.safe_dump(options)),
@@ -59,6 +68,9 @@ def make_experiment(directory, encoder="adaptive_dropout_conformer", seed=0, **c
             *("--frontend_conf", "{n_mels: 20, n_fft: 256, hop_length: 160}"),
             *("--token_type", "word", "--normalize", "utterance_mvn"),
             *("--valid_data_path_and_name_and_type", f"{scp},speech,sound"),
+            *("--valid_data_path_and_name_and_type", f"{text},text,text"),
+            *("--train_data_path_and_name_and_type", f"{scp},speech,sound"),
+            *("--train_data_path_and_name_and_type", f"{text},text,text"),
             *("--output_dir", str(directory)),
         ]
     )
