@@ -12,10 +12,11 @@ from espnet_adaptive_dropout.checkpoint import CheckedLoading
 from espnet_adaptive_dropout.compact_attention import compact_attention
 from espnet_adaptive_dropout.convolution import CompactConvolution
 from espnet_adaptive_dropout.layers import conv1d, linear
+from espnet_adaptive_dropout.prefix import PrefixInput
 from espnet_adaptive_dropout.widths import BlockWidths, parse_indices, parse_widths
 
 
-class CompactConformerEncoder(CheckedLoading, compat.ConformerEncoder):
+class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncoder):
     """Stock ConformerEncoder with its own widths in every block and head.
 
     The blocks hold plain ``Linear`` and ``Conv1d`` modules, so that

@@ -11,10 +11,13 @@ from espnet_adaptive_dropout.checkpoint import CheckedLoading
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.control import SizeControl
 from espnet_adaptive_dropout.gate import AdaptiveDropout
+from espnet_adaptive_dropout.prefix import PrefixInput
 from espnet_adaptive_dropout.units import UnitTable
 
 
-class AdaptiveDropoutConformerEncoder(CheckedLoading, compat.ConformerEncoder):
+class AdaptiveDropoutConformerEncoder(
+    CheckedLoading, PrefixInput, compat.ConformerEncoder
+):
     """Stock ConformerEncoder whose units carry learned retention probabilities.
 
     The constructor is the stock one (see ``espnet2.asr.encoder.conformer_encoder``)
@@ -119,11 +122,15 @@ class AdaptiveDropoutConformerEncoder(CheckedLoading, compat.ConformerEncoder):
     ) -> Tuple[torch.Tensor, torch.Tensor, Optional[torch.Tensor]]:
         """As the stock encoder's; in training it also advances the size control.
 
+        A forward without gradients (some tasks look for the best order of speakers
+        first) is not a step of the training.
+
         Raises:
             RuntimeError: the penalty of the last training step was never fetched,
                 or the length of the training is not known.
         """
-        if self.training and self.control is not None:
+        stepping = self.training and torch.is_grad_enabled()
+        if stepping and self.control is not None:
             if self._penalty_due:
                 raise RuntimeError(
                     "the adaptive-dropout penalty was not added to the loss: set "

@@ -12,6 +12,8 @@ from typing import Any, Dict, Union
 import torch
 import yaml
 
+from espnet_adaptive_dropout.place import encoder_place
+
 # The C parser is ten times faster on the long token lists in ESPnet's configs.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -48,9 +50,10 @@ def load_config(path: Union[str, Path]) -> Dict[str, Any]:
         raise ValueError(f"{path}: cannot read the config ({error.strerror})") from None
     except yaml.YAMLError:
         raise ValueError(f"{path}: this is not YAML") from None
-    if not isinstance(config, dict) or "encoder" not in config:
+    option = encoder_place(config).option if isinstance(config, dict) else "encoder"
+    if not isinstance(config, dict) or option not in config:
         raise ValueError(
-            f"{path}: no 'encoder' in it; give the config.yaml that ESPnet wrote into "
+            f"{path}: no '{option}' in it; give the config.yaml that ESPnet wrote into "
             f"the experiment directory"
         )
     return config

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
+import functools
+from typing import Dict, Optional, Tuple
 
 import torch
-from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet_adaptive_dropout.encoder import AdaptiveDropoutConformerEncoder
+from espnet_adaptive_dropout.place import main_encoder
 
+# What ``final_<name>`` is before the size is final: worse than anything after it.
 # ESPnet's reporter turns infinities into NaN, which cannot be ranked.
 LOSS_BEFORE = 1e6
+_BEFORE = {
+    "loss": LOSS_BEFORE,
+    "acc": 0.0,
+    "cer_ctc": LOSS_BEFORE,
+    "cer_transducer": LOSS_BEFORE,
+    "der": LOSS_BEFORE,
+}
+# The loss of the part with the encoder, where an enhancement loss, which may be
+# negative, is in the sum. The penalty's weight is relative to it.
+_LOSSES_BEHIND_ENHANCEMENT = ("loss_asr", "loss_st", "loss_diar")
+# Encoders beside the main one; nothing steers or prunes them.
+_OTHER_ENCODERS = (
+    "prompt_encoder",
+    "hier_encoder",
+    "md_encoder",
+    "extra_mt_encoder",
+    "unit_encoder",
+)
 
 
 class AdaptiveDropoutMixin:
@@ -18,17 +39,20 @@ class AdaptiveDropoutMixin:
 
     In training the encoder's penalty joins the loss and the sizes join the stats,
     where ESPnet logs, plots and sends them to TensorBoard. In evaluation the stats
-    get ``final_acc`` and ``final_loss``: the accuracy and the loss once the size is
-    final, 0 and a million before. A ``best_model_criterion`` on them never averages
-    checkpoints from before and after the freeze.
+    get ``final_loss`` and, where the model reports them, ``final_acc``,
+    ``final_cer_ctc``, ``final_cer_transducer`` and ``final_der``: the value once the
+    size is final, 0 (accuracy) or a million (the others) before. A
+    ``best_model_criterion`` on them never averages checkpoints from before and after
+    the freeze.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        if not isinstance(self.encoder, AdaptiveDropoutConformerEncoder):
+        encoder = main_encoder(self)
+        if not isinstance(encoder, AdaptiveDropoutConformerEncoder):
             raise ValueError(
                 "'model: adaptive_dropout' needs 'encoder: adaptive_dropout_conformer'"
-                f", not {type(self.encoder).__name__}; a compact or stock encoder goes "
+                f", not {type(encoder).__name__}; a compact or stock encoder goes "
                 "with ESPnet's own model"
             )
 
@@ -36,21 +60,71 @@ class AdaptiveDropoutMixin:
         """As the ESPnet model's forward: loss (1,), stats, weight (1,)."""
         loss, stats, weight = super().forward(*args, **kwargs)
         if self.training:
-            penalty, sizes = self.encoder.regularise(loss.detach())
+            task_loss = _task_loss(stats)
+            task_loss = loss if task_loss is None else task_loss
+            penalty, sizes = main_encoder(self).regularise(task_loss.detach())
             return loss + penalty, {**stats, **sizes}, weight
         return loss, {**stats, **self._final(stats)}, weight
 
     def _final(self, stats: Dict) -> Dict[str, torch.Tensor]:
-        final = {"final_loss": stats["loss"]}
-        if stats.get("acc") is not None:
-            final["final_acc"] = stats["acc"]
-        if self.encoder.size_is_final:
-            return final
-        before = {"final_loss": LOSS_BEFORE, "final_acc": 0.0}
-        return {
-            name: torch.full_like(value, before[name]) for name, value in final.items()
-        }
+        known = {name: stats[name] for name in _BEFORE if stats.get(name) is not None}
+        if not main_encoder(self).size_is_final:
+            known = {
+                name: torch.full_like(value, _BEFORE[name])
+                for name, value in known.items()
+            }
+        return {f"final_{name}": value for name, value in known.items()}
 
 
-class AdaptiveDropoutASRModel(AdaptiveDropoutMixin, ESPnetASRModel):
-    """ESPnetASRModel (CTC, hybrid CTC/attention or transducer) with the penalty."""
+def _task_loss(stats: Dict) -> Optional[torch.Tensor]:
+    """The loss behind an enhancement, or None where there is no enhancement."""
+    for name in _LOSSES_BEHIND_ENHANCEMENT:
+        if "loss_enh" in stats and stats.get(name) is not None:
+            return stats[name]
+    return None
+
+
+@functools.lru_cache(maxsize=None)
+def penalised(model_class: type) -> type:
+    """The subclass of an ESPnet model class that adds the penalty to its loss."""
+    if issubclass(model_class, AdaptiveDropoutMixin):
+        return model_class
+    return type(
+        f"AdaptiveDropout{model_class.__name__}",
+        (AdaptiveDropoutMixin, model_class),
+        {"__doc__": f"{model_class.__name__} with the penalty."},
+    )
+
+
+def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
+    """Give a model the penalty if its encoder has adaptive dropout.
+
+    The model changes its class in place. Of nested models only the outermost adds
+    the penalty.
+
+    Raises:
+        ValueError: adaptive dropout is in another encoder than the main one.
+    """
+    inner = getattr(model, "s2t_model", None)
+    if isinstance(inner, AdaptiveDropoutMixin):
+        inner.__class__ = _without_penalty(type(inner))
+    for name in _OTHER_ENCODERS:
+        if isinstance(getattr(model, name, None), AdaptiveDropoutConformerEncoder):
+            raise ValueError(
+                f"{name}: adaptive_dropout_conformer can only be the main encoder of "
+                f"a model; choose 'conformer' for this one"
+            )
+    if not isinstance(model, AbsESPnetModel):
+        return model
+    if isinstance(_encoder_or_none(model), AdaptiveDropoutConformerEncoder):
+        model.__class__ = penalised(type(model))
+    return model
+
+
+def _encoder_or_none(model: torch.nn.Module) -> Optional[torch.nn.Module]:
+    return getattr(getattr(model, "s2t_model", model), "encoder", None)
+
+
+def _without_penalty(model_class: type) -> type:
+    """What ``penalised`` was given."""
+    return model_class.__bases__[1]

@@ -15,6 +15,7 @@ from typing import Optional, Sequence
 
 TASK_PACKAGE = "espnet2.tasks."
 ESPNET3_TASK = "espnet3.systems.esp2_asr.task"
+MODEL = "adaptive_dropout"
 
 
 def is_task_module(name: str) -> bool:
@@ -23,23 +24,32 @@ def is_task_module(name: str) -> bool:
 
 
 def register(module: ModuleType) -> None:
-    """Add our classes to every registry of ``module`` that offers the stock ones.
+    """Make our classes known to a task module that offers the stock ones.
 
-    Encoders go wherever ``conformer`` is ESPnet's ConformerEncoder, the model
-    wherever ``espnet`` is ESPnet's ASR model. May be called again.
+    Encoders go wherever ``conformer`` is ESPnet's ConformerEncoder. The module's
+    registry of models, if it has one, gets the default model with the penalty as
+    ``adaptive_dropout``. The module's tasks are told to give every model with our
+    encoder the penalty (see ``task_hooks``), as some of ESPnet's tasks have no
+    registry of models, or do not use it. May be called again.
     """
     from espnet2.train.class_choices import ClassChoices
 
     registries = [v for v in vars(module).values() if isinstance(v, ClassChoices)]
-    if any("conformer" in registry.classes for registry in registries):
-        _register_classes(registries)
+    if not any("conformer" in registry.classes for registry in registries):
+        return
+    from espnet_adaptive_dropout.task_hooks import hook_tasks
+
+    _register_classes(registries)
+    hook_tasks(module)
 
 
 def _register_classes(registries: Sequence) -> None:
+    from espnet2.train.abs_espnet_model import AbsESPnetModel
+
     from espnet_adaptive_dropout.compact import CompactConformerEncoder
     from espnet_adaptive_dropout.compat import ConformerEncoder
     from espnet_adaptive_dropout.encoder import AdaptiveDropoutConformerEncoder
-    from espnet_adaptive_dropout.model import AdaptiveDropoutASRModel, ESPnetASRModel
+    from espnet_adaptive_dropout.model import penalised
 
     for registry in registries:
         if registry.classes.get("conformer") is ConformerEncoder:
@@ -47,8 +57,19 @@ def _register_classes(registries: Sequence) -> None:
                 AdaptiveDropoutConformerEncoder
             )
             registry.classes["compact_conformer"] = CompactConformerEncoder
-        if registry.classes.get("espnet") is ESPnetASRModel:
-            registry.classes["adaptive_dropout"] = AdaptiveDropoutASRModel
+        model = registry.classes.get(registry.default)
+        if registry.name == "model" and issubclass(model or object, AbsESPnetModel):
+            registry.classes[MODEL] = penalised(model)
+
+
+def stock_model_name(task: type) -> str:
+    """The model of a task's registry that ``adaptive_dropout`` adds the penalty to.
+
+    Args:
+        task: ESPnet task class; one without a registry of models gives "espnet".
+    """
+    registry = getattr(sys.modules[task.__module__], "model_choices", None)
+    return getattr(registry, "default", None) or "espnet"
 
 
 class _RegisteringLoader(importlib.abc.Loader):

@@ -2,8 +2,8 @@
 
 ``python -m espnet_adaptive_dropout -m espnet2.bin.asr_train --config ...`` is
 ``python -m espnet2.bin.asr_train --config ...`` with our classes in ESPnet's
-registries; for a training with adaptive dropout it also fills in the length of the
-training (see ``training_length``). It is what ``asr.sh --python`` takes:
+registries; a training with adaptive dropout also finds out its own length (see
+``task_hooks``). It is what ``asr.sh --python`` takes:
 ``--python "python3 -m espnet_adaptive_dropout"``. A script path works as well.
 """
 
@@ -51,7 +51,7 @@ def _run_script(argv: List[str]) -> None:
 
 
 def _run_module(name: str, arguments: List[str]) -> None:
-    """Import the module and call its main(), with the training's length filled in."""
+    """Import the module and call its main()."""
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -61,16 +61,5 @@ def _run_module(name: str, arguments: List[str]) -> None:
         raise SystemExit(f"espnet_adaptive_dropout: no module named {name}") from None
     if not hasattr(module, "main"):
         raise SystemExit(f"espnet_adaptive_dropout: {name} has no main()")
-    if hasattr(module, "get_parser") and name.endswith("_train"):
-        arguments = _complete(module, arguments)
     sys.argv = [module.__file__, *arguments]
     module.main()
-
-
-def _complete(module, arguments: List[str]) -> List[str]:
-    from espnet_adaptive_dropout.training_length import complete_arguments
-
-    try:
-        return complete_arguments(module.get_parser(), arguments)
-    except ValueError as error:
-        raise SystemExit(f"espnet_adaptive_dropout: {error}") from None

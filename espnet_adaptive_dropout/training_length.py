@@ -18,6 +18,7 @@ import yaml
 
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.init_param import without_old_gates
+from espnet_adaptive_dropout.place import ADAPTIVE, EncoderPlace, encoder_place
 
 # An Adam step moves a parameter by at most about the learning rate, and a logit has
 # to travel from +4 to well below -4 against the task's gradient.
@@ -46,9 +47,10 @@ def complete_arguments(
     if "--print_config" in arguments or "--help" in arguments or "-h" in arguments:
         return arguments
     args = parser.parse_args(arguments)
-    if getattr(args, "encoder", None) != "adaptive_dropout_conformer":
+    place = encoder_place(vars(args))
+    if getattr(args, place.option, None) != ADAPTIVE:
         return arguments
-    options = (args.encoder_conf or {}).get("adaptive_dropout_conf") or {}
+    options = place.options(vars(args)).get("adaptive_dropout_conf") or {}
     config = AdaptiveDropoutConfig.from_dict(options)
     if args.collect_stats or config.locations == []:
         return arguments
@@ -57,18 +59,18 @@ def complete_arguments(
     if config.total_steps is None:
         per_epoch = steps_per_epoch(args)
         config.total_steps = per_epoch * args.max_epoch
-        added += _option("total_steps", config.total_steps)
+        added += _option(place, "total_steps", config.total_steps)
     if config.logit_scale is None:
         config.logit_scale = _scale_before(args) or logit_scale(
             args, config.total_steps
         )
-        added += _option("logit_scale", round(config.logit_scale, 4))
+        added += _option(place, "logit_scale", round(config.logit_scale, 4))
     _check_selection(args, config)
     return without_old_gates(args.init_param, arguments) + added
 
 
-def _option(name: str, value) -> List[str]:
-    return ["--encoder_conf", f"adaptive_dropout_conf.{name}={value}"]
+def _option(place: EncoderPlace, name: str, value) -> List[str]:
+    return [f"--{place.conf}", f"adaptive_dropout_conf.{name}={value}"]
 
 
 def steps_per_epoch(args: argparse.Namespace) -> int:
@@ -159,8 +161,9 @@ def _scale_before(args: argparse.Namespace) -> Optional[float]:
     if not args.resume or not os.path.exists(f"{directory}/checkpoint.pth"):
         return None
     with open(f"{directory}/config.yaml", encoding="utf-8") as file:
-        options = yaml.safe_load(file).get("encoder_conf") or {}
-    return (options.get("adaptive_dropout_conf") or {}).get("logit_scale")
+        config = yaml.safe_load(file)
+    options = encoder_place(config).options(config).get("adaptive_dropout_conf")
+    return (options or {}).get("logit_scale")
 
 
 def _sum_of_rates(args: argparse.Namespace, total_steps: int) -> float:

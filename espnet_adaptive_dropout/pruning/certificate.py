@@ -52,15 +52,14 @@ def certify(
     Args:
         masked: adaptive-dropout encoder at full width whose gates say what stays.
         compact: the pruned encoder.
-        inputs: features (#batch, frames, dim) and lengths (#batch,).
+        inputs: of both.
         tolerance: absolute.
 
     Returns:
         The certificate; ask it whether it ``holds``.
     """
-    features, lengths = inputs
-    expected, expected_lengths, _ = masked(features, lengths)
-    actual, actual_lengths, _ = compact(features, lengths)
+    expected, expected_lengths, _ = inputs.run(masked)
+    actual, actual_lengths, _ = inputs.run(compact)
     if isinstance(expected, tuple):  # with intermediate CTC outputs
         expected, actual = expected[0], actual[0]
     real = torch.arange(expected.size(1))[None, :] < expected_lengths[:, None]
@@ -71,7 +70,7 @@ def certify(
         difference,
         expected[real].abs().max().item(),
         tolerance,
-        len(lengths),
-        int(lengths.sum()),
+        len(inputs.lengths),
+        int(inputs.lengths.sum()),
         str(expected.dtype).replace("torch.", ""),
     )

@@ -8,7 +8,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_adaptive_dropout.checkpoint import is_gate_weight
-from espnet_adaptive_dropout.pruning.features import Inputs, noise_inputs
+from espnet_adaptive_dropout.place import main_encoder
+from espnet_adaptive_dropout.pruning.features import (
+    TOKENS_PER_SECOND,
+    Inputs,
+    data_names,
+    noise_inputs,
+)
 
 # Length of the utterance at which MACs are stated.
 MAC_SECONDS = 10.0
@@ -27,20 +33,25 @@ def parameters(module: torch.nn.Module) -> int:
 def macs(encoder: torch.nn.Module, inputs: Inputs) -> int:
     """Multiply-accumulates of one forward pass, by PyTorch's operator counter."""
     with FlopCounterMode(display=False) as counter:
-        encoder(*inputs)
+        inputs.run(encoder)
     return counter.get_total_flops() // 2
 
 
 def sizes(model: torch.nn.Module) -> Dict[str, float]:
-    """Sizes of an ESPnet speech model.
+    """Sizes of an ESPnet model.
 
     Returns:
         ``encoder_params``, ``total_params``, ``encoder_macs`` (one utterance of
-        ``mac_seconds``) and ``mac_seconds``.
+        ``mac_seconds``) and ``mac_seconds``. Where the encoder reads text, the
+        utterance is one of ``mac_tokens``.
     """
+    encoder = main_encoder(model)
+    length = {"mac_seconds": MAC_SECONDS}
+    if "speech" not in data_names(model):
+        length = {"mac_tokens": MAC_SECONDS * TOKENS_PER_SECOND}
     return {
-        "encoder_params": parameters(model.encoder),
+        "encoder_params": parameters(encoder),
         "total_params": parameters(model),
-        "encoder_macs": macs(model.encoder, noise_inputs(model, MAC_SECONDS)),
-        "mac_seconds": MAC_SECONDS,
+        "encoder_macs": macs(encoder, noise_inputs(model, MAC_SECONDS)),
+        **length,
     }

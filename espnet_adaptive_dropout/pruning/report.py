@@ -83,10 +83,15 @@ def to_markdown(report: Dict[str, Any]) -> str:
 def _size_table(report: Dict[str, Any]) -> List[str]:
     before, after = report["before"], report["after"]
     lines = ["| | before | after | removed |", "|---|---:|---:|---:|"]
+    length = (
+        f"{before['mac_seconds']:.0f} s utterance"
+        if "mac_seconds" in before
+        else f"{before['mac_tokens']:.0f} tokens"
+    )
     names = {
         "encoder_params": "encoder parameters",
         "total_params": "all parameters",
-        "encoder_macs": f"encoder MACs, {before['mac_seconds']:.0f} s utterance",
+        "encoder_macs": f"encoder MACs, {length}",
     }
     for key, title in names.items():
         share = 1.0 - after[key] / before[key]

@@ -1,0 +1,53 @@
+"""Conditioning tokens in front of the frames, as the task s2t_ctc wants them."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+
+
+class PrefixInput:
+    """Mixin for encoders: takes the arguments that the task ``s2t_ctc`` passes.
+
+    The embedded language and task tokens become the first frames after the
+    subsampling, as in ESPnet's ``e_branchformer_ctc``. A Conformer has no
+    cross-attention, so that the prompt (``memory``) is left aside, as by
+    ``e_branchformer_ctc`` with ``use_cross_attention: false``.
+    """
+
+    def forward(
+        self,
+        xs_pad: torch.Tensor,
+        ilens: torch.Tensor,
+        *args,
+        prefix_embeds: Optional[torch.Tensor] = None,
+        memory: Optional[torch.Tensor] = None,
+        memory_mask: Optional[torch.Tensor] = None,
+        **kwargs,
+    ):
+        """As the stock encoder's.
+
+        Args:
+            xs_pad: features (#batch, frames, dim).
+            ilens: (#batch,).
+            *args: of the stock encoder.
+            prefix_embeds: (#batch, tokens, output_size), or None.
+            memory: not used.
+            memory_mask: not used.
+            **kwargs: of the stock encoder.
+
+        Returns:
+            Output (#batch, tokens + frames, output_size), lengths (#batch,), None.
+        """
+        if prefix_embeds is None:
+            return super().forward(xs_pad, ilens, *args, **kwargs)
+
+        def add_prefix(module, inputs, options):
+            return inputs, {**options, "prefix_embeds": prefix_embeds}
+
+        handle = self.embed.register_forward_pre_hook(add_prefix, with_kwargs=True)
+        try:
+            return super().forward(xs_pad, ilens, *args, **kwargs)
+        finally:
+            handle.remove()

@@ -1,0 +1,59 @@
+"""What ESPnet's tasks do in addition once the plugin is there.
+
+``build_model`` gives every model whose encoder has adaptive dropout the penalty: no
+config can forget it, and the tasks without a registry of models (st, diar, enh_s2t,
+s2st, cls) need none. ``main`` works out the length of such a training, so that it can
+be started without the runner where the plugin is enabled for the whole environment.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from types import ModuleType
+from typing import Callable
+
+_MARK = "__adaptive_dropout__"
+
+
+def hook_tasks(module: ModuleType) -> None:
+    """Wrap ``build_model`` and ``main`` of the task classes that a module defines.
+
+    May be called again.
+    """
+    for value in list(vars(module).values()):
+        if not isinstance(value, type) or value.__module__ != module.__name__:
+            continue
+        method = vars(value).get("build_model")
+        if isinstance(method, classmethod) and not hasattr(method.__func__, _MARK):
+            value.build_model = classmethod(_building(method.__func__))
+            if hasattr(value, "main"):
+                value.main = classmethod(_completing(value.main.__func__))
+
+
+def _building(build_model: Callable) -> Callable:
+    @functools.wraps(build_model)
+    def build(cls, args):
+        from espnet_adaptive_dropout.model import with_penalty
+
+        return with_penalty(build_model(cls, args))
+
+    setattr(build, _MARK, True)
+    return build
+
+
+def _completing(main: Callable) -> Callable:
+    @functools.wraps(main)
+    def complete_and_run(cls, args=None, cmd=None):
+        if args is None:
+            from espnet_adaptive_dropout.training_length import complete_arguments
+
+            try:
+                cmd = complete_arguments(
+                    cls.get_parser(), list(sys.argv[1:] if cmd is None else cmd)
+                )
+            except ValueError as error:
+                raise SystemExit(f"espnet_adaptive_dropout: {error}") from None
+        return main(cls, args=args, cmd=cmd)
+
+    return complete_and_run
