@@ -45,7 +45,9 @@ def write_text(directory, utterances: int = 3):
     return path
 
 
-def make_experiment(directory, encoder="adaptive_dropout_conformer", seed=0, **conf):
+def make_experiment(
+    directory, encoder="adaptive_dropout_conformer", seed=0, ctc_weight=0.5, **conf
+):
     """Write config.yaml and valid.pth; returns the task's model.
 
     Args:
@@ -64,7 +66,7 @@ def make_experiment(directory, encoder="adaptive_dropout_conformer", seed=0, **c
             *("--encoder", encoder, "--encoder_conf", yaml.safe_dump(options)),
             *("--decoder", "transformer"),
             *("--decoder_conf", "{num_blocks: 1, linear_units: 8, attention_heads: 2}"),
-            *("--model_conf", "{ctc_weight: 0.5}"),
+            *("--model_conf", f"{{ctc_weight: {ctc_weight}}}"),
             *("--frontend_conf", "{n_mels: 20, n_fft: 256, hop_length: 160}"),
             *("--token_type", "word", "--normalize", "utterance_mvn"),
             *("--valid_data_path_and_name_and_type", f"{scp},speech,sound"),
