@@ -137,14 +137,14 @@ def test_the_best_error_that_was_logged_is_shown():
 
 def test_marks_are_steps_within_the_training():
     conf = dict(ramp_start=0.0, ramp_end=0.7, freeze_at=1.0)
-    assert control_marks(conf, 1000) == {"target": 700.0}
+    assert control_marks(conf, 1000) == {"ramp ends": 700.0}
     assert control_marks(conf, None) == {}
 
 
 def curve(name, **options):
     points = [
         SizePoint(400, 0.6, {"WER clean [%]": 9.0, "WER other [%]": 19.0}),
-        SizePoint(1000, 0.0, {"WER clean [%]": 6.0, "WER other [%]": 15.0}, False),
+        SizePoint(1000, 0.0, {"WER clean [%]": 6.0, "WER other [%]": 15.0}, True),
     ]
     return SizeCurve(name, points, **options)
 
@@ -161,6 +161,23 @@ def test_size_error_curves_have_a_panel_for_each_test_set():
     assert ours.get_linestyle() != "None" and separate.get_linestyle() == "None"
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["ours", "separate"]
+
+
+def test_errors_of_different_orders_are_shown_on_a_logarithmic_axis():
+    points = [
+        SizePoint(400, 0.6, {"WER x [%]": 99.0}),
+        SizePoint(9, 0.0, {"WER x [%]": 6}),
+    ]
+    (axes,) = panels(size_error_curves([SizeCurve("ours", points)]))[:1]
+    assert axes.get_yscale() == "log"
+    (axes, _) = panels(size_error_curves([curve("ours")]))
+    assert axes.get_yscale() == "linear" and axes.get_ylim()[0] == 0.0
+
+
+def test_the_size_says_what_it_counts():
+    train = {"expected_reduction": series(0, 0.4)}
+    size, _ = size_over_training(train, {}, cost="macs").axes
+    assert size.get_ylabel() == "encoder MACs\nremoved [%]"
 
 
 def test_curves_of_one_encoder_also_show_the_share_removed():
@@ -189,7 +206,7 @@ def test_a_sweep_is_read(tmp_path):
     path.write_text(json.dumps(dict(experiment="x", criterion="taylor", sizes=sizes)))
     found = read_sweep(path, "ours")
     assert [point.encoder_params for point in found.points] == [500, 1000]
-    assert [point.pruned for point in found.points] == [True, False]
+    assert [point.as_trained for point in found.points] == [False, True]
     assert found.points[0].errors == {"WER clean [%]": 9.0}
     assert found.points[1].errors["validation token error, 1 − accuracy [%]"] == 25.0
     assert "taylor" in read_sweep(path).name

@@ -22,6 +22,7 @@ def trained(recipe):
     return directory
 
 
+@pytest.mark.slow
 def test_the_pruned_model_is_found_by_its_name(trained, run_in):
     done = run_in("local/report.sh", "--asr_exp", "exp/asr_x")
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,7 @@ from espnet_adaptive_dropout.pruning.count import MAC_SECONDS
 from espnet_adaptive_dropout.pruning.features import noise_inputs
 from espnet_adaptive_dropout.pruning.plan import block_widths
 from espnet_adaptive_dropout.pruning.prune import compact_experiment_config
+from espnet_adaptive_dropout.registry import MODEL, stock_model_name
 from espnet_adaptive_dropout.report.costs import Costs, measure_costs
 from espnet_adaptive_dropout.units import UnitTable
 
@@ -43,20 +44,21 @@ def compare_costs(
     Raises:
         ValueError: ESPnet or one of our encoders refuses a config.
     """
-    model = build_model(task, stock_experiment_config(config))
+    model = build_model(task, stock_experiment_config(task, config))
     table = UnitTable(main_encoder(model))
     encoders = {BEFORE: main_encoder(model)}
     if pruned_config is not None:
         encoders[AFTER] = main_encoder(build_model(task, pruned_config))
     nothing = torch.zeros(table.units, dtype=torch.bool)
-    floor = compact_experiment_config(config, block_widths(table, nothing))
+    widths = block_widths(table, nothing)
+    floor = compact_experiment_config(config, widths, stock_model_name(task))
     encoders[FLOOR] = main_encoder(build_model(task, floor))
     inputs = noise_inputs(model, MAC_SECONDS)
     costs = measure_costs(encoders, inputs, rounds)
     return costs, 1.0 - table.bounds()["all"]
 
 
-def stock_experiment_config(config: Dict[str, Any]) -> Dict[str, Any]:
+def stock_experiment_config(task: type, config: Dict[str, Any]) -> Dict[str, Any]:
     """The same experiment with ESPnet's own encoder, which has no gates."""
     place = encoder_place(config)
     if config[place.option] not in (ADAPTIVE, "conformer"):
@@ -67,6 +69,6 @@ def stock_experiment_config(config: Dict[str, Any]) -> Dict[str, Any]:
     options = place.options(config)
     options.pop("adaptive_dropout_conf", None)
     new = place.with_encoder(config, "conformer", options)
-    if new.get("model") == "adaptive_dropout":
-        new["model"] = "espnet"
+    if new.get("model") == MODEL:
+        new["model"] = stock_model_name(task)
     return new

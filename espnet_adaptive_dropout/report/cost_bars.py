@@ -36,13 +36,13 @@ def cost_panels(costs: Mapping[str, Costs]) -> List[Panel]:
     mac_scale, mac_prefix = (1e9, "G") if macs >= 1e10 else (1e6, "M")
     quantities = [
         (f"parameters [{prefix}]", lambda c: c.parameters, scale),
-        (f"MACs, 10 s utterance [{mac_prefix}]", lambda c: c.macs, mac_scale),
+        (f"MACs,\n10 s utterance [{mac_prefix}]", lambda c: c.macs, mac_scale),
     ]
     if all(c.timing is not None for c in costs.values()):
-        threads = costs[BEFORE].timing.threads
-        label = f"CPU time, 10 s utterance,\n{threads} thread(s) [ms]"
+        threads = f"{costs[BEFORE].timing.threads}-thread CPU time,"
+        label = f"{threads}\n10 s utterance [ms]"
         quantities.append((label, lambda c: c.timing.parts, 1e-3))
-    quantities.append(("peak memory of tensors [MB]", lambda c: c.memory, 1e6))
+    quantities.append(("peak memory,\n10 s utterance [MB]", lambda c: c.memory, 1e6))
     return [
         (
             label,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from espnet_adaptive_dropout.report.errors import VALIDATION_ERRORS
 from espnet_adaptive_dropout.report.style import (
@@ -29,13 +29,13 @@ class SizePoint:
         encoder_params: parameters of its encoder.
         reduction: share of the encoder's parameters that is gone.
         errors: label with unit -> value.
-        pruned: False for the full-width model.
+        as_trained: not cut to a size; of the size that its training left it at.
     """
 
     encoder_params: int
     reduction: float
     errors: Dict[str, float]
-    pruned: bool = True
+    as_trained: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +52,10 @@ class SizeCurve:
     name: str
     points: List[SizePoint]
     connected: bool = True
+
+    def values(self, label: str) -> List[float]:
+        """This error of the points that have it."""
+        return [p.errors[label] for p in self.points if label in p.errors]
 
     def errors(self) -> List[str]:
         """Labels of the errors of all points."""
@@ -96,7 +100,7 @@ def _read_point(entry: Dict[str, Any]) -> SizePoint:
         int(entry["encoder_params"]),
         float(entry["reduction"]),
         errors,
-        entry["target_reduction"] is not None,
+        entry["target_reduction"] is None,
     )
 
 
@@ -114,7 +118,7 @@ def shown_errors(curves: Sequence[SizeCurve]) -> List[str]:
 def size_error_curves(curves: Sequence[SizeCurve]) -> Figure:
     """Error over the size of the encoder, one panel for each test set.
 
-    Filled markers are pruned models; a ring around the marker is the unpruned one.
+    A ring around the marker is the model as it was trained.
 
     Args:
         curves: at least one, with at least one error.
@@ -136,7 +140,7 @@ def size_error_curves(curves: Sequence[SizeCurve]) -> Figure:
             _draw_curve(axes, curve, label, line_style(index))
         axes.set_xlabel("parameters of the encoder")
         axes.set_ylabel(label)
-        axes.set_ylim(bottom=0.0)
+        _scale_errors(axes, [e for c in curves for e in c.values(label)])
         axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
         axes.grid(axis="y", color="0.9", linewidth=0.5)
         axes.set_axisbelow(True)
@@ -146,16 +150,27 @@ def size_error_curves(curves: Sequence[SizeCurve]) -> Figure:
     return figure
 
 
+def _scale_errors(axes, errors: Sequence[float]) -> None:
+    """A logarithmic axis where the errors are of different orders of magnitude."""
+    if min(errors) > 0.0 and max(errors) > 6.0 * min(errors):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        axes.set_ylim(bottom=0.0)
+
+
 def _draw_curve(axes, curve: SizeCurve, label: str, style: Dict[str, Any]) -> None:
     points = [point for point in curve.points if label in point.errors]
     sizes = [point.encoder_params for point in points]
     errors = [point.errors[label] for point in points]
     style = dict(style, linestyle=style["linestyle"] if curve.connected else "none")
     axes.plot(sizes, errors, label=curve.name, **style)
-    full = [(s, e) for s, e, p in zip(sizes, errors, points) if not p.pruned]
-    if full:
+    uncut = [(s, e) for s, e, p in zip(sizes, errors, points) if p.as_trained]
+    if uncut:
         axes.plot(
-            *zip(*full),
+            *zip(*uncut),
             linestyle="none",
             marker="o",
             markersize=9,

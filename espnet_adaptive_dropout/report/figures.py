@@ -51,7 +51,9 @@ def _figures(findings: Findings) -> List[Tuple[str, Callable[[], Figure]]]:
             findings.history, findings.marks
         )
     if "expected_reduction" in train:
-        figures[TRAINING] = lambda: size_over_training(train, valid, findings.marks)
+        figures[TRAINING] = lambda: size_over_training(
+            train, valid, findings.marks, findings.cost
+        )
     if shown_errors(findings.curves):
         figures[SWEEP] = lambda: size_error_curves(findings.curves)
     return list(figures.items())

@@ -47,6 +47,7 @@ class Findings:
         history: retention histograms by location; {} if there are none.
         scalars: what ESPnet logged, by phase and name.
         marks: steps of the training to mark in plots.
+        cost: what the training counted its size in, "parameters" or "macs".
         pruning: report.json of the pruned model, or None.
         wer: of the test sets in percent, by experiment directory.
         costs: of the encoder before, after and at the least.
@@ -59,6 +60,7 @@ class Findings:
     history: Dict[str, Histograms]
     scalars: Dict[str, Dict[str, Series]]
     marks: Dict[str, float]
+    cost: str
     pruning: Optional[Dict[str, Any]]
     wer: Dict[str, Dict[str, float]]
     costs: Dict[str, Costs]
@@ -82,12 +84,14 @@ def gather(options: ReportOptions) -> Findings:
     rounds = ROUNDS if options.measure_time else 0
     task = load_task(options.task)
     costs, unprunable = compare_costs(task, config, pruned_config, rounds)
+    trained = _trained(config)
     directories = [options.exp, *filter(None, [options.pruned])]
     findings = Findings(
         name=options.exp.resolve().name,
         history=read_history(options.exp),
         scalars=read_scalars(options.exp),
-        marks=_marks(config),
+        marks=_marks(trained),
+        cost=trained.cost if trained else "parameters",
         pruning=_read_pruning(options.pruned),
         wer={d.resolve().name: read_wer(d / "RESULTS.md") for d in directories},
         costs=costs,
@@ -105,11 +109,14 @@ def _read_named(text: str, connected: bool) -> SizeCurve:
     return read_sweep(Path(path or text), name if path else "", connected)
 
 
-def _marks(config: Dict[str, Any]) -> Dict[str, float]:
+def _trained(config: Dict[str, Any]) -> Optional[AdaptiveDropoutConfig]:
     conf = encoder_place(config).options(config).get("adaptive_dropout_conf")
-    if conf is None:
+    return None if conf is None else AdaptiveDropoutConfig.from_dict(conf)
+
+
+def _marks(trained: Optional[AdaptiveDropoutConfig]) -> Dict[str, float]:
+    if trained is None:
         return {}
-    trained = AdaptiveDropoutConfig.from_dict(conf)
     shares = {"ramp_start": trained.ramp_start, "ramp_end": trained.ramp_end}
     if trained.freezes:
         shares["freeze_at"] = trained.freeze_at

@@ -17,6 +17,8 @@ from espnet_adaptive_dropout.report.figures import (
 )
 from espnet_adaptive_dropout.report.gather import Findings
 
+_TITLES = {BEFORE: "before", AFTER: "after", FLOOR: "cannot be pruned"}
+
 _CAPTIONS = {
     WIDTHS: "Units kept by block and location; the shade is the share of the units "
     "at full width.",
@@ -26,13 +28,12 @@ _CAPTIONS = {
     HISTOGRAMS: "Retention probabilities over the training, all blocks together: the "
     "darker, the larger the share of units at that probability (logarithmic). The "
     "line is the mean.",
-    TRAINING: "Share of the encoder's parameters that is removed, and error on the "
-    "validation set, over the training. *Expected* counts every unit with its "
-    "probability; *if cut now* removes every unit with p <= 0.5, which is also what "
+    TRAINING: "Share of the encoder that is removed, and error on the validation set, "
+    "over the training. *Expected* counts every unit with its probability; *if cut now* removes every unit with p <= 0.5, which is also what "
     "the validation sees.",
     SWEEP: "Error over the size of the encoder. Lines join sizes cut from one "
-    "training, single markers are trainings of their own, a ring marks the unpruned "
-    "model.",
+    "training, single markers are trainings of their own, a ring marks the model as "
+    "it was trained.",
 }
 
 
@@ -117,9 +118,8 @@ def _figure(name: str, drawn: Sequence[str]) -> List[str]:
 
 def _cost_table(costs: Dict[str, Costs]) -> List[str]:
     shown = [name for name in (BEFORE, AFTER, FLOOR) if name in costs]
-    titles = {BEFORE: "before", AFTER: "after", FLOOR: "cannot be pruned"}
     lines = [
-        "| encoder | " + " | ".join(titles[name] for name in shown) + " |",
+        "| encoder | " + " | ".join(_TITLES[name] for name in shown) + " |",
         "|---|" + "---:|" * len(shown),
     ]
 
@@ -159,21 +159,21 @@ def _share(value: float, whole: float) -> str:
 
 def _how_measured(costs: Dict[str, Costs]) -> List[str]:
     text = (
-        "All of one utterance of 10 s, encoder only. MACs are those of matrix "
-        "products and convolutions. Memory is that of the tensors alive at once in a "
+        "Everything is of the encoder alone, for one utterance of 10 s. MACs are "
+        "those of matrix products and convolutions. Memory is that of the tensors alive at once in a "
         "forward pass (weights, and the peak of activations), not of the process."
     )
     timing = costs[BEFORE].timing
     if timing is not None:
         spread = "; ".join(
-            f"{name} {1e3 * c.timing.low:.1f} to {1e3 * c.timing.high:.1f} ms"
+            f"{_TITLES[name]} {1e3 * c.timing.low:.1f} to {1e3 * c.timing.high:.1f} ms"
             for name, c in costs.items()
             if c.timing is not None
         )
         text += (
             f" Times are medians of {timing.rounds} runs with {timing.threads} "
-            f"thread(s), the encoders taking turns; from the 10th to the 90th "
-            f"percentile: {spread}."
+            f"thread(s), the encoders taking turns; of the whole encoder from the 10th "
+            f"to the 90th percentile: {spread}."
         )
     return [text]
 

@@ -100,7 +100,7 @@ def step_edges(steps: np.ndarray) -> np.ndarray:
 
 def _draw_marks(axes, marks: Optional[Mapping[str, float]], with_names: bool) -> None:
     for name, step in (marks or {}).items():
-        axes.axvline(step, color="0.4", linestyle=":", linewidth=0.8, zorder=0.5)
+        axes.axvline(step, color="0.4", linestyle=":", linewidth=0.8)
         if with_names:
             axes.text(
                 step,
@@ -118,6 +118,7 @@ def size_over_training(
     train: Mapping[str, Series],
     valid: Mapping[str, Series],
     marks: Optional[Mapping[str, float]] = None,
+    cost: str = "parameters",
 ) -> Figure:
     """Size above, validation error below, over the training's steps.
 
@@ -125,6 +126,7 @@ def size_over_training(
         train: what was logged in training, with ``expected_reduction`` and others.
         valid: what was logged in validation.
         marks: steps to mark, by name.
+        cost: what the size is counted in, "parameters" or "macs".
     """
     figure = new_figure(COLUMN, 3.2)
     size, error = figure.subplots(2, 1, sharex=True)
@@ -132,9 +134,10 @@ def size_over_training(
         if name in train and len(train[name].steps):
             series = train[name]
             size.plot(series.steps, 100.0 * series.values, label=label, **style)
-    size.set_ylabel("encoder parameters\nremoved [%]")
+    counted = "MACs" if cost == "macs" else cost
+    size.set_ylabel(f"encoder {counted}\nremoved [%]")
     size.set_ylim(bottom=0.0)
-    size.legend(loc="lower right")
+    size.legend(loc="upper left")
     label, series = validation_error(valid) or ("no error logged", None)
     if series is not None:
         error.plot(
@@ -171,8 +174,8 @@ def control_marks(conf: Dict, total_steps: Optional[int]) -> Dict[str, float]:
         total_steps: of the training; None marks nothing.
     """
     names: List[Tuple[str, str]] = [
-        ("ramp_start", "ramp"),
-        ("ramp_end", "target"),
+        ("ramp_start", "ramp starts"),
+        ("ramp_end", "ramp ends"),
         ("freeze_at", "cut"),
     ]
     if not total_steps:
