@@ -29,8 +29,8 @@ _CAPTIONS = {
     "darker, the larger the share of units at that probability (logarithmic). The "
     "line is the mean.",
     TRAINING: "Share of the encoder that is removed, and error on the validation set, "
-    "over the training. *Expected* counts every unit with its probability; *if cut now* removes every unit with p <= 0.5, which is also what "
-    "the validation sees.",
+    "over the training. *Expected* counts every unit with its probability; *if cut "
+    "now* removes every unit with p <= 0.5, which is also what the validation sees.",
     SWEEP: "Error over the size of the encoder. Lines join sizes cut from one "
     "training, single markers are trainings of their own, a ring marks the model as "
     "it was trained.",
@@ -160,8 +160,9 @@ def _share(value: float, whole: float) -> str:
 def _how_measured(costs: Dict[str, Costs]) -> List[str]:
     text = (
         "Everything is of the encoder alone, for one utterance of 10 s. MACs are "
-        "those of matrix products and convolutions. Memory is that of the tensors alive at once in a "
-        "forward pass (weights, and the peak of activations), not of the process."
+        "those of matrix products and convolutions. Memory is that of the tensors "
+        "alive at once in a forward pass (weights, and the peak of activations), not "
+        "of the process."
     )
     timing = costs[BEFORE].timing
     if timing is not None:
