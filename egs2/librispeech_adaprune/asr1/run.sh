@@ -23,7 +23,9 @@ help_message='Usage: ./run.sh [options]
 Stages: 1 data, 2 speed perturbation, 3 audio, 4 filter, 5 tokens, 6-9 language
 model, 10 statistics, 11 training and pruning, 12 decoding, 13 scoring, 14 packing,
 15 upload. --stage N and --stop_stage N choose, as do all options of asr.sh
-(local/asr.sh --help), e.g. --nj 4 --ngpu 1 --asr_args "--max_epoch 30".'
+(local/asr.sh --help), e.g. --nj 4 --ngpu 1 --asr_args "--max_epoch 30".
+
+The same training cut to other sizes, and scored: local/sweep.sh (see its --help).'
 
 corpus=toy
 corpus_dir=
