@@ -25,8 +25,8 @@ class AdaptiveDropoutConformerEncoder(
     names, so that ``--init_param`` takes any stock checkpoint. The feed-forward
     modules' inner dropout gives way to the gate.
 
-    The model must add :meth:`regularise` to its loss in every training step: use
-    ``model: adaptive_dropout``.
+    The model must add :meth:`regularise` to its loss in every training step; models
+    that ESPnet's tasks build do (see ``task_hooks``).
 
     Args:
         adaptive_dropout_conf: options of :class:`AdaptiveDropoutConfig`; None takes
@@ -133,8 +133,9 @@ class AdaptiveDropoutConformerEncoder(
         if stepping and self.control is not None:
             if self._penalty_due:
                 raise RuntimeError(
-                    "the adaptive-dropout penalty was not added to the loss: set "
-                    "'model: adaptive_dropout' in the training config"
+                    "the adaptive-dropout penalty was not added to the loss: build "
+                    "the model by an ESPnet task, which adds it, or add what "
+                    "encoder.regularise(loss) returns in every step"
                 )
             self.control.begin_step()
             self._penalty_due = True

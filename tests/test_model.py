@@ -3,9 +3,15 @@ import types
 
 import pytest
 import torch
+from espnet2.train.abs_espnet_model import AbsESPnetModel
 from tiny_training import batch, build_model, encoder_conf, write_data
 
 from espnet_adaptive_dropout.encoder import AdaptiveDropoutConformerEncoder
+from espnet_adaptive_dropout.model import (
+    AdaptiveDropoutMixin,
+    penalised,
+    with_penalty,
+)
 from espnet_adaptive_dropout.pruning.plan import block_widths
 
 SIZES = {
@@ -182,11 +188,11 @@ def test_other_encoders_are_refused(data, encoder):
     build_model(data, encoder=encoder, encoder_conf=options, model="espnet")
 
 
-def test_espnet_s_own_model_is_refused_in_the_second_step(data):
-    model = model_of(data, model="espnet").train()
-    model(**batch())
-    with pytest.raises(RuntimeError, match="model: adaptive_dropout"):
-        model(**batch())
+def test_an_encoder_whose_penalty_nobody_adds_is_refused_in_the_second_step(data):
+    encoder = model_of(data).train().encoder
+    encoder(*_features())
+    with pytest.raises(RuntimeError, match="regularise"):
+        encoder(*_features())
 
 
 def test_half_precision(data):
@@ -243,3 +249,59 @@ def test_a_loss_that_is_not_finite_spoils_one_step_only(data):
 
 def _features():
     return torch.randn(2, 60, 20), torch.tensor([60, 40])
+
+
+def test_a_forward_without_gradients_is_no_step(data):
+    model = model_of(data).train()
+    with torch.no_grad():
+        model.encoder(*_features())
+        model.encoder(*_features())
+    assert model.encoder.control.step == 0
+    model(**batch())
+    assert model.encoder.control.step == 1
+
+
+class Enhanced(AbsESPnetModel):
+    """As ESPnet's enh_s2t model: a model behind an enhancement."""
+
+    def __init__(self, s2t_model, enhancement_loss):
+        super().__init__()
+        self.s2t_model = s2t_model
+        self.enhancement_loss = enhancement_loss
+
+    def forward(self, **kwargs):
+        loss, stats, weight = self.s2t_model(**kwargs)
+        stats["loss_asr"] = loss.detach()
+        loss = loss + self.enhancement_loss
+        stats["loss_enh"] = torch.tensor([self.enhancement_loss])
+        stats["loss"] = loss.detach()
+        return loss, stats, weight
+
+    def collect_feats(self, **kwargs):
+        return {}
+
+
+def test_behind_an_enhancement_the_outer_model_adds_the_penalty_once(data):
+    model = with_penalty(Enhanced(model_of(data), -1000.0)).train()
+    assert isinstance(model, AdaptiveDropoutMixin)
+    assert not isinstance(model.s2t_model, AdaptiveDropoutMixin)
+    loss, stats, _ = model(**batch())
+    # The enhancement's loss is negative; the penalty's weight must not be.
+    assert stats["loss"] < 0 and stats["retention_penalty"] > 0
+    assert torch.allclose(loss, stats["loss"] + stats["retention_penalty"])
+    assert model.s2t_model.encoder.control.step == 1
+    _, stats, _ = model.eval()(**batch())
+    assert stats["final_loss"] == 1e6 and stats["final_acc"] == 0
+
+
+def test_adaptive_dropout_is_for_the_main_encoder(data):
+    model = model_of(data)
+    model.hier_encoder = model.encoder
+    with pytest.raises(ValueError, match="hier_encoder: .* only be the main encoder"):
+        with_penalty(model)
+
+
+def test_other_models_are_left_alone():
+    model = torch.nn.Linear(1, 1)
+    assert with_penalty(model) is model and type(model) is torch.nn.Linear
+    assert penalised(penalised(Enhanced)) is penalised(Enhanced)

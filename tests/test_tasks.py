@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import torch
 import yaml
+from tiny_task_configs import TASKS
 from tiny_tasks import (
-    TASKS,
     decoding_arguments,
     provide_transducer_loss,
     training_arguments,
