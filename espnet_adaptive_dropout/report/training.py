@@ -137,7 +137,7 @@ def size_over_training(
     counted = "MACs" if cost == "macs" else cost
     size.set_ylabel(f"encoder {counted}\nremoved [%]")
     size.set_ylim(bottom=0.0)
-    size.legend(loc="upper left")
+    size.legend(loc="upper left", frameon=True, edgecolor="white", framealpha=1.0)
     label, series = validation_error(valid) or ("no error logged", None)
     if series is not None:
         error.plot(
