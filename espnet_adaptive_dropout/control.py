@@ -1,75 +1,80 @@
-"""Steers the retention probabilities to the size asked for.
+"""The clock, the penalty and the freeze of an encoder's gates.
 
-The penalty is the paper's uncentred L2, R(beta; t) = alpha sum_d (beta_d - c(t))^2.
-Its target c(t) either falls by a plain schedule or is set by feedback on the
-expected share of removed parameters. alpha is given in units of the task loss per
-gated unit, so that neither it nor the feedback gains depend on the size of the
-model, and the integral gain is per training, not per step, so that they do not
-depend on its length.
+How the penalty steers the retention probabilities to the size asked for is said in
+``steering.py``. What is common to all ways is here: the expected size follows a ramp,
+then the units are ranked, cut to exactly the size and frozen.
 """
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 
+from espnet_adaptive_dropout import family
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
-from espnet_adaptive_dropout.gate import SATURATED_LOGIT
-from espnet_adaptive_dropout.schedule import falling_centre, size_ramp
-from espnet_adaptive_dropout.units import UnitTable, ranked_cut
+from espnet_adaptive_dropout.cost import Cost
+from espnet_adaptive_dropout.history import RetentionHistory
+from espnet_adaptive_dropout.ranked_cut import ranked_cut
+from espnet_adaptive_dropout.schedule import size_ramp
+from espnet_adaptive_dropout.steering import STEERING
+from espnet_adaptive_dropout.units import UnitTable
 
-# c moves by this much for an error of 1 (all parameters); by experiment.
-PROPORTIONAL_GAIN = 2000.0
-# c moves by this much over a whole training for a constant error of 1.
-INTEGRAL_GAIN = 40000.0
-# c may rise this far above the initial logit, to call units back.
-CENTRE_HEADROOM = 4.0
-# Share of the training over which the task loss is averaged to scale alpha.
+# Share of the training over which the task loss is averaged to scale the penalty.
 LOSS_MEMORY = 0.01
+# How often in a training the size that a cut at p = 0.5 would give is counted.
+COUNTS = 500
 
 
 class SizeControl(torch.nn.Module):
-    """Clock, penalty and freeze of an encoder's gates.
+    """Steers the gates of an encoder to a size.
 
     All state is in float32 buffers: ESPnet's checkpoint averaging sums integers.
 
     Args:
         config: what to reach, and how.
         table: the encoder's units.
+        cost: what is counted.
 
     Raises:
-        ValueError: the target is more than the gated locations can give.
+        ValueError: a size asked for is more than the gated locations can give.
     """
 
-    def __init__(self, config: AdaptiveDropoutConfig, table: UnitTable):
+    def __init__(self, config: AdaptiveDropoutConfig, table: UnitTable, cost: Cost):
         super().__init__()
         self.config = config
         self.table = table
-        gated = table.gated()
-        share = table.costs[gated] / table.total_parameters
+        self.cost = cost
+        self.sizes = family.all_sizes(config.target_reduction, config.family or [])
+        share = cost.per_unit[table.gated()] / cost.total
         self.register_buffer("cost_share", share.float(), persistent=False)
         self.register_buffer("step", torch.zeros(()))
         self.register_buffer("frozen", torch.zeros(()))
-        self.register_buffer("centre", torch.tensor(float(config.initial_logit)))
-        self.register_buffer("integral", torch.tensor(float(config.initial_logit)))
         self.register_buffer("loss_average", torch.zeros(()))
-        self._check_bound()
+        self.steering = STEERING[config.control](config, float(share.sum()))
+        self.history = None
+        if config.history_dir and config.total_steps:
+            self.history = RetentionHistory(config.history_dir, config.total_steps)
+        self._counted: Optional[float] = None
+        if config.control != "schedule":
+            self._check_bound()
 
     def _check_bound(self) -> None:
-        if self.config.control == "schedule":
-            return
         chosen = {group.location for group in self.table.gated_groups()}
-        bounds = self.table.bounds(sorted(chosen))
-        if self.config.target_reduction > bounds["all"]:
+        bounds = self.table.bounds(sorted(chosen), self.cost)
+        for size in self.sizes:
+            if size <= bounds["all"]:
+                continue
             each = ", ".join(
                 f"{name} {bound:.1%}" for name, bound in bounds.items() if name != "all"
             )
+            option = (
+                "target_reduction" if size == self.config.target_reduction else "family"
+            )
             raise ValueError(
-                f"adaptive_dropout_conf.target_reduction="
-                f"{self.config.target_reduction:.1%} is above what the locations can "
-                f"give, {bounds['all']:.1%} of the encoder's parameters ({each}); "
-                f"ask for less or add locations"
+                f"adaptive_dropout_conf.{option}={size:.1%} is above what the "
+                f"locations can give, {bounds['all']:.1%} of the encoder's "
+                f"{self.cost.name} ({each}); ask for less or add locations"
             )
 
     @property
@@ -99,6 +104,8 @@ class SizeControl(torch.nn.Module):
         due = self.config.freezes and self.progress > self.config.freeze_at
         if due and not self.frozen:
             self.freeze()
+        if len(self.sizes) > 1:
+            self._choose_size()
 
     @torch.no_grad()
     def freeze(self) -> None:
@@ -107,17 +114,51 @@ class SizeControl(torch.nn.Module):
         The order of the logits is kept, for other sizes to be cut later.
         """
         logits = self.table.logits().float().cpu()
+        keeps = self._cuts(logits)
+        chosen = self.sizes.index(float(self.config.target_reduction))
+        final = family.banded_logits(logits, keeps, chosen)
+        self.table.set_logits(final.to(self.cost_share.device))
+        self.frozen.fill_(1.0)
+        self._counted = None
+
+    def _cuts(self, logits: torch.Tensor) -> List[torch.Tensor]:
+        """Kept gated units of every size, each a subset of the one before."""
         gated = self.table.gated()
         scores = torch.zeros(self.table.units)
         scores[gated] = logits
-        keep = ranked_cut(self.table, scores, gated, self.config.target_reduction)
-        keep = keep[gated]
-        edge = logits[keep].min() if keep.any() else logits.max()
-        kept = SATURATED_LOGIT + (logits - edge).clamp(min=0)
-        gone = -SATURATED_LOGIT + (logits - edge).clamp(max=0)
-        final = torch.where(keep, kept, gone)
-        self.table.set_logits(final.to(self.cost_share.device))
-        self.frozen.fill_(1.0)
+        keeps = []
+        for size in self.sizes:
+            keep = ranked_cut(self.table, scores, gated, size, self.cost)
+            scores[~keep] = -float("inf")
+            keeps.append(keep[gated])
+        return keeps
+
+    @torch.no_grad()
+    def _choose_size(self) -> None:
+        """Shift the logits to the size that this step trains."""
+        index = family.draw(int(self.step), self.sizes)
+        chosen = self.sizes.index(float(self.config.target_reduction))
+        if self.frozen:
+            shift = -family.BAND * (index - chosen)
+        else:
+            # Not beyond the ramp: the units are let go gradually.
+            size = min(self.sizes[index], self._ramp())
+            logits = self.table.logits().cpu()
+            shift = family.shift_to_size(logits, self.cost_share.cpu(), size)
+        for gate in self.table.gates.values():
+            gate.shift = shift
+
+    def _ramp(self) -> float:
+        """Share of the encoder that is expected to go at this step."""
+        config = self.config
+        start = torch.sigmoid(torch.tensor(-config.initial_logit)).item()
+        return size_ramp(
+            self.progress,
+            start * float(self.cost_share.sum()),
+            config.target_reduction,
+            config.ramp_start,
+            config.ramp_end,
+        )
 
     def penalise(self, task_loss: torch.Tensor) -> Tuple[torch.Tensor, Dict]:
         """The penalty of this step, and what to log.
@@ -130,64 +171,48 @@ class SizeControl(torch.nn.Module):
             of (1,) tensors as ESPnet's reporter wants them.
         """
         logits = self.table.logits()
-        with torch.no_grad():
-            probabilities = torch.sigmoid(logits)
-            expected = (self.cost_share * (1.0 - probabilities)).sum()
-            target = self._steer(expected, task_loss)
-        alpha = self.config.alpha * self.loss_average / len(logits)
-        penalty = alpha * (logits - self.centre).square().sum()
+        probabilities = torch.sigmoid(logits)
+        expected = (self.cost_share * (1.0 - probabilities)).sum()
+        target = self._ramp()
+        self._average(task_loss)
         if self.frozen:
             # Keeps the logits in the graph, which distributed training wants.
             penalty = 0.0 * logits.sum()
+        else:
+            error = target - expected.detach()
+            started = self.progress >= self.config.ramp_start
+            self.steering.update(error if started else 0.0 * error, self.progress)
+            penalty = self.loss_average * self.steering.penalty(logits, expected)
+        if self.history is not None:
+            self.history.record(int(self.step), self.table)
         undecided = ((probabilities > 0.1) & (probabilities < 0.9)).float().mean()
         stats = {
-            "retention_penalty": penalty.detach(),
-            "retention_centre": self.centre.clone(),
+            "retention_penalty": penalty,
             "target_reduction": expected.new_tensor(target),
             "expected_reduction": expected,
-            "actual_reduction": expected.new_tensor(self.actual_reduction()),
+            "actual_reduction": expected.new_tensor(self._count()),
             "undecided_units": undecided,
+            **self.steering.stats(),
         }
-        return penalty.reshape(1), {k: v.reshape(1) for k, v in stats.items()}
+        stats = {name: value.detach().reshape(1) for name, value in stats.items()}
+        return penalty.reshape(1), stats
+
+    def _average(self, task_loss: torch.Tensor) -> None:
+        memory = min(float(self.step), max(1.0, LOSS_MEMORY * self.config.total_steps))
+        change = (task_loss.float().mean() - self.loss_average) / memory
+        # ESPnet skips an update whose loss is not finite and trains on; so do we.
+        self.loss_average += change.nan_to_num(0.0, 0.0, 0.0)
+
+    def _count(self) -> float:
+        """``actual_reduction``, counted afresh now and then: it takes a while."""
+        every = max(1, self.config.total_steps // COUNTS)
+        if self._counted is None or (not self.frozen and self.step % every == 0):
+            self._counted = self.actual_reduction()
+        return self._counted
 
     @torch.no_grad()
     def actual_reduction(self) -> float:
         """Share of the encoder that would go if it were pruned now (p > 0.5)."""
         keep = torch.ones(self.table.units, dtype=torch.bool)
         keep[self.table.gated()] = self.table.logits().cpu() > 0
-        return self.table.reduction(keep)
-
-    def _steer(self, expected: torch.Tensor, task_loss: torch.Tensor) -> float:
-        """Set c(t) for this step; return the size it aims at."""
-        config, progress = self.config, self.progress
-        memory = min(float(self.step), max(1.0, LOSS_MEMORY * config.total_steps))
-        change = (task_loss.float().mean() - self.loss_average) / memory
-        # ESPnet skips an update whose loss is not finite and trains on; so do we.
-        self.loss_average += change.nan_to_num(0.0, 0.0, 0.0)
-        if config.control == "schedule":
-            centre = falling_centre(
-                progress,
-                config.centre_first,
-                config.centre_last,
-                config.ramp_start,
-                config.ramp_end,
-            )
-            self.centre.fill_(centre)
-            return float("nan")
-        start = torch.sigmoid(torch.tensor(-config.initial_logit)).item()
-        target = size_ramp(
-            progress,
-            start * float(self.cost_share.sum()),
-            config.target_reduction,
-            config.ramp_start,
-            config.ramp_end,
-        )
-        if not self.frozen and progress >= config.ramp_start:
-            error = target - expected
-            highest = config.initial_logit + CENTRE_HEADROOM
-            self.integral -= INTEGRAL_GAIN / config.total_steps * error
-            self.integral.clamp_(max=highest)
-            self.centre.copy_(
-                (self.integral - PROPORTIONAL_GAIN * error).clamp(max=highest)
-            )
-        return target
+        return self.table.reduction(keep, self.cost)

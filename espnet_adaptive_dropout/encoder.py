@@ -10,6 +10,7 @@ from espnet_adaptive_dropout import compat, locations
 from espnet_adaptive_dropout.checkpoint import CheckedLoading
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.control import SizeControl
+from espnet_adaptive_dropout.cost import mac_cost, zero_inputs
 from espnet_adaptive_dropout.gate import AdaptiveDropout
 from espnet_adaptive_dropout.prefix import PrefixInput
 from espnet_adaptive_dropout.units import UnitTable
@@ -114,8 +115,16 @@ class AdaptiveDropoutConformerEncoder(
         self.units = UnitTable(self)
         self.control: Optional[SizeControl] = None
         if self.units.gates:
-            self.control = SizeControl(self.adaptive_dropout_conf, self.units)
+            self.control = self._make_control(input_size)
         self._penalty_due = False
+
+    def _make_control(self, input_size: int) -> SizeControl:
+        config = self.adaptive_dropout_conf
+        cost = self.units.parameters
+        if config.cost == "macs":
+            inputs = zero_inputs(self, input_size, config.cost_frames)
+            cost = mac_cost(self, self.units, inputs)
+        return SizeControl(config, self.units, cost)
 
     def forward(
         self, xs_pad: torch.Tensor, ilens: torch.Tensor, *args, **kwargs
@@ -177,5 +186,6 @@ def _attach_gates(layer: torch.nn.Module, config: AdaptiveDropoutConfig) -> None
             temperature=config.temperature,
             forward=config.forward,
             granularity=config.granularity,
+            distribution=config.gate,
         )
         setattr(module, location.gate, gate)

@@ -7,15 +7,22 @@ output is m_d * x_d (arXiv 2412.04836, "adaptive dropout layer").
 
 from __future__ import annotations
 
+import math
 from typing import Sequence
 
 import torch
 
+DISTRIBUTIONS = ("bernoulli", "hard_concrete")
+# Usual temperatures: Jang et al. 2017; Louizos et al. 2018.
+TEMPERATURES = {"bernoulli": 1.0, "hard_concrete": 2.0 / 3.0}
+# The interval that Louizos et al. stretch the concrete distribution to.
+STRETCH = (-0.1, 1.1)
+
 FORWARDS = ("hard", "soft")
 GRANULARITIES = ("utterance", "element", "batch")
 
-# A logit this far from zero samples the same mask always (logistic noise drawn in
-# float32 stays within about +-16) and has a gradient that underflows to nothing.
+# A logit this far from zero samples the same mask always (the logistic noise is
+# clamped to +-14) and has a gradient that underflows to nothing.
 SATURATED_LOGIT = 60.0
 
 
@@ -52,6 +59,26 @@ def sample_gumbel_sigmoid(
     return _StraightThrough.apply(soft) if hard else soft
 
 
+def sample_hard_concrete(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Draw a hard concrete sample (Louizos et al. 2018, section 2.1) of every logit.
+
+    z = clamp(s (b - a) + a, 0, 1) with s a binary concrete sample and (a, b) the
+    stretch. Its location is chosen so that P(z > 0) = sigmoid(logit), which makes
+    the logits mean the same as those of a Bernoulli gate.
+
+    Args:
+        logits: any shape, float32.
+        temperature: > 0; 2/3 is the usual value.
+
+    Returns:
+        Values in [0, 1], of the shape of ``logits``, many exactly 0 or 1.
+    """
+    low, high = STRETCH
+    location = logits + temperature * math.log(-low / high)
+    soft = sample_gumbel_sigmoid(location, temperature, hard=False)
+    return (soft * (high - low) + low).clamp(0.0, 1.0)
+
+
 class AdaptiveDropout(torch.nn.Module):
     """Multiplies every unit of a vector by its sampled or decided mask.
 
@@ -68,9 +95,15 @@ class AdaptiveDropout(torch.nn.Module):
         initial_logit: logit of every unit at the start; 4.0 means p = 0.98.
         logit_scale: see above; > 0.
         temperature: of the Gumbel-sigmoid; > 0.
-        forward: "hard" (0/1 samples, straight-through gradient) or "soft".
+        forward: "hard" (0/1 samples, straight-through gradient) or "soft"; of
+            Bernoulli gates.
+        distribution: "bernoulli" or "hard_concrete".
         granularity: one mask for each "utterance" (the default), for each
             "element" (every frame of every utterance) or for the whole "batch".
+
+    Attributes:
+        shift: added to the logits when masks are sampled; training for several
+            sizes sets it in every step.
 
     Shape:
         Input and output: (#batch, ..., units).
@@ -84,6 +117,7 @@ class AdaptiveDropout(torch.nn.Module):
         temperature: float = 1.0,
         forward: str = "hard",
         granularity: str = "utterance",
+        distribution: str = "bernoulli",
     ):
         super().__init__()
         self.units = units
@@ -92,6 +126,8 @@ class AdaptiveDropout(torch.nn.Module):
         self.temperature = temperature
         self.hard = forward == "hard"
         self.granularity = granularity
+        self.distribution = distribution
+        self.shift = 0.0
         self.scaled_logits = torch.nn.Parameter(torch.empty(units))
         self.scaled_logits._no_weight_decay = True
         self.espnet_initialization_fn()
@@ -127,7 +163,9 @@ class AdaptiveDropout(torch.nn.Module):
         else:
             size = (batch if self.granularity == "utterance" else 1,)
             size += (1,) * len(inner) + (units,)
-        logits = self.logits.float().expand(size)
+        logits = (self.logits.float() + self.shift).expand(size)
+        if self.distribution == "hard_concrete":
+            return sample_hard_concrete(logits, self.temperature).to(dtype)
         return sample_gumbel_sigmoid(logits, self.temperature, self.hard).to(dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -137,6 +175,6 @@ class AdaptiveDropout(torch.nn.Module):
     def extra_repr(self) -> str:
         forward = "hard" if self.hard else "soft"
         return (
-            f"{self.units}, temperature={self.temperature}, forward={forward}, "
-            f"granularity={self.granularity}"
+            f"{self.units}, {self.distribution}, temperature={self.temperature:.3g}, "
+            f"forward={forward}, granularity={self.granularity}"
         )

@@ -27,6 +27,8 @@ class Location:
         slices: (tensor of the module, axis) pairs that lose one entry with a unit.
             A ``pos_bias`` is (heads, d_k) in the stock module and counts as flat.
         per_head: units are laid out head by head and may be unequal between heads.
+        attended: (with frames, with positions): whether a unit also takes part in
+            the products of frames with frames and of frames with positions.
         gated: makes the form of the stock module that has the gate; None where
             the gate simply replaces a dropout.
         summary: one line for people.
@@ -37,6 +39,7 @@ class Location:
     gate: str
     slices: Tuple[Tuple[str, int], ...]
     per_head: bool
+    attended: Tuple[bool, bool]
     gated: Optional[Callable[[torch.nn.Module], torch.nn.Module]]
     summary: str
 
@@ -63,6 +66,7 @@ LOCATIONS: Dict[str, Location] = {
             "dropout",
             _FEED_FORWARD,
             False,
+            (False, False),
             None,
             "hidden units of the macaron feed-forward module",
         ),
@@ -72,6 +76,7 @@ LOCATIONS: Dict[str, Location] = {
             "query_gate",
             _QUERY,
             True,
+            (True, True),
             gated_attention,
             "query (and key, position) units of every head",
         ),
@@ -81,6 +86,7 @@ LOCATIONS: Dict[str, Location] = {
             "value_gate",
             _VALUE,
             True,
+            (True, False),
             gated_attention,
             "value units of every head",
         ),
@@ -90,6 +96,7 @@ LOCATIONS: Dict[str, Location] = {
             "input_gate",
             _CONV_INPUT,
             False,
+            (False, False),
             gated_convolution,
             "input vectors of the convolution module",
         ),
@@ -99,6 +106,7 @@ LOCATIONS: Dict[str, Location] = {
             "dropout",
             _FEED_FORWARD,
             False,
+            (False, False),
             None,
             "hidden units of the feed-forward module",
         ),
@@ -177,3 +185,26 @@ def unit_cost(layer: torch.nn.Module, location: Location) -> int:
         if any(name == sliced for sliced, _ in location.slices)
     ]
     return sum(sizes) // units
+
+
+def unit_macs(
+    layer: torch.nn.Module, location: Location, frames: int, positions: int
+) -> int:
+    """Multiply-accumulates that go with one unit of ``location`` (exact).
+
+    Args:
+        layer: an EncoderLayer of full width.
+        location: one that it has.
+        frames: length of its input.
+        positions: length of the relative-position embedding; 0 without.
+    """
+    module = getattr(layer, location.module)
+    macs = 0
+    for name, _ in location.slices:
+        parameter = dict(module.named_parameters()).get(name)
+        if parameter is None or not name.endswith("weight"):
+            continue
+        times = positions if name.startswith("linear_pos") else frames
+        macs += times * parameter.numel() // unit_count(layer, location)
+    with_frames, with_positions = location.attended
+    return macs + frames * (frames * with_frames + positions * with_positions)

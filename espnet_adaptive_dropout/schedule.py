@@ -16,9 +16,11 @@ def size_ramp(
     """Share of the encoder that should be expected to go at ``progress``.
 
     Stays at ``initial`` (what the initial retention probabilities give) until
-    ``start``, then rises in a straight line to ``target`` at ``end``.
+    ``start``, then rises to ``target`` at ``end``, slowly at both ends (3x^2 - 2x^3):
+    the logits have momentum, and a corner of the ramp would be overshot.
     """
-    return initial + (target - initial) * interpolate(progress, start, end)
+    x = interpolate(progress, start, end)
+    return initial + (target - initial) * x * x * (3.0 - 2.0 * x)
 
 
 def falling_centre(

@@ -36,9 +36,10 @@ def complete_arguments(
 
     Returns:
         The command line with ``--encoder_conf adaptive_dropout_conf.total_steps=...``
-        and ``...logit_scale=...`` where the user has not set them, and with the
-        gates and the clock of ``--init_param`` checkpoints left out. Unchanged for
-        another encoder, for ``--collect_stats`` and for ``--print_config``.
+        and the same for ``logit_scale`` and ``history_dir`` where the user has not
+        set them, and with the gates and the clock of ``--init_param`` checkpoints
+        left out. Unchanged for another encoder, for ``--collect_stats`` and for
+        ``--print_config``.
 
     Raises:
         ValueError: the length cannot be worked out, or the training selects
@@ -65,6 +66,8 @@ def complete_arguments(
             args, config.total_steps
         )
         added += _option(place, "logit_scale", round(config.logit_scale, 4))
+    if config.history_dir is None and args.output_dir is not None:
+        added += _option(place, "history_dir", args.output_dir)
     _check_selection(args, config)
     return without_old_gates(args.init_param, arguments) + added
 

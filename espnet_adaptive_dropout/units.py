@@ -1,4 +1,4 @@
-"""All removable units of an encoder in one row: their order, costs and totals."""
+"""All removable units of an encoder in one row: their order, gates and size."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 import torch
 
 from espnet_adaptive_dropout import locations
+from espnet_adaptive_dropout.cost import Cost, parameter_cost
 from espnet_adaptive_dropout.gate import AdaptiveDropout
 
 
@@ -20,7 +21,6 @@ class UnitGroup:
         location: name of the location.
         start: position of the first unit in the row.
         units: number of units.
-        cost: parameters that go with one unit.
         heads: number of heads the units are divided into (1: no heads).
     """
 
@@ -28,7 +28,6 @@ class UnitGroup:
     location: str
     start: int
     units: int
-    cost: int
     heads: int
 
     @property
@@ -38,7 +37,7 @@ class UnitGroup:
 
 
 class UnitTable:
-    """Order and cost of all removable units of an encoder, gated or not.
+    """All removable units of an encoder, gated or not, in order.
 
     Args:
         encoder: a stock or adaptive-dropout ConformerEncoder at full width.
@@ -47,8 +46,7 @@ class UnitTable:
         groups: UnitGroups in row order.
         gates: the AdaptiveDropout of each (block, location) that has one.
         units: length of the row.
-        costs: parameters that go with each unit, float64 (units,).
-        total_parameters: of the encoder, gates not counted.
+        parameters: the Cost in parameters.
     """
 
     def __init__(self, encoder: torch.nn.Module):
@@ -58,18 +56,7 @@ class UnitTable:
             for location in locations.available(layer):
                 self._add(block, layer, location)
         self.units = sum(group.units for group in self.groups)
-        gates = {id(gate.scaled_logits) for gate in self.gates.values()}
-        self.total_parameters = sum(
-            parameter.numel()
-            for parameter in encoder.parameters()
-            if id(parameter) not in gates
-        )
-        self.costs = torch.cat(
-            [
-                torch.full((group.units,), float(group.cost), dtype=torch.float64)
-                for group in self.groups
-            ]
-        )
+        self.parameters = parameter_cost(encoder, self)
 
     def _add(self, block: int, layer, location: locations.Location) -> None:
         module = getattr(layer, location.module)
@@ -79,7 +66,6 @@ class UnitTable:
             location.name,
             start,
             locations.unit_count(layer, location),
-            locations.unit_cost(layer, location),
             module.h if location.per_head else 1,
         )
         self.groups.append(group)
@@ -136,82 +122,34 @@ class UnitTable:
             if group.location == "value":
                 yield group, by_name[(group.block, "query")]
 
-    def removed_parameters(self, keep: torch.Tensor) -> int:
-        """Parameters that are gone when only ``keep`` and what it needs stay."""
+    def removed(self, keep: torch.Tensor, cost: Optional[Cost] = None) -> int:
+        """What is saved when only ``keep`` and what it needs stay (parameters)."""
         gone = ~self.close(keep).cpu()
-        return int((self.costs * gone).sum().item())
+        return int(((cost or self.parameters).per_unit * gone).sum().item())
 
-    def reduction(self, keep: torch.Tensor) -> float:
-        """Share of the encoder's parameters that is gone."""
-        return self.removed_parameters(keep) / self.total_parameters
+    def reduction(self, keep: torch.Tensor, cost: Optional[Cost] = None) -> float:
+        """Share of the encoder's parameters, or other cost, that is saved."""
+        return self.removed(keep, cost) / (cost or self.parameters).total
 
-    def bounds(self, names: Optional[Sequence[str]] = None) -> Dict[str, float]:
+    def without(self, names: Sequence[str]) -> torch.Tensor:
+        """All units but those of the named locations, bool (units,)."""
+        return torch.cat(
+            [torch.full((g.units,), g.location not in names) for g in self.groups]
+        )
+
+    def bounds(
+        self, names: Optional[Sequence[str]] = None, cost: Optional[Cost] = None
+    ) -> Dict[str, float]:
         """The most that each location can give, as a share of the encoder.
 
         A location alone; all values of a block gone take its queries along.
         """
-        chosen = {group.location for group in self.groups}
-        chosen = chosen if names is None else chosen & set(names)
-        bounds = {
-            name: self.reduction(
-                torch.cat(
-                    [torch.full((g.units,), g.location != name) for g in self.groups]
-                )
-            )
+        chosen = [
+            name
             for name in locations.LOCATIONS
-            if name in chosen
-        }
-        everything = torch.cat(
-            [torch.full((g.units,), g.location not in chosen) for g in self.groups]
-        )
-        bounds["all"] = self.reduction(everything)
+            if any(group.location == name for group in self.groups)
+            and (names is None or name in names)
+        ]
+        bounds = {name: self.reduction(self.without([name]), cost) for name in chosen}
+        bounds["all"] = self.reduction(self.without(chosen), cost)
         return bounds
-
-
-def ranked_cut(
-    table: UnitTable,
-    scores: torch.Tensor,
-    candidates: torch.Tensor,
-    target_reduction: float,
-) -> torch.Tensor:
-    """Keep the best units so that the size comes as near to the target as it can.
-
-    Args:
-        table: of the encoder.
-        scores: importance of every unit, (units,); larger stays longer.
-        candidates: which units may go, bool (units,).
-        target_reduction: share of the encoder's parameters to remove.
-
-    Returns:
-        Which units stay, closed, bool (units,).
-
-    Raises:
-        ValueError: the candidates cannot give that much; the message has the bound.
-    """
-    order = torch.argsort(scores.masked_fill(~candidates, float("inf")), stable=True)
-    order = order[: int(candidates.sum())]
-
-    def keep_after(removed: int) -> torch.Tensor:
-        keep = torch.ones(table.units, dtype=torch.bool)
-        keep[order[:removed]] = False
-        return keep
-
-    bound = table.reduction(keep_after(len(order)))
-    if target_reduction > bound:
-        raise ValueError(
-            f"target_reduction={target_reduction:.3f} is more than these locations "
-            f"can give ({bound:.3f} of the encoder's parameters); ask for less or "
-            f"add locations"
-        )
-    low, high = 0, len(order)
-    while low < high:
-        middle = (low + high) // 2
-        if table.reduction(keep_after(middle)) < target_reduction:
-            low = middle + 1
-        else:
-            high = middle
-    nearest = min(
-        (max(low - 1, 0), low),
-        key=lambda n: abs(table.reduction(keep_after(n)) - target_reduction),
-    )
-    return table.close(keep_after(nearest))

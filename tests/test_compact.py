@@ -39,7 +39,7 @@ def check(options, keep_of, **conf):
     features, lengths = batch(options["input_size"])
     assert difference(encoder, compact, features, lengths) <= 1e-5
     assert difference(encoder, folded, features, lengths) <= 1e-5
-    assert before - parameters(compact) == encoder.units.removed_parameters(keep)
+    assert before - parameters(compact) == encoder.units.removed(keep)
     return compact
 
 

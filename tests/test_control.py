@@ -15,8 +15,6 @@ def train(encoder, steps, optimizer=None, record=None):
         optimizer = torch.optim.Adam(encoder.parameters(), lr=3e-3)
     with torch.no_grad():
         shape = encoder(features, lengths)[0].shape
-        encoder.regularise(torch.ones(1))
-        encoder.control.step -= 1
     target = torch.randn(shape, generator=torch.Generator().manual_seed(9))
     for step in range(steps):
         torch.manual_seed(step + int(encoder.control.step))
@@ -46,8 +44,9 @@ def test_feedback_follows_the_ramp_and_the_freeze_gives_the_size():
     errors = [abs(r["expected_reduction"] - r["target_reduction"]) for r in before]
     assert max(errors) < 0.05
     assert sum(errors) / len(errors) < 0.02
-    unit = max(encoder.units.costs).item() / encoder.units.total_parameters
-    assert record[-1]["actual_reduction"] == pytest.approx(0.4, abs=5 * unit)
+    cost = encoder.units.parameters
+    unit = max(cost.per_unit).item() / cost.total
+    assert record[-1]["actual_reduction"] == pytest.approx(0.4, abs=unit)
     assert record[-1]["undecided_units"] == 0.0
     assert record[-1]["retention_penalty"] == 0.0
     assert encoder.size_is_final
@@ -68,13 +67,12 @@ def test_freeze_keeps_the_order_of_the_logits():
     encoder.units.set_logits(before)
     encoder.control.freeze()
     after = encoder.units.logits()
-    assert after.abs().min() >= 60.0 * 0.999
+    assert after.abs().min() >= 60.0
     kept = after > 0
-    moved = (after - before)[kept]
-    assert moved.max() - moved.min() < 1e-4, "all kept logits move alike"
-    gone = ~kept & (before < before[kept].min())
-    moved = (after - before)[gone]
-    assert moved.max() - moved.min() < 1e-4, "and so do the removed ones"
+    for members in (kept, ~kept):
+        order = before[members].argsort()
+        assert (after[members][order].diff() >= 0).all()
+        assert after[members].unique().numel() > 0.9 * members.sum()
 
 
 def test_interrupted_training_resumes_to_the_same_schedule():

@@ -5,6 +5,7 @@ from espnet_adaptive_dropout.gate import (
     SATURATED_LOGIT,
     AdaptiveDropout,
     sample_gumbel_sigmoid,
+    sample_hard_concrete,
 )
 
 
@@ -94,3 +95,33 @@ def test_espnet_initialisation_leaves_the_logits():
     gate = AdaptiveDropout(4, initial_logit=2.0)
     initialize(torch.nn.ModuleList([gate, torch.nn.Linear(2, 2)]), "xavier_uniform")
     assert torch.equal(gate.logits, torch.full((4,), 2.0))
+
+
+def test_hard_concrete_keeps_a_unit_as_often_as_a_bernoulli_gate():
+    torch.manual_seed(0)
+    logits = torch.tensor([-2.0, 0.0, 1.5]).expand(20000, 3)
+    samples = sample_hard_concrete(logits, 2.0 / 3.0)
+    assert samples.min() == 0.0 and samples.max() == 1.0
+    assert ((samples > 0) & (samples < 1)).float().mean() > 0.1
+    kept = (samples > 0).float().mean(dim=0)
+    assert torch.allclose(kept, torch.sigmoid(logits[0]), atol=0.015)
+
+
+def test_hard_concrete_gate_is_exact_when_saturated_and_learns_before():
+    gate = AdaptiveDropout(2, distribution="hard_concrete", temperature=2.0 / 3.0)
+    gate.set_logits(torch.tensor([-SATURATED_LOGIT, SATURATED_LOGIT]))
+    samples = gate(torch.ones(500, 3, 2))
+    assert torch.equal(samples[..., 0], torch.zeros(500, 3))
+    assert torch.equal(samples[..., 1], torch.ones(500, 3))
+    gate.set_logits(torch.zeros(2))
+    gate(torch.ones(500, 3, 2)).sum().backward()
+    assert (gate.scaled_logits.grad > 0).all()
+
+
+def test_shift_moves_samples_and_not_decisions():
+    gate = AdaptiveDropout(2)
+    gate.set_logits(torch.tensor([-SATURATED_LOGIT, SATURATED_LOGIT]))
+    gate.shift = 2 * SATURATED_LOGIT
+    assert torch.equal(gate(torch.ones(9, 2, 2)), torch.ones(9, 2, 2))
+    decided = gate.eval()(torch.ones(1, 1, 2))
+    assert decided.flatten().tolist() == [0.0, 1.0]

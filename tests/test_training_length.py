@@ -173,13 +173,18 @@ def test_scale_is_bounded():
 
 
 def test_explicit_values_stay(data, tmp_path):
-    conf = encoder_conf(target_reduction=0.2, total_steps=7, logit_scale=3.5)
+    given = dict(target_reduction=0.2, logit_scale=3.5, history_dir="")
+    conf = encoder_conf(**given, total_steps=7)
     arguments = command(data, tmp_path / "exp", encoder_conf=conf)
     assert complete(arguments) == arguments
-    conf = encoder_conf(target_reduction=0.2, logit_scale=3.5)
+    conf = encoder_conf(**given)
     arguments = command(data, tmp_path / "exp", encoder_conf=conf)
-    completed = completed_conf(arguments)
-    assert completed == dict(target_reduction=0.2, total_steps=8, logit_scale=3.5)
+    assert completed_conf(arguments) == dict(given, total_steps=8)
+
+
+def test_histograms_go_beside_the_training(data, tmp_path):
+    arguments = command(data, tmp_path / "exp")
+    assert completed_conf(arguments)["history_dir"] == str(tmp_path / "exp")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,112 @@
+"""A small CTC task that is learnt in seconds, to try size control on.
+
+Sequences of symbols out of a sparse bigram language; every symbol is a random
+codeword of some frames with noise. It is no speech: it makes units matter unequally,
+which is all that control has to cope with.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Dict, List, Tuple
+
+import torch
+
+from espnet_adaptive_dropout.encoder import AdaptiveDropoutConformerEncoder
+
+SYMBOLS = 20
+DIMENSIONS = 40
+BATCH = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """Architecture of an encoder to try."""
+
+    output_size: int
+    linear_units: int
+    num_blocks: int
+    attention_heads: int = 4
+
+
+class Task(torch.nn.Module):
+    """Encoder and CTC output for the synthetic language.
+
+    Args:
+        size: of the encoder.
+        adaptive_dropout_conf: its options.
+    """
+
+    def __init__(self, size: Size, adaptive_dropout_conf: Dict):
+        super().__init__()
+        self.encoder = AdaptiveDropoutConformerEncoder(
+            DIMENSIONS,
+            **dataclasses.asdict(size),
+            input_layer="linear",
+            rel_pos_type="latest",
+            macaron_style=True,
+            cnn_module_kernel=7,
+            adaptive_dropout_conf=adaptive_dropout_conf,
+        )
+        self.output = torch.nn.Linear(size.output_size, SYMBOLS + 1)
+        generator = torch.Generator().manual_seed(99)
+        self.codewords = torch.randn(SYMBOLS, DIMENSIONS, generator=generator)
+        self.successors = torch.randint(SYMBOLS, (SYMBOLS, 6), generator=generator)
+
+    def batch(self, step: int) -> Tuple[torch.Tensor, torch.Tensor, List, List]:
+        """Features (#batch, frames, dim), lengths, symbols and their numbers."""
+        generator = torch.Generator().manual_seed(step)
+        features, symbols = [], []
+        for _ in range(BATCH):
+            text = [int(torch.randint(SYMBOLS, (1,), generator=generator))]
+            for _ in range(5):
+                index = int(torch.randint(6, (1,), generator=generator))
+                text.append(int(self.successors[text[-1], index]))
+            lengths = torch.randint(2, 5, (6,), generator=generator)
+            frames = self.codewords[text].repeat_interleave(lengths, dim=0)
+            noise = torch.randn(frames.shape, generator=generator)
+            features.append(frames + 1.5 * noise)
+            symbols.append(torch.tensor(text) + 1)
+        lengths = torch.tensor([len(frames) for frames in features])
+        padded = torch.nn.utils.rnn.pad_sequence(features, batch_first=True)
+        return padded, lengths, symbols, [len(text) for text in symbols]
+
+    def loss(self, step: int) -> torch.Tensor:
+        """CTC loss, summed over frames and averaged over utterances, as ESPnet's."""
+        features, lengths, symbols, numbers = self.batch(step)
+        encoded, lengths, _ = self.encoder(features, lengths)
+        scores = self.output(encoded).log_softmax(dim=-1).transpose(0, 1)
+        loss = torch.nn.functional.ctc_loss(
+            scores, torch.cat(symbols), lengths, torch.tensor(numbers), reduction="sum"
+        )
+        return loss / BATCH
+
+
+def train(task: Task, steps: int, rate: float = 2e-3) -> List[Dict[str, float]]:
+    """Train as ESPnet does (Adam, warm-up, clipped gradients); what was logged."""
+    optimizer = torch.optim.Adam(task.parameters(), lr=rate)
+    warmup = max(1, steps // 10)
+    record = []
+    task.train()
+    for step in range(1, steps + 1):
+        scale = warmup**0.5 * min(step**-0.5, step * warmup**-1.5)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * scale
+        loss = task.loss(step)
+        penalty, stats = task.encoder.regularise(loss.detach().reshape(1))
+        optimizer.zero_grad()
+        (loss + penalty.sum()).backward()
+        torch.nn.utils.clip_grad_norm_(task.parameters(), 5.0)
+        optimizer.step()
+        values = {name: value.item() for name, value in stats.items()}
+        record.append({"loss": loss.item(), **values})
+    return record
+
+
+def logit_scale(steps: int, rate: float = 2e-3) -> float:
+    """20 / (sum of the learning rates), within [1, 100], as the runner has it."""
+    warmup = max(1, steps // 10)
+    total = sum(
+        rate * warmup**0.5 * min(t**-0.5, t * warmup**-1.5) for t in range(1, steps + 1)
+    )
+    return min(max(20.0 / total, 1.0), 100.0)

@@ -1,0 +1,60 @@
+import pytest
+import torch
+from encoders import adaptive, compact_of, options_of
+from torch.utils.flop_counter import FlopCounterMode
+
+from espnet_adaptive_dropout.cost import mac_cost, zero_inputs
+
+FRAMES = 120
+
+
+def macs(encoder, inputs):
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        encoder.eval()(*inputs)
+    return counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize(
+    "architecture", ["latest", "legacy", "absolute", "conv1d", "conv1d_linear"]
+)
+def test_macs_of_a_unit_are_what_really_goes(architecture):
+    options = options_of(architecture)
+    encoder = adaptive(options)
+    inputs = zero_inputs(encoder, options["input_size"], FRAMES)
+    cost = mac_cost(encoder, encoder.units, inputs)
+    assert cost.total == macs(encoder, inputs)
+    for group in encoder.units.groups:
+        keep = torch.ones(encoder.units.units, dtype=torch.bool)
+        keep[group.start + 1] = False
+        gone = cost.total - macs(compact_of(encoder, options, keep), inputs)
+        assert gone == cost.per_unit[group.start + 1], group
+
+
+def test_measuring_leaves_the_encoder_in_its_mode():
+    options = options_of("latest")
+    encoder = adaptive(options).train()
+    mac_cost(encoder, encoder.units, zero_inputs(encoder, 20, FRAMES))
+    assert encoder.training and encoder.encoders[0].self_attn.training
+    assert not encoder.encoders[0].self_attn._forward_pre_hooks
+
+
+def test_inputs_for_an_encoder_of_token_ids():
+    options = dict(options_of("latest"), input_layer="embed", input_size=30)
+    encoder = adaptive(options)
+    features, lengths = zero_inputs(encoder, 30, FRAMES)
+    assert features.dtype == torch.long and lengths.tolist() == [FRAMES]
+    assert mac_cost(encoder, encoder.units, (features, lengths)).total > 0
+
+
+def test_macs_are_steered_to_and_a_longer_utterance_shares_them_differently():
+    options = options_of("latest")
+    conf = dict(cost="macs", target_reduction=0.3)
+    short, long = (
+        adaptive(options, **conf, cost_frames=frames).control.cost
+        for frames in (100, 1000)
+    )
+    query = adaptive(options).units.groups[1]
+    assert query.location == "query"
+    unit = query.start
+    assert short.name == "macs"
+    assert long.per_unit[unit] / long.total > short.per_unit[unit] / short.total

@@ -1,0 +1,121 @@
+import pytest
+import torch
+from encoders import adaptive, batch, options_of
+
+from espnet_adaptive_dropout.family import (
+    BAND,
+    all_sizes,
+    banded_logits,
+    draw,
+    shift_to_size,
+)
+
+
+def test_bands_hold_the_masks_of_all_sizes_and_the_order():
+    logits = 8.0 * torch.randn(60, generator=torch.Generator().manual_seed(0))
+    order = logits.argsort()
+    keeps = []
+    for gone in (10, 25, 26, 50):
+        keep = torch.ones(60, dtype=torch.bool)
+        keep[order[:gone]] = False
+        keeps.append(keep)
+    for chosen in range(4):
+        final = banded_logits(logits, keeps, chosen)
+        assert torch.equal(final.argsort(), order)
+        for index, keep in enumerate(keeps):
+            shifted = final - BAND * (index - chosen)
+            assert torch.equal(shifted > 0, keep)
+            assert shifted.abs().min() >= 60.0, "no noise crosses the threshold"
+
+
+@pytest.mark.parametrize("reduction", [0.1, 0.5, 0.8])
+def test_shift_gives_the_expected_size(reduction):
+    generator = torch.Generator().manual_seed(0)
+    logits = 6.0 * torch.randn(500, generator=generator)
+    share = torch.rand(500, generator=generator)
+    share = 0.9 * share / share.sum()
+    shift = shift_to_size(logits, share, reduction)
+    gone = (share * torch.sigmoid(-(logits + shift))).sum().item()
+    assert gone == pytest.approx(reduction, abs=1e-4)
+
+
+def test_sizes_are_drawn_evenly_and_alike_in_all_processes():
+    sizes = all_sizes(0.5, [0.2, 0.7, 0.5])
+    assert sizes == [0.2, 0.5, 0.7]
+    drawn = [draw(step, sizes) for step in range(3000)]
+    assert drawn == [draw(step, sizes) for step in range(3000)]
+    for index in range(3):
+        assert drawn.count(index) == pytest.approx(1000, rel=0.1)
+
+
+def kept_share(encoder, seed):
+    """Share of the encoder that is gone in a training forward."""
+    gone = []
+
+    def note(gate, shape):
+        torch.manual_seed(seed)
+        return type(gate).mask(gate, (1, 1, gate.units), torch.float32).flatten()
+
+    for group in encoder.units.gated_groups():
+        gate = encoder.units.gates[(group.block, group.location)]
+        gone.append(note(gate, None) == 0)
+    keep = torch.ones(encoder.units.units, dtype=torch.bool)
+    keep[encoder.units.gated()] = ~torch.cat(gone)
+    return encoder.units.reduction(keep)
+
+
+def test_every_step_after_the_freeze_trains_one_of_the_sizes():
+    options = dict(options_of("latest"), output_size=32, linear_units=64)
+    encoder = adaptive(
+        options,
+        control="feedback",
+        target_reduction=0.4,
+        family=[0.2, 0.6],
+        total_steps=40,
+    )
+    logits = 5.0 * torch.randn(
+        int(encoder.units.gated().sum()), generator=torch.Generator().manual_seed(0)
+    )
+    encoder.units.set_logits(logits)
+    encoder.train()
+    encoder.control.step.fill_(34.0)
+    seen = set()
+    for step in range(6):
+        encoder(*batch())
+        encoder.regularise(torch.ones(1))
+        index = draw(int(encoder.control.step), encoder.control.sizes)
+        share = kept_share(encoder, step)
+        assert share == pytest.approx(encoder.control.sizes[index], abs=0.01)
+        seen.add(index)
+    assert encoder.size_is_final and len(seen) > 1
+    assert encoder.control.actual_reduction() == pytest.approx(0.4, abs=0.01)
+
+
+def test_before_the_freeze_no_size_is_beyond_the_ramp():
+    encoder = adaptive(
+        options_of("latest"),
+        control="feedback",
+        target_reduction=0.4,
+        family=[0.2, 0.6],
+        total_steps=1000,
+    ).train()
+    for step in (20, 21, 22, 400, 401, 402):
+        encoder.control.step.fill_(float(step))
+        encoder(*batch())
+        encoder.regularise(torch.ones(1))
+        table = encoder.units
+        shift = next(iter(table.gates.values())).shift
+        gone = torch.sigmoid(-(table.logits() + shift))
+        share = (encoder.control.cost_share * gone).sum().item()
+        index = draw(int(encoder.control.step), encoder.control.sizes)
+        limit = min(encoder.control.sizes[index], encoder.control._ramp())
+        assert share == pytest.approx(limit, abs=1e-3)
+
+
+def test_family_is_checked():
+    with pytest.raises(ValueError, match="family=99.0% is above what the locations"):
+        adaptive(options_of("latest"), control="feedback", family=[0.99])
+    with pytest.raises(ValueError, match="family=1.5 is not between"):
+        adaptive(options_of("latest"), family=[1.5])
+    with pytest.raises(ValueError, match="family needs a size that is frozen"):
+        adaptive(options_of("latest"), control="schedule", family=[0.3])
