@@ -1,0 +1,151 @@
+"""Runs the comparison: ``python -m benchmarks.compare``.
+
+Every row, see ``rows``, is a real ESPnet training on the recipe's data: the same
+total number of steps, the same batches in the same order, the same final number of
+encoder parameters. A run leaves its config, commands, logs, models and result.json
+under <exp>/seed<N>/<run>; what is finished is not run again, and a training that was
+interrupted resumes. ``python -m benchmarks.tables`` shows what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import List
+
+from benchmarks import configs
+from benchmarks.corpus import Corpus, prepare
+from benchmarks.files import write_json
+from benchmarks.jobs import ForkedCommands, Pool
+from benchmarks.plan import ROOT, Planner, Task
+from benchmarks.rows import all_runs, chosen_runs
+from benchmarks.settings import Settings
+from espnet_adaptive_dropout.bin.command import CommandLine, execute
+
+RECIPE = ROOT / "egs2/librispeech_adaprune/asr1"
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--exp", type=Path, default=ROOT / "benchmarks/exp", help="results go here")
+    add("--recipe_dir", type=Path, default=RECIPE, help="recipe with prepared data")
+    add(
+        "--rows",
+        default="*",
+        help="names, rows or sections, comma-separated, with wildcards; --list shows",
+    )
+    add("--seeds", default="1,2,3", help="comma-separated")
+    add("--jobs", type=int, default=2, help="runs at a time, one thread each")
+    add("--max_epoch", type=float, default=5.0, help="passes through the data")
+    add("--target", type=float, default=0.54, help="share of the encoder to remove")
+    add(
+        "--dense_config",
+        default="conf/train_asr_conformer_toy.yaml",
+        help="the stock model's training config, in the recipe",
+    )
+    add("--train_args", default="--ngpu 0", help="added to every training command")
+    add("--train_set", default="train")
+    add("--valid_set", default="dev")
+    add("--test_sets", default="test_clean test_other")
+    add("--list", action="store_true", help="print what would run, and stop")
+    return parser
+
+
+def main(cmd: CommandLine = None) -> None:
+    """Parse ``cmd`` and run what is not done yet."""
+    execute("compare", get_parser, compare, cmd)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Run the chosen rows for all seeds.
+
+    Raises:
+        ValueError: an option is refused, or runs failed.
+    """
+    runs = chosen_runs(args.rows.split(","))
+    corpus = prepare(
+        args.recipe_dir, args.train_set, args.valid_set, args.test_sets.split()
+    )
+    settings = make_settings(args, corpus)
+    tasks: List[Task] = []
+    notes: List[str] = []
+    for seed in map(int, args.seeds.split(",")):
+        planner = Planner(settings, corpus, seed)
+        tasks += planner.tasks(runs)
+        notes += planner.notes
+    for note in dict.fromkeys(notes):
+        print(note)
+    print(
+        f"{settings.steps} training steps a row, checkpoints every "
+        f"{settings.steps_per_part}; results in {settings.exp}",
+        flush=True,
+    )
+    if args.list:
+        for task in tasks:
+            print(f"{'done' if task.done else 'todo'}  {task.name}")
+        return
+    failed = Pool(tasks, args.jobs, corpus.recipe_dir, ForkedCommands()).run()
+    for name, reason in failed.items():
+        print(f"compare: {name}: {reason}", file=sys.stderr)
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(tasks)} tasks failed; see above")
+
+
+def make_settings(args: argparse.Namespace, corpus: Corpus) -> Settings:
+    """What all runs share, checked against what the directory already holds."""
+    settings = Settings(
+        exp=args.exp.resolve(),
+        recipe_dir=corpus.recipe_dir,
+        max_epoch=args.max_epoch,
+        batches=1,
+        target=args.target,
+        dense_config=args.dense_config,
+        train_args=args.train_args.split(),
+    )
+    config = configs.dense_config(settings, seed=1)
+    settings.batches = batches_in_epoch(config, corpus)
+    settings.keep()
+    sets = {name: [of, sorted(ids)] for name, (of, ids) in corpus.scored_sets().items()}
+    write_json(settings.exp / "sets.json", sets)
+    write_json(
+        settings.exp / "rows.json",
+        {
+            run.name: dict(row=run.row, title=run.title, section=run.section)
+            for run in all_runs()
+        },
+    )
+    return settings
+
+
+def batches_in_epoch(config: configs.Config, corpus: Corpus) -> int:
+    """Training batches in a pass through the data, by ESPnet's own sampler."""
+    import os
+    import tempfile
+
+    import yaml
+    from espnet2.bin.asr_train import get_parser as training_parser
+
+    from espnet_adaptive_dropout.training_length import steps_per_epoch
+
+    config = {**config, "num_iters_per_epoch": None}
+    before = os.getcwd()
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(config, file)
+        file.flush()
+        words = [*corpus.training_arguments(), "--config", file.name]
+        words += ["--output_dir", "unused"]
+        os.chdir(corpus.recipe_dir)  # the arguments name files as the recipe does
+        try:
+            return steps_per_epoch(training_parser().parse_args(words))
+        finally:
+            os.chdir(before)
+
+
+if __name__ == "__main__":
+    main()

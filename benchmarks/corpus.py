@@ -1,0 +1,116 @@
+"""The recipe's prepared data: where it lies, and what ESPnet has to be told of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from pathlib import Path
+from typing import Dict, List, Set, Tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Data sets and statistics of a recipe directory; paths are relative to it.
+
+    Args:
+        recipe_dir: the recipe.
+        train: name of the training set in dump/raw.
+        valid: of the validation set.
+        tests: of the test sets.
+        token_dir: holds tokens.txt and, for BPE, bpe.model.
+        stats: holds the statistics of stage 10.
+    """
+
+    recipe_dir: Path
+    train: str
+    valid: str
+    tests: Tuple[str, ...]
+    token_dir: Path
+    stats: Path
+
+    @property
+    def token_type(self) -> str:
+        """ "bpe", "char" or "word"."""
+        return (
+            "bpe"
+            if (self.recipe_dir / self.token_dir / "bpe.model").exists()
+            else (self.token_dir.name)
+        )
+
+    def training_arguments(self) -> List[str]:
+        """Data options of ESPnet's training command, as in stage 11 of the recipe."""
+        bpe = self.token_dir / "bpe.model" if self.token_type == "bpe" else None
+        options = [
+            ("use_preprocessor", "true"),
+            ("token_type", self.token_type),
+            ("token_list", self.token_dir / "tokens.txt"),
+            ("frontend_conf", "fs=16k"),
+            ("normalize", "global_mvn"),
+            ("normalize_conf", f"stats_file={self.stats}/train/feats_stats.npz"),
+            ("fold_length", "80000"),
+            ("fold_length", "150"),
+        ] + ([("bpemodel", bpe)] if bpe else [])
+        for part, name in (("train", self.train), ("valid", self.valid)):
+            data, shapes = f"dump/raw/{name}", f"{self.stats}/{part}"
+            options += [
+                (f"{part}_data_path_and_name_and_type", f"{data}/wav.scp,speech,sound"),
+                (f"{part}_data_path_and_name_and_type", f"{data}/text,text,text"),
+                (f"{part}_shape_file", f"{shapes}/speech_shape"),
+                (f"{part}_shape_file", f"{shapes}/text_shape.{self.token_type}"),
+            ]
+        return [word for name, value in options for word in (f"--{name}", str(value))]
+
+    def scored_sets(self) -> Dict[str, Tuple[str, Set[str]]]:
+        """What is decoded: name -> (directory below dump/raw, utterance ids).
+
+        A validation set that was combined from data/<valid>_* is split again.
+        """
+        sets = {}
+        names = [self.valid, *self.tests]
+        for name in names:
+            ids = utterances(self.recipe_dir / "dump/raw" / name / "text")
+            parts = sorted((self.recipe_dir / "data").glob(f"{name}_*/text"))
+            split = {path.parent.name: utterances(path) & ids for path in parts}
+            if set().union(*split.values()) != ids:
+                split = {name: ids}
+            sets.update({part: (name, chosen) for part, chosen in split.items()})
+        return sets
+
+
+def utterances(path: Path) -> Set[str]:
+    """The utterance ids of a Kaldi-style file."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {line.split(maxsplit=1)[0] for line in lines if line}
+
+
+def prepare(recipe_dir: Path, train: str, valid: str, tests: List[str]) -> Corpus:
+    """Find the recipe's data; run its stages 1 to 10 first if they have not been.
+
+    Raises:
+        ValueError: there is no recipe, a stage failed or the data is ambiguous.
+    """
+    recipe_dir = recipe_dir.resolve()
+    if not (recipe_dir / "run.sh").exists():
+        raise ValueError(f"--recipe_dir {recipe_dir}: no run.sh in it")
+    done = "exp/asr_stats_*/valid/text_shape.*"
+    if not list(recipe_dir.glob(done)):
+        command = ["./run.sh", "--stage", "1", "--stop_stage", "10"]
+        print(f"no data in {recipe_dir} yet: {' '.join(command)}", flush=True)
+        if subprocess.run(command, cwd=recipe_dir).returncode:
+            raise ValueError(f"{recipe_dir}/run.sh failed; see what it said above")
+    token_dir = _only(recipe_dir, "data/*token_list/*/tokens.txt").parent
+    stats = _only(recipe_dir, "exp/asr_stats_*/train/feats_stats.npz").parent.parent
+    for name in (train, valid, *tests):
+        if not (recipe_dir / "dump/raw" / name / "wav.scp").exists():
+            raise ValueError(f"{recipe_dir}/dump/raw has no set {name}")
+    return Corpus(recipe_dir, train, valid, tuple(tests), token_dir, stats)
+
+
+def _only(directory: Path, pattern: str) -> Path:
+    found = sorted(directory.glob(pattern))
+    if len(found) != 1:
+        names = ", ".join(str(path.relative_to(directory)) for path in found)
+        raise ValueError(
+            f"{directory}: need exactly one {pattern}, found {names or 'none'}"
+        )
+    return found[0].relative_to(directory)

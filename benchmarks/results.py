@@ -1,0 +1,112 @@
+"""Reads what the runs left and brings it into rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from benchmarks.files import read_json
+
+Result = Dict[str, Any]
+
+
+@dataclasses.dataclass
+class Measured:
+    """One row of the table: the same run under several seeds.
+
+    Args:
+        key: of the row.
+        title: for people.
+        section: of the tables.
+        run: name of the run that speaks for the row.
+        results: seed -> result.json.
+        others: the row's other runs, which were worse on the development sets.
+    """
+
+    key: str
+    title: str
+    section: str
+    run: str
+    results: Dict[int, Result]
+    others: List[Measured] = dataclasses.field(default_factory=list)
+
+    def rates(self, part: str, kind: str = "word") -> Dict[int, float]:
+        """Seed -> error rate in percent over all sets that begin with ``part``."""
+        return {
+            seed: error_rate(result, part, kind)
+            for seed, result in sorted(self.results.items())
+        }
+
+    def mean(self, name: str) -> float:
+        """Mean over the seeds of a number in the results."""
+        return statistics.fmean(result[name] for result in self.results.values())
+
+
+def error_rate(result: Result, part: str, kind: str = "word") -> float:
+    """Errors over words (or chars), pooled over the sets that begin with ``part``."""
+    sets = [counts for name, counts in result["sets"].items() if name.startswith(part)]
+    errors = sum(counts[f"{kind}_errors"] for counts in sets)
+    return 100.0 * errors / max(sum(counts[f"{kind}s"] for counts in sets), 1)
+
+
+def read_results(exp: Path) -> List[Measured]:
+    """All rows of which at least one run has a result, in the order of ``rows``.
+
+    Of a row with several runs (prune points) the one with the lowest mean word error
+    rate on the development sets, over the seeds that all of them have, speaks for it.
+
+    Raises:
+        ValueError: there are no results.
+    """
+    if not (exp / "rows.json").exists():
+        raise ValueError(f"{exp}: no results; run python -m benchmarks.compare first")
+    described = read_json(exp / "rows.json")
+    rows: Dict[str, List[Measured]] = {}
+    for name, about in described.items():
+        results = {
+            int(path.parent.parent.name[len("seed") :]): read_json(path)
+            for path in sorted(exp.glob(f"seed*/{name}/result.json"))
+        }
+        if results:
+            row = Measured(
+                about["row"], about["title"], about["section"], name, results
+            )
+            rows.setdefault(row.key, []).append(row)
+    if not rows:
+        raise ValueError(f"{exp}: no run has finished yet")
+    return [_best(runs) for runs in rows.values()]
+
+
+def _best(runs: List[Measured]) -> Measured:
+    """The run that speaks for a row, with the others attached."""
+    common = set.intersection(*(set(run.results) for run in runs))
+    # Without a common seed the runs cannot be compared: the first must do.
+    best = runs[0]
+    if common:
+        best = min(runs, key=lambda run: _mean_over(run, sorted(common)))
+    best.others = [run for run in runs if run is not best]
+    return best
+
+
+def _mean_over(run: Measured, seeds: List[int]) -> float:
+    rates = run.rates("dev")
+    return statistics.fmean(rates[seed] for seed in seeds)
+
+
+def relative_change(row: Measured, dense: Optional[Measured]) -> Optional[float]:
+    """Change of the mean word error rate on test against dense, in percent.
+
+    Over the seeds that both have, so that a row with fewer seeds is not compared
+    with other data.
+    """
+    if dense is None:
+        return None
+    mine, theirs = row.rates("test"), dense.rates("test")
+    common = sorted(set(mine) & set(theirs))
+    if not common:
+        return None
+    before = statistics.fmean(theirs[seed] for seed in common)
+    after = statistics.fmean(mine[seed] for seed in common)
+    return 100.0 * (after / before - 1.0) if before else None

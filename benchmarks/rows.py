@@ -1,0 +1,155 @@
+"""What is compared. A row of the table has one run, or several of which the best on
+the development sets speaks for it (the prune points of magnitude and Taylor)."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+from typing import Any, Dict, List, Optional, Sequence
+
+LOCATIONS = ("ffn_macaron", "ffn", "query", "value", "conv_input")
+PRUNE_POINTS = (0.3, 0.5, 0.8)
+FAMILY = (0.2, 0.4, 0.54, 0.7)
+
+# A location that cannot give the target is asked for this share of what it can.
+SHARE_OF_BOUND = 0.9
+
+MAIN, ABLATION, SIZES = "main", "ablation", "sizes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One model, trained, made small and scored.
+
+    Args:
+        name: of its directory.
+        row: key of its row in the table.
+        title: of the row, for people.
+        section: of the tables.
+        kind: how it is made, see ``plan``: "dense", "gated", "cut", "gradual",
+            "small", "torch_pruning" or "recut".
+        options: of the kind; for "gated" the ``adaptive_dropout_conf``.
+        target: share to remove; None for the comparison's.
+    """
+
+    name: str
+    row: str
+    title: str
+    section: str
+    kind: str
+    options: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    target: Optional[float] = None
+
+
+def all_runs() -> List[Run]:
+    """Every run of a seed, the most telling first."""
+    return [
+        _single("dense", "dense (stock Conformer)", "dense"),
+        _single("ours", "adaptive dropout (ours)", "gated"),
+        *_prune_points("magnitude", "magnitude, then fine-tuning"),
+        *_prune_points("taylor", "Taylor, then fine-tuning"),
+        _single(
+            "lagrangian", "ours, Lagrangian control", "gated", control="lagrangian"
+        ),
+        _single("small_dense", "small dense from scratch", "small"),
+        _single(
+            "no_freeze",
+            "ours without the freeze, cut at the end",
+            "gated",
+            freeze_at=1.0,
+        ),
+        _single("hard_concrete", "hard concrete gates", "gated", gate="hard_concrete"),
+        *_prune_points("random", "random units, then fine-tuning", points=(0.5,)),
+        *_ablations(),
+        _single("gradual", "gradual magnitude (cubic, 5 rounds)", "gradual"),
+        _single(
+            "torch_pruning", "Torch-Pruning, then fine-tuning", "torch_pruning", at=0.5
+        ),
+        *_sizes(),
+    ]
+
+
+def chosen_runs(patterns: Sequence[str]) -> List[Run]:
+    """The runs whose name, row or section matches one of the patterns, in order.
+
+    Raises:
+        ValueError: a pattern matches nothing.
+    """
+    runs = all_runs()
+    chosen = set()
+    for pattern in patterns:
+        hits = [
+            run.name
+            for run in runs
+            if any(
+                fnmatch.fnmatch(x, pattern) for x in (run.name, run.row, run.section)
+            )
+        ]
+        if not hits:
+            names = ", ".join(dict.fromkeys(run.row for run in runs))
+            raise ValueError(
+                f"--rows {pattern}: no such row; there are {names}, and the sections "
+                f"{MAIN}, {ABLATION}, {SIZES}"
+            )
+        chosen.update(hits)
+    return [run for run in runs if run.name in chosen]
+
+
+def _single(name: str, title: str, kind: str, **options: Any) -> Run:
+    return Run(name, name, title, MAIN, kind, options)
+
+
+def _prune_points(
+    criterion: str, title: str, points: Sequence[float] = PRUNE_POINTS
+) -> List[Run]:
+    return [
+        Run(
+            f"{criterion}_{round(100 * point)}",
+            criterion,
+            title,
+            MAIN,
+            "cut",
+            dict(criterion=criterion, at=point),
+        )
+        for point in points
+    ]
+
+
+def _ablations() -> List[Run]:
+    runs = []
+    for name in LOCATIONS:
+        others = [other for other in LOCATIONS if other != name]
+        for key, title, chosen in (
+            (f"only_{name}", f"ours, {name} alone", [name]),
+            (f"without_{name}", f"ours without {name}", others),
+        ):
+            runs.append(Run(key, key, title, ABLATION, "gated", dict(locations=chosen)))
+    return runs
+
+
+def _sizes() -> List[Run]:
+    """A family of sizes from one training, against a training for each size."""
+    family = Run(
+        "family",
+        "family_54",
+        "one training for all sizes, cut to 54 %",
+        SIZES,
+        "gated",
+        dict(family=list(FAMILY)),
+        0.54,
+    )
+    runs = [family]
+    for size in FAMILY:
+        percent = round(100 * size)
+        if percent == 54:
+            continue
+        for of, title in (
+            ("family", f"one training for all sizes, cut to {percent} %"),
+            ("ours", f"trained for 54 %, cut to {percent} %"),
+        ):
+            key = f"{of}_{percent}"
+            runs.append(Run(key, key, title, SIZES, "recut", dict(of=of), size))
+        key = f"separate_{percent}"
+        title = f"a training for {percent} % alone"
+        runs.append(Run(key, key, title, SIZES, "gated", {}, size))
+    return runs
