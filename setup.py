@@ -32,7 +32,7 @@ setup(
     install_requires=[
         'espnet>=202609; python_version >= "3.12"',
         'espnet==202511; python_version < "3.12"',
-        "matplotlib",
+        "matplotlib>=3.7",
         "pyyaml",
         "sentencepiece",
         "tensorboard",
