@@ -135,6 +135,15 @@ def test_missing_weights_are_an_error_even_if_not_strict():
         encoder.load_state_dict(state, strict=False)
 
 
+def test_state_of_the_size_control_is_not_needed_for_inference():
+    encoder = adaptive(options_of("latest"))
+    state = {k: v for k, v in encoder.state_dict().items() if "control." not in k}
+    assert len(state) < len(encoder.state_dict())
+    encoder.load_state_dict(state, strict=False)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        encoder.load_state_dict(state, strict=True)
+
+
 def test_checkpoint_of_an_older_release_is_renamed():
     """As ESPnet's --init_param leaves it: the model's own key and the old one."""
     encoder = adaptive(options_of("latest"))
