@@ -7,7 +7,19 @@ has lost much would look important. ``python -m benchmarks.prune_again``.
 
 from __future__ import annotations
 
+import torch
+
 from espnet_adaptive_dropout.bin.command import CommandLine
+from espnet_adaptive_dropout.units import UnitTable
+
+
+def survivor_mean(table: UnitTable, scores: torch.Tensor) -> torch.Tensor:
+    """Relate scores, (units,), that are relative to their groups' means over all
+    units, to the means over the units that are not zero."""
+    scores = scores.clone()
+    for group in table.groups:
+        scores[group.row] *= (scores[group.row] > 0).float().mean()
+    return scores
 
 
 def main(cmd: CommandLine = None) -> None:
@@ -20,9 +32,7 @@ def main(cmd: CommandLine = None) -> None:
 
         def __call__(self, table, trained):
             scores, candidates = super().__call__(table, trained)
-            for group in table.groups:
-                scores[group.row] *= (scores[group.row] > 0).float().mean()
-            return scores, candidates
+            return survivor_mean(table, scores), candidates
 
     criterion_choices.classes["survivor_magnitude"] = SurvivorMagnitude
     prune.main(cmd)

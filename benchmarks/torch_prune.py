@@ -103,7 +103,7 @@ def choose(chooser, full, config: Dict[str, Any], target: float) -> Tuple:
         if not best or abs(reduction - target) < abs(best[2] - target):
             best = (keep, ratio, reduction)
         low, high = (ratio, high) if reduction < target else (low, ratio)
-    if abs(best[2] - target) > 0.01:
+    if best[2] < target - 0.01:
         raise ValueError(
             f"Torch-Pruning can remove {best[2]:.1%} at most here, not {target:.1%}"
         )

@@ -1,0 +1,54 @@
+"""The whole comparison on nine utterances: real trainings, cuts and decoding."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from benchmark_recipe import DENSE, write_recipe
+
+from benchmarks import compare, tables
+from benchmarks.files import read_json
+
+
+@pytest.mark.slow
+def test_comparison_from_training_to_tables(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    recipe = write_recipe(tmp_path / "recipe")
+    exp = tmp_path / "exp"
+    command = [
+        *("--recipe_dir", str(recipe), "--exp", str(exp), "--dense_config", DENSE),
+        *("--test_sets", "test", "--seeds", "1", "--target", "0.4"),
+        *("--rows", "dense,ours,magnitude_50,gradual", "--max_epoch", "4"),
+    ]
+    here = os.getcwd()
+    compare.main([*command, "--list"])
+    assert "todo  seed1/ours" in capsys.readouterr().out
+    compare.main(command)
+    assert os.getcwd() == here
+    dense = read_json(exp / "seed1/dense/result.json")
+    assert dense["sets"]["test"]["words"] == 9
+    for run in ("ours", "magnitude_50", "gradual"):
+        result = read_json(exp / f"seed1/{run}/result.json")
+        share = 1.0 - result["encoder_params"] / dense["encoder_params"]
+        assert share == pytest.approx(0.4, abs=0.01)
+    log = (exp / "seed1/gradual/logs/train5_20.log").read_text()
+    assert "The training was resumed using" in log
+    assert "15/20epoch started" in log and "14/20epoch started" not in log
+
+    capsys.readouterr()
+    compare.main(command)
+    assert "0 tasks to run" in capsys.readouterr().out
+    tables.main(["--exp", str(exp)])
+    assert "gradual magnitude" in (exp / "RESULTS.md").read_text()
+    with pytest.raises(SystemExit, match="holds runs with max_epoch=4.0, not 5.0"):
+        compare.main([*command[:-1], "5"])
+
+
+def test_mistakes_end_in_one_line(tmp_path):
+    with pytest.raises(SystemExit, match="compare: --rows nothing: no such row"):
+        compare.main(["--rows", "nothing"])
+    with pytest.raises(SystemExit, match="no run.sh in it"):
+        compare.main(["--recipe_dir", str(tmp_path)])
+    with pytest.raises(SystemExit, match="tables: .*: no results; run"):
+        tables.main(["--exp", str(tmp_path)])

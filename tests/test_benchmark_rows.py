@@ -1,0 +1,53 @@
+"""What is compared."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.rows import LOCATIONS, all_runs, chosen_runs
+from espnet_adaptive_dropout import locations
+from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
+
+
+def test_names_are_unique():
+    names = [run.name for run in all_runs()]
+    assert len(set(names)) == len(names)
+
+
+def test_every_location_is_tried_alone_and_left_out():
+    assert set(LOCATIONS) == set(locations.LOCATIONS)
+    for name in LOCATIONS:
+        (alone,) = chosen_runs([f"only_{name}"])
+        (without,) = chosen_runs([f"without_{name}"])
+        assert alone.options["locations"] == [name]
+        assert set(without.options["locations"]) == set(LOCATIONS) - {name}
+
+
+@pytest.mark.parametrize(
+    "run", [run for run in all_runs() if run.kind == "gated"], ids=lambda run: run.name
+)
+def test_options_are_options_of_the_encoder(run):
+    config = AdaptiveDropoutConfig.from_dict({"target_reduction": 0.54, **run.options})
+    for name, value in run.options.items():
+        assert getattr(config, name) == value
+
+
+def test_what_is_cut_later_is_there():
+    names = {run.name for run in all_runs()}
+    assert {run.options["of"] for run in all_runs() if run.kind == "recut"} <= names
+
+
+def test_rows_are_chosen_by_name_row_section_and_wildcard():
+    def names(*patterns):
+        return [run.name for run in chosen_runs(patterns)]
+
+    assert names("magnitude_50") == ["magnitude_50"]
+    assert names("magnitude") == ["magnitude_30", "magnitude_50", "magnitude_80"]
+    assert names("ours", "dense") == ["dense", "ours"]
+    assert len(names("ablation")) == 10
+    assert names("*") == [run.name for run in all_runs()]
+
+
+def test_an_unknown_row_is_refused():
+    with pytest.raises(ValueError, match="--rows magnitud: no such row; there are den"):
+        chosen_runs(["magnitud"])
