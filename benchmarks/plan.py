@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from pathlib import Path
 from typing import List
@@ -12,40 +11,12 @@ from benchmarks.corpus import Corpus
 from benchmarks.files import write_text
 from benchmarks.rows import SHARE_OF_BOUND, Run, all_runs
 from benchmarks.settings import PARTS, Settings, cubic_rounds, prune_part
-from benchmarks.steps import Commands, Step
+from benchmarks.steps import Commands, Step, Task
 
 ROOT = Path(__file__).resolve().parents[1]
 
 # Starting, pruning and scoring, as a number of training steps; for the estimate only.
 FIXED_COST = 150
-
-
-@dataclasses.dataclass
-class Task:
-    """Steps of one run that follow each other.
-
-    Args:
-        name: "seed1/ours".
-        directory: of the run; the parts of the dense training share one.
-        needs: names of tasks that must be done before.
-        steps: what to do.
-        cost: in training steps, for the estimate of what is left.
-    """
-
-    name: str
-    directory: Path
-    needs: List[str]
-    steps: List[Step]
-    cost: int
-
-    def mark(self, step: Step) -> Path:
-        """The file that says that a step is done."""
-        return self.directory / "done" / f"{step.name}.json"
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing is left to do."""
-        return all(self.mark(step).exists() for step in self.steps)
 
 
 class Planner:

@@ -58,6 +58,8 @@ def score(args: argparse.Namespace) -> None:
     config = load_config(args.train_config)
     model = build_model(task, config)
     load_weights(model, load_state(args.model_file), str(args.model_file))
+    if config.get("ngpu") and torch.cuda.is_available():
+        model.cuda()
     wanted = read_json(args.sets)
     errors: Dict[str, Dict[str, int]] = {}
     loss = None
@@ -76,7 +78,7 @@ def score(args: argparse.Namespace) -> None:
             valid_loss=loss,
             decoding="greedy CTC",
             checkpoints=averaged(args.model_file),
-            **sizes(model),
+            **sizes(model.cpu()),
         ),
     )
 
@@ -100,7 +102,9 @@ def decode(
     )
     texts: Dict[str, Tuple[str, str]] = {}
     total = 0.0
+    device = next(model.parameters()).device
     for names, batch in _batches(task, config, data):
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
         loss, _, _ = model(**batch)
         total += float(loss) * len(names)
         encoded, lengths = model.encode(batch["speech"], batch["speech_lengths"])

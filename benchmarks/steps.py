@@ -37,6 +37,34 @@ class Step:
         return shlex.join([*words, *self.args])
 
 
+@dataclasses.dataclass
+class Task:
+    """Steps of one run that follow each other.
+
+    Args:
+        name: "seed1/ours".
+        directory: of the run; the parts of the dense training share one.
+        needs: names of tasks that must be done before.
+        steps: what to do.
+        cost: in training steps, for the estimate of what is left.
+    """
+
+    name: str
+    directory: Path
+    needs: List[str]
+    steps: List[Step]
+    cost: int
+
+    def mark(self, step: Step) -> Path:
+        """The file that says that a step is done."""
+        return self.directory / "done" / f"{step.name}.json"
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(self.mark(step).exists() for step in self.steps)
+
+
 class Commands:
     """Makes the steps of the runs of one seed.
 

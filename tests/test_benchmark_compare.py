@@ -45,6 +45,15 @@ def test_comparison_from_training_to_tables(tmp_path, capsys, monkeypatch):
         compare.main([*command[:-1], "5"])
 
 
+def test_a_second_comparison_is_kept_out(tmp_path):
+    with compare.only_one(tmp_path):
+        with pytest.raises(ValueError, match="another comparison is running in"):
+            with compare.only_one(tmp_path):
+                pass
+    with compare.only_one(tmp_path):
+        pass
+
+
 def test_mistakes_end_in_one_line(tmp_path):
     with pytest.raises(SystemExit, match="compare: --rows nothing: no such row"):
         compare.main(["--rows", "nothing"])

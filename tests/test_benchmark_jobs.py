@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks.jobs import ForkedCommands, Pool, epoch_of, last_line
-from benchmarks.plan import Task
-from benchmarks.steps import Step
+from benchmarks.steps import Step, Task
 
 
 class Recorder:
@@ -77,6 +80,44 @@ def test_commands_run_in_a_fork_with_their_output_in_the_log(tmp_path):
     bad = Step("x", "espnet_adaptive_dropout.no_such", ())
     assert execute(bad, tmp_path, tmp_path / "log") == 1
     assert "no module named" in last_line(tmp_path / "log")
+
+
+def test_commands_do_not_outlive_the_comparison(tmp_path):
+    (tmp_path / "sleeper.py").write_text(
+        "import os, time\n\n\ndef main():\n"
+        "    with open('pid', 'w') as file:\n        file.write(str(os.getpid()))\n"
+        "    time.sleep(60)\n"
+    )
+    parent = (
+        "from benchmarks.jobs import ForkedCommands\n"
+        "from benchmarks.steps import Step\n"
+        "from pathlib import Path\n"
+        "if __name__ == '__main__':\n"
+        "    execute = ForkedCommands()\n"
+        "    execute._context.set_forkserver_preload([])\n"
+        "    execute(Step('x', 'sleeper', ()), Path('.'), Path('log'))\n"
+    )
+    (tmp_path / "parent.py").write_text(parent)
+    root = str(Path(__file__).parents[1])
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join([root, str(tmp_path)]))
+    process = subprocess.Popen([sys.executable, "parent.py"], cwd=tmp_path, env=env)
+    pid = wait_for(
+        lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()
+    )
+    process.kill()
+    process.wait()
+    wait_for(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def wait_for(condition, seconds: float = 60.0):
+    """What ``condition`` gives once it is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        result = condition()
+        if result:
+            return result
+        time.sleep(0.1)
+    raise AssertionError("waited in vain")
 
 
 @pytest.mark.parametrize("text, shown", [("", ""), ("3/20epoch started. Est", "3/20")])
