@@ -71,10 +71,9 @@ def labelled_batches(
     with tempfile.NamedTemporaryFile("w", suffix=".scp", encoding="utf-8") as keys:
         try:
             if utterances is not None:
-                chosen = _choose(source[0][0], utterances, seed)
-                keys.write("".join(f"{key}\n" for key in chosen))
+                keys.writelines(_choose(source[0][0], utterances, seed))
                 keys.flush()
-            iterator = task.build_streaming_iterator(
+            yield from task.build_streaming_iterator(
                 source,
                 preprocess_fn=task.build_preprocess_fn(args, False),
                 collate_fn=task.build_collate_fn(args, False),
@@ -83,7 +82,6 @@ def labelled_batches(
                 dtype="float32",
                 num_workers=0,
             )
-            yield from iterator
         except (OSError, RuntimeError, AssertionError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(
@@ -93,9 +91,9 @@ def labelled_batches(
 
 
 def _choose(path: str, utterances: int, seed: int) -> List[str]:
-    """Names of random lines of a Kaldi table, in the order of the table."""
+    """Names of random lines of a Kaldi table, as lines, in the order of the table."""
     with open(path, encoding="utf-8") as file:
-        names = [line.split(maxsplit=1)[0] for line in file if line.strip()]
+        names = [f"{line.split(maxsplit=1)[0]}\n" for line in file if line.strip()]
     if utterances < len(names):
         chosen = random.Random(seed).sample(range(len(names)), utterances)
         names = [names[index] for index in sorted(chosen)]

@@ -34,16 +34,15 @@ def error_rates(
             f"{len(odd)} utterances are in either the references or the speech only, "
             f"for example {odd[0]}"
         )
-    names = list(references)
-    expected = [_plain(references[name]) for name in names]
-    actual = [_plain(hypotheses[name]) for name in names]
+    expected = [_plain(references[name]) for name in references]
+    actual = [_plain(hypotheses[name]) for name in references]
     words = sum(len(text.split()) for text in expected)
     if words == 0:
         raise ValueError("the references have no words")
     return {
         "wer": _rate(jiwer.process_words, expected, actual, str.split),
         "cer": _rate(jiwer.process_characters, expected, actual, list),
-        "utterances": len(names),
+        "utterances": len(references),
         "words": words,
     }
 

@@ -44,38 +44,42 @@ def validate(
     Raises:
         ValueError: the data cannot be read.
     """
+    model.to("cuda" if ngpu else "cpu")
+    try:
+        values = _observe(
+            model,
+            _batches(task, config, data, batch_size, ngpu),
+            _trainer_options(config, ngpu),
+        )
+    except (OSError, RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"the validation data cannot be scored: {reason}") from None
+    finally:
+        model.to("cpu")
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _observe(model: torch.nn.Module, batches: Iterable, options) -> Dict[str, float]:
+    """The means that ESPnet's trainer would log for the batches."""
     from espnet2.train.distributed_utils import DistributedOption
     from espnet2.train.reporter import Reporter
     from espnet2.train.trainer import Trainer
 
     reporter = Reporter()
     reporter.set_epoch(1)
-    model.to("cuda" if ngpu else "cpu")
-    try:
-        with reporter.observe("valid") as observed:
-            Trainer.validate_one_epoch(
-                model=model,
-                iterator=tqdm(
-                    _batches(task, config, data, batch_size, ngpu),
-                    "validation",
-                    unit="batch",
-                    leave=False,
-                ),
-                reporter=observed,
-                options=_trainer_options(config, ngpu),
-                distributed_option=DistributedOption(),
-            )
-    except (OSError, RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"the validation data cannot be scored: {reason}") from None
-    finally:
-        model.to("cpu")
-    values = {
+    with reporter.observe("valid") as observed:
+        Trainer.validate_one_epoch(
+            model=model,
+            iterator=tqdm(batches, "validation", unit="batch", leave=False),
+            reporter=observed,
+            options=options,
+            distributed_option=DistributedOption(),
+        )
+    return {
         name: float(reporter.get_value("valid", name))
         for name in reporter.get_keys2("valid")
         if not name.startswith("final_")  # a copy, for choosing checkpoints
     }
-    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def validation_files(config: Dict[str, Any], data: Optional[List[str]]) -> List[str]:
