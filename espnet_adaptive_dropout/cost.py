@@ -47,7 +47,8 @@ def mac_cost(
     """Multiply-accumulates that go with each unit for an utterance like ``inputs``.
 
     Counted as PyTorch's FlopCounterMode counts them: matrix products and
-    convolutions, not additions or activation functions.
+    convolutions, not additions or activation functions; without the conditioning
+    layer of intermediate CTC, which the encoder does not have when it is built.
 
     Args:
         encoder: at full width; run once in evaluation mode.
@@ -89,14 +90,16 @@ def _measure(encoder: torch.nn.Module, inputs) -> Tuple[int, int, int]:
         positions = args[3].size(1) if len(args) == 5 else 0
         shapes.append((args[0].size(1), positions))
 
-    was_training = encoder.training
+    was_training, conditions = encoder.training, encoder.interctc_use_conditioning
     encoder.eval()
+    encoder.interctc_use_conditioning = False
     handle = encoder.encoders[0].self_attn.register_forward_pre_hook(note)
     try:
         with FlopCounterMode(display=False) as counter:
             encoder(*inputs)
     finally:
         handle.remove()
+        encoder.interctc_use_conditioning = conditions
         encoder.train(was_training)
     return counter.get_total_flops() // 2, *shapes[0]
 

@@ -107,6 +107,7 @@ class AdaptiveDropoutConformerEncoder(
             use_sdpa=use_sdpa,
         )
         super().__init__(**compat.stock_options(stock))
+        self.input_size = input_size
         self.adaptive_dropout_conf = AdaptiveDropoutConfig.from_dict(
             adaptive_dropout_conf
         )
@@ -115,14 +116,14 @@ class AdaptiveDropoutConformerEncoder(
         self.units = UnitTable(self)
         self.control: Optional[SizeControl] = None
         if self.units.gates:
-            self.control = self._make_control(input_size)
+            self.control = self._make_control()
         self._penalty_due = False
 
-    def _make_control(self, input_size: int) -> SizeControl:
+    def _make_control(self) -> SizeControl:
         config = self.adaptive_dropout_conf
         cost = self.units.parameters
         if config.cost == "macs":
-            inputs = zero_inputs(self, input_size, config.cost_frames)
+            inputs = zero_inputs(self, self.input_size, config.cost_frames)
             cost = mac_cost(self, self.units, inputs)
         return SizeControl(config, self.units, cost)
 

@@ -86,10 +86,11 @@ class PlainSchedule(UncentredL2):
 class Feedback(UncentredL2):
     """c is set by proportional-integral feedback on the expected size."""
 
-    # c moves by this much for an error of everything that can go; by experiment.
-    PROPORTIONAL = 2000.0
-    # c moves by this much over a whole training for such an error throughout.
-    INTEGRAL = 40000.0
+    # alpha * c moves by this much for an error of everything that can go; by
+    # experiment.
+    PROPORTIONAL = 20.0
+    # And by this much over a whole training for such an error throughout.
+    INTEGRAL = 400.0
     # c may rise this far above the initial logit, to call units back.
     HEADROOM = 4.0
 
@@ -98,7 +99,7 @@ class Feedback(UncentredL2):
         self.register_buffer("integral", self.centre.clone())
 
     def update(self, error, progress):
-        error = error / self.bound
+        error = error / self.bound / self.config.alpha
         highest = self.config.initial_logit + self.HEADROOM
         self.integral -= self.INTEGRAL / self.config.total_steps * error
         self.integral.clamp_(max=highest)
@@ -115,9 +116,9 @@ class Lagrangian(Steering):
     """
 
     # The multiplier that an error of everything that can go gives; by experiment.
-    PROPORTIONAL = 800.0
+    PROPORTIONAL = 3000.0
     # What such an error throughout adds to it over a whole training.
-    INTEGRAL = 1000.0
+    INTEGRAL = 8000.0
 
     def __init__(self, config: AdaptiveDropoutConfig, bound: float):
         super().__init__(config, bound)

@@ -28,7 +28,7 @@ def test_commands_say_their_own_lines_only(tmp_path):
     done = run("espnet_adaptive_dropout.bin.prune", *options, "--dry_run")
     assert done.returncode == 0
     assert done.stderr == ""
-    assert "of the encoder would go" in done.stdout
+    assert "of the encoder's parameters would go" in done.stdout
 
 
 def test_our_warnings_are_shown(tmp_path):

@@ -38,6 +38,16 @@ def test_measuring_leaves_the_encoder_in_its_mode():
     assert not encoder.encoders[0].self_attn._forward_pre_hooks
 
 
+def test_conditioning_on_intermediate_ctc_is_left_aside():
+    options = dict(
+        options_of("latest"), interctc_layer_idx=[1], interctc_use_conditioning=True
+    )
+    encoder = adaptive(options, cost="macs")
+    plain = adaptive(options_of("latest"), cost="macs")
+    assert encoder.control.cost.total == plain.control.cost.total
+    assert encoder.interctc_use_conditioning
+
+
 def test_inputs_for_an_encoder_of_token_ids():
     options = dict(options_of("latest"), input_layer="embed", input_size=30)
     encoder = adaptive(options)

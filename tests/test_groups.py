@@ -56,7 +56,7 @@ def test_dry_run_names_the_rows_and_columns_that_pruning_removes(experiment, cap
     changed = {k for k in after if after[k].numel() != before[k].numel()}
     assert listed == changed and checked > 20
     report = yaml.safe_load((experiment.parent / "compact/plan.yaml").read_text())
-    assert f"{report['reduction']:.2%} of the encoder would go" in text
+    assert f"{report['reduction']:.2%} of the encoder's parameters would go" in text
 
 
 def cells(table):

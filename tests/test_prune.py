@@ -8,6 +8,9 @@ import yaml
 from experiments import make_experiment
 
 from espnet_adaptive_dropout.bin import prune
+from espnet_adaptive_dropout.cost import zero_inputs
+from espnet_adaptive_dropout.pruning.count import macs
+from espnet_adaptive_dropout.pruning.features import Inputs
 
 
 @pytest.fixture
@@ -99,6 +102,21 @@ def test_other_targets_from_the_same_checkpoint(experiment, target):
     compact_dir = run(experiment, "--target_reduction", str(target))
     report = json.loads((compact_dir / "report.json").read_text())
     assert report["reduction"] == pytest.approx(target, abs=0.01)
+
+
+def test_a_share_of_the_macs(experiment):
+    options = ["--target_reduction", "0.3", "--cost", "macs", "--cost_frames", "400"]
+    report = json.loads((run(experiment, *options) / "report.json").read_text())
+    assert report["cost"] == "macs"
+    assert report["cost_reduction"] == pytest.approx(0.3, abs=0.01)
+    full = load(experiment)
+    inputs = Inputs(*zero_inputs(full.encoder, full.encoder.input_size, 400))
+    share = 1 - macs(load(experiment.parent / "compact").encoder, inputs) / macs(
+        full.encoder, inputs
+    )
+    assert share == pytest.approx(report["cost_reduction"], abs=1e-6)
+    text = (experiment.parent / "compact" / "report.md").read_text()
+    assert "of its MACs (asked for 30.00% of them)" in text
 
 
 @pytest.mark.parametrize(

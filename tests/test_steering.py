@@ -8,7 +8,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.synthetic import Size, Task, logit_scale, train  # noqa: E402
 
-STEPS = 300
+STEPS = 400
 
 
 def trained(steps=STEPS, **conf):
@@ -27,7 +27,7 @@ def errors(record, steps=STEPS):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "control, target",
-    itertools.product(["feedback", "lagrangian"], [0.2, 0.8]),
+    list(itertools.product(["feedback", "lagrangian"], [0.2, 0.8])),
 )
 def test_expected_size_follows_the_ramp(control, target):
     encoder, record = trained(control=control, target_reduction=target)

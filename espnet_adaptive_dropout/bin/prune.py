@@ -30,7 +30,7 @@ def get_parser() -> argparse.ArgumentParser:
         "--target_reduction",
         type=float,
         default=None,
-        help="share of the encoder's parameters to remove; default: the trained target",
+        help="share of the encoder's --cost to remove; default: the trained target",
     )
     add(
         "--data",
@@ -56,10 +56,17 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def add_cut_options(parser: argparse.ArgumentParser) -> None:
     """Options of the criterion and of the certificate."""
+    from espnet_adaptive_dropout.cost import COSTS
     from espnet_adaptive_dropout.pruning.criteria import criterion_choices
 
     criterion_choices.add_arguments(parser)
     add = parser.add_argument
+    add("--cost", choices=COSTS, help="default: what the training counted")
+    add(
+        "--cost_frames",
+        type=int,
+        help="input frames at which MACs are counted; default: the training's (1000)",
+    )
     add("--utterances", type=int, default=4, help="utterances for the certificate")
     add("--tolerance", type=float, default=1e-5, help="of the certificate")
 
@@ -102,6 +109,8 @@ def cut_options(args: argparse.Namespace):
         data=args.data,
         utterances=args.utterances,
         tolerance=args.tolerance,
+        cost=args.cost,
+        cost_frames=args.cost_frames,
     )
 
 
@@ -116,7 +125,13 @@ def print_plan(args: argparse.Namespace) -> None:
     trained = open_trained(args.train_config, args.model_file, args.task, args.data)
     keep, plan = plan_units(trained, rank(trained, options), options)
     print(describe(trained, keep))
-    print(f"\n{plan.reduction:.2%} of the encoder would go; nothing was written")
+    macs = (
+        "" if plan.cost == "parameters" else f" and {plan.cost_reduction:.2%} of MACs"
+    )
+    print(
+        f"\n{plan.reduction:.2%} of the encoder's parameters{macs} would go; "
+        f"nothing was written"
+    )
 
 
 def prune_to_directory(args: argparse.Namespace) -> None:

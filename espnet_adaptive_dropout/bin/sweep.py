@@ -36,7 +36,7 @@ def get_parser() -> argparse.ArgumentParser:
         type=float,
         nargs="+",
         required=True,
-        help="shares of the encoder's parameters to remove",
+        help="shares of the encoder's --cost to remove",
     )
     add_cut_options(parser)
     add(

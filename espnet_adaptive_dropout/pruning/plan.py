@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import torch
 
+from espnet_adaptive_dropout.cost import Cost
 from espnet_adaptive_dropout.units import UnitTable
 from espnet_adaptive_dropout.widths import BlockWidths, format_indices, parse_indices
 
@@ -18,6 +19,8 @@ class PruningPlan:
     Args:
         criterion: name of the criterion that ranked the units.
         target_reduction: what was asked for, or None (units with p > 0.5 stay).
+        cost: what was counted, "parameters" or "macs".
+        cost_reduction: share of it that goes.
         reduction: share of the encoder's parameters that goes.
         encoder_parameters: of the encoder before pruning, gates not counted.
         removed_parameters: that go.
@@ -26,6 +29,8 @@ class PruningPlan:
 
     criterion: str
     target_reduction: Any
+    cost: str
+    cost_reduction: float
     reduction: float
     encoder_parameters: int
     removed_parameters: int
@@ -33,9 +38,23 @@ class PruningPlan:
 
     @classmethod
     def from_keep(
-        cls, table: UnitTable, keep: torch.Tensor, criterion: str, target: Any
+        cls,
+        table: UnitTable,
+        keep: torch.Tensor,
+        criterion: str,
+        target: Any,
+        cost: Optional[Cost] = None,
     ) -> PruningPlan:
-        """Describe a closed set of kept units, bool (units,)."""
+        """Describe a closed set of kept units, bool (units,).
+
+        Args:
+            table: of the encoder.
+            keep: what stays.
+            criterion: its name.
+            target: see above.
+            cost: what was counted; None: parameters.
+        """
+        cost = cost or table.parameters
         blocks: List[Dict[str, str]] = [
             {} for _ in range(max(group.block for group in table.groups) + 1)
         ]
@@ -45,6 +64,8 @@ class PruningPlan:
         return cls(
             criterion,
             target,
+            cost.name,
+            table.reduction(keep, cost),
             table.reduction(keep),
             int(table.parameters.total),
             table.removed(keep),

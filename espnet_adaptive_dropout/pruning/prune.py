@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 
-from espnet_adaptive_dropout.cost import Cost
 from espnet_adaptive_dropout.experiment import build_model, load_weights
 from espnet_adaptive_dropout.place import COMPACT, encoder_place, main_encoder
 from espnet_adaptive_dropout.pruning.certificate import Certificate, certify
@@ -39,7 +39,10 @@ class PruneOptions:
             validation data of the training.
         utterances: for the certificate.
         tolerance: of the certificate.
-        cost: what ``target_reduction`` is a share of; None: the encoder's parameters.
+        cost: what ``target_reduction`` is a share of, "parameters" or "macs"; None
+            takes what the training counted.
+        cost_frames: input frames of the utterance at which MACs are counted; None
+            takes the training's.
     """
 
     target_reduction: Optional[float] = None
@@ -48,7 +51,8 @@ class PruneOptions:
     data: Optional[List[str]] = None
     utterances: int = 4
     tolerance: float = 1e-5
-    cost: Optional[Cost] = None
+    cost: Optional[str] = None
+    cost_frames: Optional[int] = None
 
 
 @dataclasses.dataclass
@@ -129,13 +133,12 @@ def plan_units(
             f"0.54"
         )
     table = trained.table
+    cost = trained.cost(options.cost, options.cost_frames)
     if target is None:
         keep = table.close((ranking.scores > 0) | ~ranking.candidates)
     else:
-        keep = ranked_cut(
-            table, ranking.scores, ranking.candidates, target, options.cost
-        )
-    return keep, PruningPlan.from_keep(table, keep, options.criterion, target)
+        keep = ranked_cut(table, ranking.scores, ranking.candidates, target, cost)
+    return keep, PruningPlan.from_keep(table, keep, options.criterion, target, cost)
 
 
 def cut(
@@ -189,11 +192,16 @@ def compact_experiment_config(
     if new.get("model") == MODEL:
         new["model"] = model
     new["init_param"] = []
+    # [phase, name, mode] in ESPnet2, ["phase/name", number, mode] in ESPnet3.
     new["best_model_criterion"] = [
-        [phase, name[len("final_") :] if name.startswith("final_") else name, mode]
-        for phase, name, mode in new.get("best_model_criterion") or []
+        [_without_final(part) for part in item]
+        for item in new.get("best_model_criterion") or []
     ]
     return new
+
+
+def _without_final(part: Any) -> Any:
+    return re.sub("^(valid/)?final_", r"\1", part) if isinstance(part, str) else part
 
 
 def _check_removed(report: Dict[str, Any]) -> None:

@@ -34,6 +34,8 @@ def make_report(
     return {
         "criterion": plan.criterion,
         "target_reduction": plan.target_reduction,
+        "cost": plan.cost,
+        "cost_reduction": plan.cost_reduction,
         "reduction": plan.reduction,
         "removed_parameters": plan.removed_parameters,
         "bounds": table.bounds(),
@@ -50,13 +52,7 @@ def to_markdown(report: Dict[str, Any]) -> str:
     lines = [
         "# Pruning report",
         "",
-        f"Criterion `{report['criterion']}`; {report['reduction']:.2%} of the "
-        f"encoder's parameters removed"
-        + (
-            f" (asked for {report['target_reduction']:.2%})."
-            if report["target_reduction"] is not None
-            else " (every unit with p <= 0.5)."
-        ),
+        _summary(report),
         "",
         f"Largest difference between the masked and the compact encoder on "
         f"{certificate['utterances']} real utterances: "
@@ -78,6 +74,22 @@ def to_markdown(report: Dict[str, Any]) -> str:
         what = LOCATIONS[name].summary if name in LOCATIONS else "all together"
         lines.append(f"| {name} | {what} | {bound:.1%} |")
     return "\n".join(lines) + "\n"
+
+
+def _summary(report: Dict[str, Any]) -> str:
+    text = (
+        f"Criterion `{report['criterion']}`; {report['reduction']:.2%} of the "
+        f"encoder's parameters removed"
+    )
+    target = report["target_reduction"]
+    if target is None:
+        return f"{text} (every unit with p <= 0.5)."
+    if report["cost"] == "parameters":
+        return f"{text} (asked for {target:.2%})."
+    return (
+        f"{text}, and {report['cost_reduction']:.2%} of its MACs (asked for "
+        f"{target:.2%} of them)."
+    )
 
 
 def _size_table(report: Dict[str, Any]) -> List[str]:

@@ -12,6 +12,7 @@ import torch
 
 from espnet_adaptive_dropout.checkpoint import is_gate_weight, without_gates
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.cost import Cost, mac_cost, zero_inputs
 from espnet_adaptive_dropout.experiment import (
     build_model,
     load_config,
@@ -99,6 +100,21 @@ class Trained:
     def table(self) -> UnitTable:
         """Units of the full-width encoder."""
         return main_encoder(self.model).units
+
+    def cost(self, name: Optional[str] = None, frames: Optional[int] = None) -> Cost:
+        """What a size is a share of.
+
+        Args:
+            name: "parameters" or "macs"; None takes what the training counted.
+            frames: input frames at which MACs are counted; None: the training's.
+        """
+        if (name or self.options.cost) == "parameters":
+            return self.table.parameters
+        encoder = main_encoder(self.model)
+        inputs = zero_inputs(
+            encoder, encoder.input_size, frames or self.options.cost_frames
+        )
+        return mac_cost(encoder, self.table, inputs)
 
     def key(self, group: UnitGroup, name: str) -> str:
         """Key in ``state`` of tensor ``name`` of the module of a unit group."""

@@ -155,7 +155,8 @@ class Cutter:
             "data": options.data,
             "utterances": options.utterances,
             "tolerance": options.tolerance,
-            "cost": options.cost.name if options.cost else "parameters",
+            "cost": options.cost,
+            "cost_frames": options.cost_frames,
         }
 
     def _kept(self, target: float) -> Optional[Dict[str, Any]]:
