@@ -150,8 +150,13 @@ def _split_shape_files(args: argparse.Namespace) -> List[List[str]]:
 
 
 def logit_scale(args: argparse.Namespace, total_steps: int) -> float:
+    """The logit scale for a training of ESPnet2."""
+    return scale_for(_sum_of_rates(args, total_steps))
+
+
+def scale_for(rates: float) -> float:
     """20 / (sum of the learning rates of all updates), between 1 and 100."""
-    return min(max(LOGIT_TRAVEL / _sum_of_rates(args, total_steps), 1.0), 100.0)
+    return min(max(LOGIT_TRAVEL / rates, 1.0), 100.0)
 
 
 def _scale_before(args: argparse.Namespace) -> Optional[float]:
@@ -170,7 +175,7 @@ def _scale_before(args: argparse.Namespace) -> Optional[float]:
 
 
 def _sum_of_rates(args: argparse.Namespace, total_steps: int) -> float:
-    """Sum of the learning rates over the training, by running the scheduler."""
+    """Sum of the learning rates over a training of ESPnet2."""
     from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
     from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 
@@ -178,14 +183,25 @@ def _sum_of_rates(args: argparse.Namespace, total_steps: int) -> float:
     optimizer = optim_classes[args.optim](
         [torch.nn.Parameter(torch.zeros(1))], **args.optim_conf
     )
-    rate = optimizer.param_groups[0]["lr"]
-    if args.scheduler is None:
-        return rate * updates
-    scheduler = scheduler_classes[args.scheduler](optimizer, **args.scheduler_conf)
-    if not isinstance(scheduler, AbsBatchStepScheduler):
-        # Stepped once an epoch, some by a validation score: the initial rate is
-        # the best guess that does not depend on the outcome.
-        return rate * updates
+    kind = None if args.scheduler is None else scheduler_classes[args.scheduler]
+    # Others are stepped once an epoch, some by a validation score: the initial rate
+    # is the best guess that does not depend on the outcome.
+    scheduler = None
+    if kind is not None and issubclass(kind, AbsBatchStepScheduler):
+        scheduler = kind(optimizer, **args.scheduler_conf)
+    return sum_of_rates(optimizer, scheduler, updates)
+
+
+def sum_of_rates(optimizer: torch.optim.Optimizer, scheduler, updates: int) -> float:
+    """Sum of the learning rates over a training, by running the scheduler.
+
+    Args:
+        optimizer: of a parameter that is not needed elsewhere.
+        scheduler: stepped after every update, or None for a constant rate.
+        updates: number of updates.
+    """
+    if scheduler is None:
+        return optimizer.param_groups[0]["lr"] * updates
     optimizer.step()
     total = 0.0
     for _ in range(updates):
