@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Optional
 
 import torch
@@ -39,9 +40,18 @@ class PrefixInput:
 
         Returns:
             Output (#batch, tokens + frames, output_size), lengths (#batch,), None.
+
+        Raises:
+            ValueError: the installed ESPnet's input layer takes no prefix.
         """
         if prefix_embeds is None:
             return super().forward(xs_pad, ilens, *args, **kwargs)
+        if "prefix_embeds" not in inspect.signature(self.embed.forward).parameters:
+            raise ValueError(
+                f"encoder_conf.input_layer: the installed ESPnet's "
+                f"{type(self.embed).__name__} takes no language and task tokens; "
+                f"choose conv2d8"
+            )
 
         def add_prefix(module, inputs, options):
             return inputs, {**options, "prefix_embeds": prefix_embeds}

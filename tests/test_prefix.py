@@ -6,7 +6,7 @@ from encoders import adaptive, batch, compact_of, masked, options_of, stock_of
 @pytest.fixture
 def encoders():
     """Masked and compact encoder that keep two units of three."""
-    options = options_of("latest")
+    options = dict(options_of("latest"), input_layer="conv2d8")
     encoder = adaptive(options)
     keep = torch.arange(encoder.units.units) % 3 > 0
     keep = encoder.units.close(keep)
@@ -34,7 +34,7 @@ def test_prefix_comes_before_the_frames(encoders):
 
 @torch.no_grad()
 def test_prefix_is_what_the_subsampling_prepends():
-    options = options_of("latest")
+    options = dict(options_of("latest"), input_layer="conv2d8")
     encoder = adaptive(options)
     stock = stock_of(encoder, options)
     embed = stock.embed.forward
@@ -65,3 +65,9 @@ def test_the_hook_goes_when_the_forward_fails(encoders):
         with pytest.raises(RuntimeError):
             encoder(features, lengths, prefix_embeds=torch.zeros(3, 2, 5))
         encoder(features, lengths)
+
+
+def test_an_input_layer_without_prefixes_is_one_line():
+    encoder = adaptive(options_of("linear_input"))
+    with pytest.raises(ValueError, match="input_layer: .* choose conv2d8"):
+        encoder(*batch(), prefix_embeds=prefix())

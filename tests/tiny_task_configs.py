@@ -1,74 +1,17 @@
-"""Configs of trainings of seconds in ESPnet's tasks."""
+"""Configs of tiny trainings in ESPnet's tasks."""
 
-from __future__ import annotations
-
-import dataclasses
-from typing import Any, Dict, Tuple
-
-RATE = 16000
-TOKENS = (
-    "<blank> <unk> <na> <nolang> <eng> <asr> <notimestamps> <0.00> <30.00> <space> "
-    "a b c <sop> <sos> <eos> <sos/eos>"
-).split()
-
-
-@dataclasses.dataclass(frozen=True)
-class Tiny:
-    """A training, and how its model is decoded.
-
-    Args:
-        task: module of ``espnet2.tasks``.
-        train: module of ``espnet2.bin``.
-        data: (file, name, type) of the training data.
-        config: goes over the common config.
-        decode: module of ``espnet2.bin``.
-        option: prefix of its options, "asr_" for ``--asr_train_config``.
-        arguments: other options of it.
-        output: the file it writes.
-        encoder: name of the encoder's option.
-        audio: name and type of what is decoded.
-    """
-
-    task: str
-    train: str
-    data: Tuple[Tuple[str, str, str], ...]
-    config: Dict[str, Any]
-    decode: str
-    option: str
-    arguments: Tuple[str, ...] = ()
-    output: str = "1best_recog/token"
-    encoder: str = "encoder"
-    audio: Tuple[str, str, str] = ("wav.scp", "speech", "sound")
-
-
-SPEECH = ("wav.scp", "speech", "sound")
-TEXT = ("text", "text", "text")
-SOURCE = ("src_text", "src_text", "text")
-DECODER = dict(
-    decoder="transformer",
-    decoder_conf=dict(attention_heads=2, linear_units=8, num_blocks=1),
-)
-QUIET = dict(report_cer=False, report_wer=False)
-BEAM = ("--beam_size", "2", "--maxlenratio", "-4")
-S2T = dict(
-    preprocessor_conf=dict(
-        fs=RATE,
-        speech_length=0.5,
-        speech_init_silence=0.0,
-        text_prev_apply_prob=1.0,
-    ),
-    frontend_conf=dict(n_fft=256, hop_length=128, n_mels=20, fs="16k"),
-)
-TIMES = dict(
-    notime_symbol="<notimestamps>",
-    first_time_symbol="<0.00>",
-    last_time_symbol="<30.00>",
-)
-S2T_DATA = (
+from tiny_joint_configs import JOINT
+from tiny_task import (
+    BEAM,
+    QUIET,
+    S2T,
+    S2T_DATA,
+    SOURCE,
     SPEECH,
-    ("s2t_text", "text", "text"),
-    ("src_text", "text_prev", "text"),
-    ("text", "text_ctc", "text"),
+    TEXT,
+    TIMES,
+    TOKENS,
+    Tiny,
 )
 
 TASKS = {
@@ -139,7 +82,7 @@ TASKS = {
     ),
     "s2t_ctc": Tiny(
         "s2t_ctc",
-        "s2t_train_ctc",
+        None,
         S2T_DATA,
         dict(
             S2T,
@@ -187,7 +130,7 @@ TASKS = {
     "diar": Tiny(
         "diar",
         "diar_train",
-        (SPEECH, ("rttm", "spk_labels", "rttm")),
+        (SPEECH, ("labels.scp", "spk_labels", "npy")),
         dict(
             num_spk=2,
             decoder="linear",
@@ -199,45 +142,5 @@ TASKS = {
         "diar_inference",
         "",
     ),
-    "enh_s2t": Tiny(
-        "enh_s2t",
-        "enh_s2t_train",
-        (
-            SPEECH,
-            ("wav.scp", "speech_ref1", "sound"),
-            ("text", "text_spk1", "text"),
-        ),
-        dict(
-            subtask_series=["enh", "asr"],
-            enh_encoder="stft",
-            enh_encoder_conf=dict(n_fft=256, hop_length=128),
-            enh_separator="rnn",
-            enh_separator_conf=dict(rnn_type="lstm", num_spk=1, layer=1, unit=8),
-            enh_decoder="stft",
-            enh_decoder_conf=dict(n_fft=256, hop_length=128),
-            enh_criterions=[
-                dict(
-                    name="snr",
-                    conf=dict(eps=1e-7),
-                    wrapper="fixed_order",
-                    wrapper_conf=dict(weight=1.0),
-                )
-            ],
-            enh_model_conf={},
-            asr_model_conf=dict(ctc_weight=0.3, **QUIET),
-            asr_decoder=DECODER["decoder"],
-            asr_decoder_conf=DECODER["decoder_conf"],
-            model_conf=dict(calc_enh_loss=True),
-            use_preprocessor=True,
-            text_name=["text_spk1"],
-            decoder=None,
-            decoder_conf=None,
-            normalize=None,
-        ),
-        "asr_inference",
-        "asr_",
-        BEAM + ("--enh_s2t_task", "true"),
-        output="1best_recog/token_spk1",
-        encoder="asr_encoder",
-    ),
+    **JOINT,
 }

@@ -1,0 +1,73 @@
+"""What trainings of seconds in ESPnet's tasks have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, Optional, Tuple
+
+RATE = 16000
+TOKENS = (
+    "<blank> <unk> <na> <nolang> <eng> <asr> <notimestamps> <0.00> <30.00> <space> "
+    "a b c <sop> <sos> <eos> <sos/eos>"
+).split()
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiny:
+    """A training, and how its model is decoded.
+
+    Args:
+        task: module of ``espnet2.tasks``.
+        train: module of ``espnet2.bin``; None where not every release has one.
+        data: (file, name, type) of the training data.
+        config: goes over the common config.
+        decode: module of ``espnet2.bin``.
+        option: prefix of its options, "asr_" for ``--asr_train_config``.
+        arguments: other options of it.
+        output: the file it writes.
+        encoder: name of the encoder's option.
+        audio: name and type of what is decoded.
+    """
+
+    task: str
+    train: Optional[str]
+    data: Tuple[Tuple[str, str, str], ...]
+    config: Dict[str, Any]
+    decode: str
+    option: str
+    arguments: Tuple[str, ...] = ()
+    output: str = "1best_recog/token"
+    encoder: str = "encoder"
+    audio: Tuple[str, str, str] = ("wav.scp", "speech", "sound")
+
+
+SPEECH = ("wav.scp", "speech", "sound")
+TEXT = ("text", "text", "text")
+SOURCE = ("src_text", "src_text", "text")
+DECODER = dict(
+    decoder="transformer",
+    decoder_conf=dict(attention_heads=2, linear_units=8, num_blocks=1),
+)
+QUIET = dict(report_cer=False, report_wer=False)
+SNR = dict(name="snr", conf=dict(eps=1e-7), wrapper_conf=dict(weight=1.0))
+BEAM = ("--beam_size", "2", "--maxlenratio", "-4")
+S2T = dict(
+    preprocessor_conf=dict(
+        fs=RATE,
+        speech_length=0.8,
+        speech_init_silence=0.0,
+        text_prev_apply_prob=1.0,
+    ),
+    frontend_conf=dict(n_fft=256, hop_length=128, n_mels=20, fs="16k"),
+)
+TIMES = dict(
+    notime_symbol="<notimestamps>",
+    first_time_symbol="<0.00>",
+    last_time_symbol="<30.00>",
+)
+S2T_DATA = (
+    SPEECH,
+    ("s2t_text", "text", "text"),
+    ("src_text", "text_prev", "text"),
+    ("text", "text_ctc", "text"),
+)
