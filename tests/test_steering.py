@@ -1,12 +1,9 @@
 import itertools
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.synthetic import Size, Task, logit_scale, train  # noqa: E402
+from benchmarks.synthetic import Size, Task, logit_scale, train
 
 STEPS = 400
 
