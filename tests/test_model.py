@@ -64,7 +64,7 @@ def test_training_adds_the_penalty_and_reports_sizes(data):
     assert_reportable(stats)
     assert SIZES <= set(stats)
     assert not {"final_acc", "final_loss"} & set(stats)
-    model.encoder.control.centre.fill_(-3.0)
+    model.encoder.control.steering.centre.fill_(-3.0)
     loss, stats, _ = model(**batch())
     assert stats["retention_penalty"] > 0
     expected = task_loss(stats) + stats["retention_penalty"]
@@ -75,7 +75,7 @@ def test_training_adds_the_penalty_and_reports_sizes(data):
 
 def test_evaluation_has_the_task_loss_alone(data):
     model = model_of(data).eval()
-    model.encoder.control.centre.fill_(-3.0)
+    model.encoder.control.steering.centre.fill_(-3.0)
     before = {k: v.clone() for k, v in model.encoder.control.state_dict().items()}
     loss, stats, weight = model(**batch())
     assert loss.shape == weight.shape == (1,)

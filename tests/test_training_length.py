@@ -364,7 +364,7 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(data, tmp_path, monke
             train(arguments, monkeypatch)
     half = state_of(tmp_path / "twice" / "checkpoint.pth")
     assert half["encoder.control.step"] == 8 and half["encoder.control.frozen"] == 0
-    assert half["encoder.control.centre"] != 4.0
+    assert half["encoder.control.steering.centre"] != 4.0
     train(arguments, monkeypatch)
     twice = state_of(tmp_path / "twice" / "checkpoint.pth")
     assert once["encoder.control.step"] == 12 and once["encoder.control.frozen"] == 1
