@@ -153,10 +153,11 @@ def _introduction(rows: List[Measured], settings: Dict[str, Any]) -> List[str]:
         part: sum(counts["words"] for name, counts in sets.items() if part in name)
         for part in ("test", "dev")
     }
+    config = Path(settings["dense_config"]).name
     return [
         f"Every row: {settings['steps']} training steps in all "
         f"({settings['max_epoch']:g} passes through the data), the same batches in the "
-        f"same order, the learning rate of `{settings['dense_config']}` with its "
+        f"same order, the learning rate of `{config}` with its "
         f"warm-up scaled to the length, three checkpoints averaged, greedy CTC "
         f"decoding. A training that is pruned on the way goes on with its epoch, its "
         f"learning rate and Adam's moments of the kept weights. WER is pooled over the "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 from benchmark_recipe import DENSE, settings, write_recipe
 
-from benchmarks import configs
+from benchmarks import compare, configs
 from benchmarks.settings import PARTS
 
 
@@ -75,3 +77,18 @@ def test_only_a_stock_conformer_is_dense(mine):
     path.unlink()
     with pytest.raises(ValueError, match="--dense_config .*dense.yaml: No such file"):
         configs.dense_config(mine, seed=1)
+
+
+def test_the_short_config_has_the_model_of_the_recipe():
+    root = Path(__file__).parents[1]
+    recipe = root / "egs2/librispeech_adaprune/asr1/conf/train_asr_conformer_toy.yaml"
+    theirs = yaml.safe_load(recipe.read_text())
+    default = compare.get_parser().get_default("dense_config")
+    mine = yaml.safe_load(Path(default).read_text())
+    assert mine["frontend_conf"] == theirs["frontend_conf"]
+    changed = {
+        name
+        for name, value in mine["encoder_conf"].items()
+        if value != theirs["encoder_conf"][name]
+    }
+    assert changed == {"dropout_rate", "positional_dropout_rate"}
