@@ -1,8 +1,11 @@
 """Self-attention whose heads have their own numbers of query and value units.
 
-The weights are stored head after head without padding and each head is computed at
-its own width. The scale stays 1 / sqrt(d_k) of the full-width model. A head without
-query units attends evenly to all real frames; one without value units is void.
+The weights are stored head after head without padding. The scale stays 1 / sqrt(d_k)
+of the full-width model. A head without query units attends evenly to all real frames;
+one without value units is void.
+
+Heads of like width are computed in one product, on vectors filled up with zeros to
+the width of the widest: exact, and faster than head by head (see ``head_grid``).
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import torch
 
 from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.attention import attend
+from espnet_adaptive_dropout.head_grid import HeadGrid, HeadsInOrder, head_groups
 from espnet_adaptive_dropout.layers import linear
 
 
@@ -36,6 +40,16 @@ class CompactAttention(torch.nn.Module):
         self.d_k = stock.d_k
         self.query_widths = list(query_widths)
         self.value_widths = list(value_widths)
+        groups = head_groups(query_widths, value_widths)
+        self.query_grids = torch.nn.ModuleList(
+            HeadGrid(query_widths, group) for group in groups
+        )
+        self.value_grids = torch.nn.ModuleList(
+            HeadGrid(value_widths, group) for group in groups
+        )
+        self.in_order = None
+        if groups:
+            self.in_order = HeadsInOrder(list(self.value_grids), sum(value_widths))
         self.linear_q = linear(size, sum(query_widths))
         self.linear_k = linear(size, sum(query_widths))
         self.linear_v = linear(size, sum(value_widths))
@@ -45,42 +59,40 @@ class CompactAttention(torch.nn.Module):
             self.dropout = torch.nn.Dropout(stock.dropout_rate)
         self.use_sdpa = getattr(stock, "use_sdpa", False)
 
-    def _attend_by_head(self, query, key, value, mask, position_of_head):
+    def _attend(self, query, key, value, mask, scores_of_grid):
         """Run all heads and the output layer.
 
         Args:
             query, key, value: (#batch, time, size).
             mask: (#batch, 1, time2), (#batch, time1, time2) or None.
-            position_of_head: maps a head and its query vectors
-                (#batch, 1, time1, n) to the biased query vectors and the
-                relative-position scores.
+            scores_of_grid: maps a query grid and the query vectors
+                (#batch, time1, units) to the biased vectors of its heads
+                (#batch, head, time1, width) and their relative-position scores.
         """
-        queries = self.linear_q(query).split(self.query_widths, dim=-1)
-        keys = self.linear_k(key).split(self.query_widths, dim=-1)
-        values = self.linear_v(value).split(self.value_widths, dim=-1)
+        if self.in_order is None:
+            return self.linear_out(self.linear_v(query))  # of no units: the bias
+        q, k, v = self.linear_q(query), self.linear_k(key), self.linear_v(value)
         contexts = []
-        for head, width in enumerate(self.value_widths):
-            if width == 0:
-                continue
-            q, position = position_of_head(head, queries[head].unsqueeze(1))
+        for query_grid, value_grid in zip(self.query_grids, self.value_grids):
+            q_u, position = scores_of_grid(query_grid, q)
             context, _ = attend(
-                q,
-                keys[head].unsqueeze(1),
-                values[head].unsqueeze(1),
+                q_u,
+                query_grid.spread(k),
+                value_grid.spread(v),
                 position,
                 mask,
                 self.d_k,
                 self.dropout,
                 self.use_sdpa,
             )
-            contexts.append(context.squeeze(1))
-        if not contexts:
-            contexts = [values[0][:, : query.size(1)]]  # width 0: the bias remains
-        return self.linear_out(torch.cat(contexts, dim=-1))
+            contexts.append(context)
+        return self.linear_out(self.in_order(contexts))
 
     def forward(self, query, key, value, mask, expand_kv=False):
         """As the stock module's forward."""
-        return self._attend_by_head(query, key, value, mask, lambda _, q: (q, None))
+        return self._attend(
+            query, key, value, mask, lambda grid, q: (grid.spread(q), None)
+        )
 
 
 class _CompactRelPosition(CompactAttention):
@@ -94,16 +106,15 @@ class _CompactRelPosition(CompactAttention):
 
     def forward(self, query, key, value, pos_emb, mask):
         """As the stock module's forward."""
-        places = self.linear_pos(pos_emb).split(self.query_widths, dim=-1)
-        bias_u = self.pos_bias_u.split(self.query_widths)
-        bias_w = self.pos_bias_v.split(self.query_widths)
+        places = self.linear_pos(pos_emb)
 
-        def position_of_head(head, q):
-            p = places[head].unsqueeze(1).transpose(-2, -1)
-            scores = torch.matmul(q + bias_w[head], p)
-            return q + bias_u[head], self.rel_shift(scores)
+        def scores_of_grid(grid, q):
+            q_w = grid.spread(q + self.pos_bias_v)
+            p = grid.spread(places).transpose(-2, -1)
+            scores = self.rel_shift(torch.matmul(q_w, p))
+            return grid.spread(q + self.pos_bias_u), scores
 
-        return self._attend_by_head(query, key, value, mask, position_of_head)
+        return self._attend(query, key, value, mask, scores_of_grid)
 
 
 class CompactRelPositionAttention(_CompactRelPosition):

@@ -48,7 +48,8 @@ def mac_cost(
 
     Counted as PyTorch's FlopCounterMode counts them: matrix products and
     convolutions, not additions or activation functions; without the conditioning
-    layer of intermediate CTC, which the encoder does not have when it is built.
+    layer of intermediate CTC, which the encoder does not have when it is built, and
+    without the zeros with which a compact encoder fills up heads of unequal width.
 
     Args:
         encoder: at full width; run once in evaluation mode.

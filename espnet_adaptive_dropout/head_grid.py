@@ -1,0 +1,87 @@
+"""Heads of unequal width side by side, for one product over several of them."""
+
+from __future__ import annotations
+
+from typing import List, Sequence
+
+import torch
+
+# A head joins wider ones if so many zeros, in queries and values together, fill it
+# up: about where the products with zeros cost as much as a call less saves (CPU,
+# utterances of 2 to 10 s).
+MOST_ZEROS = 16
+
+
+class HeadGrid(torch.nn.Module):
+    """Some heads of vectors stored head after head, filled up to equal width.
+
+    Args:
+        widths: units of every head, as stored.
+        heads: indices of the heads in the grid.
+    """
+
+    def __init__(self, widths: Sequence[int], heads: Sequence[int]):
+        super().__init__()
+        total = sum(widths)
+        self.heads = len(heads)
+        self.width = max(widths[head] for head in heads)
+        # The place after the last unit is where spread() has a zero.
+        index = torch.full((self.heads, self.width), total)
+        for row, head in enumerate(heads):
+            start = sum(widths[:head])
+            index[row, : widths[head]] = torch.arange(start, start + widths[head])
+        index = index.flatten()
+        self.is_plain = torch.equal(index, torch.arange(total))
+        self.register_buffer("index", index, persistent=False)
+
+    def spread(self, vectors: torch.Tensor) -> torch.Tensor:
+        """(#batch, time, units) -> (#batch, head, time, width), zeros at the ends."""
+        if not self.is_plain:
+            vectors = torch.nn.functional.pad(vectors, (0, 1))
+            vectors = vectors.index_select(-1, self.index)
+        return vectors.unflatten(-1, (self.heads, self.width)).transpose(1, 2)
+
+
+class HeadsInOrder(torch.nn.Module):
+    """Puts the units of several grids back into the order in which they are stored.
+
+    Args:
+        grids: that together hold every unit once.
+        units: how many that are.
+    """
+
+    def __init__(self, grids: Sequence[HeadGrid], units: int):
+        super().__init__()
+        places = torch.cat([grid.index for grid in grids])
+        # Zeros have the place after the last unit, and so come last.
+        order = torch.argsort(places)[:units]
+        self.is_plain = torch.equal(order, torch.arange(len(places)))
+        self.register_buffer("order", order, persistent=False)
+
+    def forward(self, contexts: List[torch.Tensor]) -> torch.Tensor:
+        """(#batch, head, time, width) of every grid -> (#batch, time, units)."""
+        flat = torch.cat([c.transpose(1, 2).flatten(2) for c in contexts], dim=-1)
+        return flat if self.is_plain else flat.index_select(-1, self.order)
+
+
+def head_groups(
+    query_widths: Sequence[int], value_widths: Sequence[int]
+) -> List[List[int]]:
+    """Heads to be computed together, those without values left out."""
+    alive = [head for head, width in enumerate(value_widths) if width]
+    alive.sort(key=lambda head: -(query_widths[head] + value_widths[head]))
+    groups: List[List[int]] = []
+    for head in alive:
+        for group in groups:
+            query = max(query_widths[other] for other in [*group, head])
+            value = max(value_widths[other] for other in [*group, head])
+            zeros = [
+                query - query_widths[other] + value - value_widths[other]
+                for other in [*group, head]
+            ]
+            if max(zeros) <= MOST_ZEROS:
+                group.append(head)
+                break
+        else:
+            groups.append([head])
+    return [sorted(group) for group in groups]
