@@ -12,6 +12,7 @@ from espnet_adaptive_dropout.gate import (
     GRANULARITIES,
     TEMPERATURES,
 )
+from espnet_adaptive_dropout.units import BUDGETS
 
 CONTROLS = ("feedback", "lagrangian", "schedule")
 
@@ -37,6 +38,8 @@ class AdaptiveDropoutConfig:
             architecture has.
         target_reduction: share of the encoder's cost to remove, 0 < r < 1.
         control: "feedback", "lagrangian" or "schedule".
+        budget: over what the removed share is even: the "encoder" (all units compete),
+            every "block", or every "module" (each location of each block).
         cost: what is counted, "parameters" or "macs" (multiply-accumulates).
         cost_frames: length of the utterance at which MACs are counted, in input
             frames of the encoder (1000: 10 s at a hop of 10 ms).
@@ -71,6 +74,7 @@ class AdaptiveDropoutConfig:
     locations: Optional[List[str]] = None
     target_reduction: float = 0.54
     control: str = "feedback"
+    budget: str = "encoder"
     cost: str = "parameters"
     cost_frames: int = 1000
     family: Optional[List[float]] = None
@@ -91,6 +95,7 @@ class AdaptiveDropoutConfig:
 
     def __post_init__(self) -> None:
         _check_choice("control", self.control, CONTROLS)
+        _check_choice("budget", self.budget, BUDGETS)
         _check_choice("cost", self.cost, COSTS)
         _check_choice("gate", self.gate, DISTRIBUTIONS)
         _check_choice("forward", self.forward, FORWARDS)

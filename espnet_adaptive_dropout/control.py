@@ -15,7 +15,7 @@ from espnet_adaptive_dropout import family
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.cost import Cost
 from espnet_adaptive_dropout.history import RetentionHistory
-from espnet_adaptive_dropout.ranked_cut import ranked_cut
+from espnet_adaptive_dropout.ranked_cut import even_scores, ranked_cut
 from espnet_adaptive_dropout.schedule import size_ramp
 from espnet_adaptive_dropout.steering import STEERING
 from espnet_adaptive_dropout.units import UnitTable
@@ -51,7 +51,9 @@ class SizeControl(torch.nn.Module):
         self.register_buffer("step", torch.zeros(()))
         self.register_buffer("frozen", torch.zeros(()))
         self.register_buffer("loss_average", torch.zeros(()))
-        self.steering = STEERING[config.control](config, float(share.sum()))
+        pools = table.pools(config.budget)[table.gated()].unique(return_inverse=True)[1]
+        bounds = torch.zeros(int(pools.max()) + 1).index_add(0, pools, share.float())
+        self.steering = STEERING[config.control](config, pools, bounds)
         self.history = None
         if config.history_dir and config.total_steps:
             self.history = RetentionHistory(config.history_dir, config.total_steps)
@@ -126,6 +128,9 @@ class SizeControl(torch.nn.Module):
         gated = self.table.gated()
         scores = torch.zeros(self.table.units)
         scores[gated] = logits
+        if self.config.budget != "encoder":
+            pools = self.table.pools(self.config.budget)
+            scores = even_scores(scores, gated, pools, self.cost)
         keeps = []
         for size in self.sizes:
             keep = ranked_cut(self.table, scores, gated, size, self.cost)
@@ -172,17 +177,20 @@ class SizeControl(torch.nn.Module):
         """
         logits = self.table.logits()
         probabilities = torch.sigmoid(logits)
-        expected = (self.cost_share * (1.0 - probabilities)).sum()
+        gone = self.cost_share * (1.0 - probabilities)
+        bounds = self.steering.bounds
+        of_pools = torch.zeros_like(bounds).index_add(0, self.steering.pools, gone)
+        expected = of_pools.sum()
         target = self._ramp()
         self._average(task_loss)
         if self.frozen:
             # Keeps the logits in the graph, which distributed training wants.
             penalty = 0.0 * logits.sum()
         else:
-            error = target - expected.detach()
+            error = target * bounds / bounds.sum() - of_pools.detach()
             started = self.progress >= self.config.ramp_start
             self.steering.update(error if started else 0.0 * error, self.progress)
-            penalty = self.loss_average * self.steering.penalty(logits, expected)
+            penalty = self.loss_average * self.steering.penalty(logits, of_pools)
         if self.history is not None:
             self.history.record(int(self.step), self.table)
         undecided = ((probabilities > 0.1) & (probabilities < 0.9)).float().mean()

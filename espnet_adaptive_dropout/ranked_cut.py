@@ -92,3 +92,30 @@ def _toggle(
         if abs(still) < abs(missing):
             keep, missing = trial, still
     return keep
+
+
+def even_scores(
+    scores: torch.Tensor, candidates: torch.Tensor, pools: torch.Tensor, cost: Cost
+) -> torch.Tensor:
+    """Scores that cut the same share of every pool, in the order of ``scores``.
+
+    The score of a unit is the share of its pool's cost that goes with it and with
+    all lower-ranked candidates of the pool.
+
+    Args:
+        scores: importance of every unit, (units,).
+        candidates: which units may go, bool (units,).
+        pools: number of the pool of every unit, (units,); see ``UnitTable.pools``.
+        cost: what is counted.
+
+    Returns:
+        New scores, (units,).
+    """
+    even = torch.zeros(len(scores), dtype=torch.float64)
+    for pool in pools.unique():
+        members = ((pools == pool) & candidates).nonzero().flatten()
+        members = members[torch.argsort(scores[members], stable=True)]
+        if len(members):
+            gone = cost.per_unit[members].cumsum(dim=0)
+            even[members] = gone / gone[-1]
+    return even

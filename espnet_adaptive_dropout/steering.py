@@ -19,22 +19,29 @@ from espnet_adaptive_dropout.schedule import falling_centre
 class Steering(torch.nn.Module):
     """Base class.
 
+    Units compete within pools (the encoder, or its blocks or modules), each of which
+    is steered by itself.
+
     Args:
         config: of the gates.
-        bound: largest share of the encoder that the gated locations can give.
+        pools: pool of every gated unit, (units,).
+        bounds: largest share of the encoder that every pool can give, (pools,).
     """
 
-    def __init__(self, config: AdaptiveDropoutConfig, bound: float):
+    def __init__(
+        self, config: AdaptiveDropoutConfig, pools: torch.Tensor, bounds: torch.Tensor
+    ):
         super().__init__()
         self.config = config
-        self.bound = bound
+        self.register_buffer("pools", pools, persistent=False)
+        self.register_buffer("bounds", bounds, persistent=False)
 
     def update(self, error: torch.Tensor, progress: float) -> None:
         """Take note of this step.
 
         Args:
             error: share of the encoder that should be expected to go, less the
-                share that is.
+                share that is, of every pool, (pools,).
             progress: share of the training that is over.
         """
         raise NotImplementedError
@@ -44,7 +51,8 @@ class Steering(torch.nn.Module):
 
         Args:
             logits: (units,), differentiable.
-            expected: share of the encoder expected to go, (), differentiable.
+            expected: share of the encoder expected to go, of every pool, (pools,),
+                differentiable.
         """
         raise NotImplementedError
 
@@ -56,15 +64,16 @@ class Steering(torch.nn.Module):
 class UncentredL2(Steering):
     """The paper's penalty alpha * sum_d (beta_d - c)^2; c is a buffer."""
 
-    def __init__(self, config: AdaptiveDropoutConfig, bound: float):
-        super().__init__(config, bound)
-        self.register_buffer("centre", torch.tensor(float(config.initial_logit)))
+    def __init__(self, config, pools, bounds):
+        super().__init__(config, pools, bounds)
+        first = torch.full_like(bounds, float(config.initial_logit))
+        self.register_buffer("centre", first)
 
     def penalty(self, logits, expected):
-        return self.config.alpha * (logits - self.centre).square().mean()
+        return self.config.alpha * (logits - self.centre[self.pools]).square().mean()
 
     def stats(self):
-        return {"retention_centre": self.centre}
+        return {"retention_centre": self.centre.mean()}
 
 
 class PlainSchedule(UncentredL2):
@@ -94,12 +103,12 @@ class Feedback(UncentredL2):
     # c may rise this far above the initial logit, to call units back.
     HEADROOM = 4.0
 
-    def __init__(self, config: AdaptiveDropoutConfig, bound: float):
-        super().__init__(config, bound)
+    def __init__(self, config, pools, bounds):
+        super().__init__(config, pools, bounds)
         self.register_buffer("integral", self.centre.clone())
 
     def update(self, error, progress):
-        error = error / self.bound / self.config.alpha
+        error = error / self.bounds / self.config.alpha
         highest = self.config.initial_logit + self.HEADROOM
         self.integral -= self.INTEGRAL / self.config.total_steps * error
         self.integral.clamp_(max=highest)
@@ -120,21 +129,21 @@ class Lagrangian(Steering):
     # What such an error throughout adds to it over a whole training.
     INTEGRAL = 8000.0
 
-    def __init__(self, config: AdaptiveDropoutConfig, bound: float):
-        super().__init__(config, bound)
-        self.register_buffer("integral", torch.zeros(()))
-        self.register_buffer("multiplier", torch.zeros(()))
+    def __init__(self, config, pools, bounds):
+        super().__init__(config, pools, bounds)
+        self.register_buffer("integral", torch.zeros_like(bounds))
+        self.register_buffer("multiplier", torch.zeros_like(bounds))
 
     def update(self, error, progress):
-        error = error / self.bound
+        error = error / self.bounds
         self.integral += self.INTEGRAL / self.config.total_steps * error
         self.multiplier.copy_(self.integral + self.PROPORTIONAL * error)
 
     def penalty(self, logits, expected):
-        return -self.multiplier * expected / self.bound
+        return -(self.multiplier * expected).sum() / self.bounds.sum()
 
     def stats(self):
-        return {"retention_multiplier": self.multiplier}
+        return {"retention_multiplier": self.multiplier.mean()}
 
 
 STEERING = {

@@ -11,6 +11,9 @@ from espnet_adaptive_dropout import locations
 from espnet_adaptive_dropout.cost import Cost, parameter_cost
 from espnet_adaptive_dropout.gate import AdaptiveDropout
 
+# Over what a size is divided evenly; within, the units compete.
+BUDGETS = ("encoder", "block", "module")
+
 
 @dataclasses.dataclass(frozen=True)
 class UnitGroup:
@@ -83,6 +86,26 @@ class UnitTable:
         for group in self.gated_groups():
             mask[group.row] = True
         return mask
+
+    def pools(self, budget: str) -> torch.Tensor:
+        """Which units compete with each other, as pool numbers 0, 1, ... (units,).
+
+        Args:
+            budget: one of BUDGETS; "encoder": all units; "block": those of a block;
+                "module": those of a location of a block.
+        """
+        keys = {
+            "encoder": lambda group: 0,
+            "block": lambda group: group.block,
+            "module": lambda group: (group.block, group.location),
+        }[budget]
+        numbers: Dict = {}
+        return torch.cat(
+            [
+                torch.full((g.units,), numbers.setdefault(keys(g), len(numbers)))
+                for g in self.groups
+            ]
+        )
 
     def logits(self) -> torch.Tensor:
         """Logits of the gated units in row order, differentiable."""

@@ -75,6 +75,25 @@ def test_freeze_keeps_the_order_of_the_logits():
         assert after[members].unique().numel() > 0.9 * members.sum()
 
 
+@pytest.mark.parametrize("control", ["feedback", "lagrangian"])
+def test_every_module_is_steered_to_the_same_share(control):
+    encoder = controlled(control=control, budget="module")
+    record = []
+    train(encoder, int(0.8 * STEPS), record=record)
+    steering, table = encoder.control.steering, encoder.units
+    gone = encoder.control.cost_share * torch.sigmoid(-table.logits())
+    of_pools = torch.zeros_like(steering.bounds).index_add(0, steering.pools, gone)
+    share = 0.4 / steering.bounds.sum()
+    assert torch.allclose(of_pools / steering.bounds, share, atol=0.05)
+    encoder.control.freeze()
+    cost = table.parameters
+    unit = max(cost.per_unit).item() / cost.total
+    assert encoder.control.actual_reduction() == pytest.approx(0.4, abs=unit)
+    for group in table.groups:
+        kept = table.gates[(group.block, group.location)].logits > 0
+        assert 0 < kept.sum() < group.units
+
+
 def test_interrupted_training_resumes_to_the_same_schedule():
     whole, halves = [], []
     encoder = controlled()

@@ -96,7 +96,7 @@ def test_before_the_freeze_no_size_is_beyond_the_ramp():
         options_of("latest"),
         control="feedback",
         target_reduction=0.4,
-        family=[0.2, 0.6],
+        family=[0.2, 0.55],
         total_steps=1000,
     ).train()
     for step in (20, 21, 22, 400, 401, 402):

@@ -136,6 +136,15 @@ def test_other_criteria_on_stock_and_adaptive_checkpoints(tmp_path, criterion, e
     assert report["reduction"] == pytest.approx(0.3, abs=0.01)
 
 
+def test_an_even_budget(experiment):
+    options = ["--criterion", "magnitude", "--target_reduction", "0.4"]
+    directory = run(experiment, *options, "--budget", "module")
+    report = json.loads((directory / "report.json").read_text())
+    shares = [group["kept"] / group["units"] for group in report["kept"]]
+    assert max(shares) - min(shares) < 0.25  # 16 units at most, and void heads
+    assert report["reduction"] == pytest.approx(0.4, abs=0.01)
+
+
 def test_averaging_then_pruning_gives_the_size_asked_for(experiment):
     states = [torch.load(experiment / "valid.pth", weights_only=True)]
     for shift in (0.05, -0.02):

@@ -5,7 +5,7 @@ import torch
 from encoders import adaptive, options_of
 
 from espnet_adaptive_dropout.locations import LOCATIONS
-from espnet_adaptive_dropout.ranked_cut import ranked_cut
+from espnet_adaptive_dropout.ranked_cut import even_scores, ranked_cut
 
 
 @pytest.fixture
@@ -81,3 +81,22 @@ def test_every_subset_that_can_reach_a_size_reaches_it(wide_table, names, target
         return
     keep = ranked_cut(table, scores, candidates, target)
     assert table.reduction(keep) == pytest.approx(target, abs=0.001)
+
+
+@pytest.mark.parametrize("budget", ["block", "module"])
+def test_even_scores_take_the_same_share_of_every_pool(wide_table, budget):
+    table = wide_table
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(table.units, generator=generator)
+    scores += torch.arange(table.units) / 100  # later units seem to matter more
+    candidates = torch.ones(table.units, dtype=torch.bool)
+    pools, cost = table.pools(budget), table.parameters
+    even = even_scores(scores, candidates, pools, cost)
+    keep = ranked_cut(table, even, candidates, 0.4)
+    assert table.reduction(keep) == pytest.approx(0.4, abs=0.001)
+    target = 0.4 / table.bounds()["all"]
+    for pool in pools.unique():
+        members = pools == pool
+        gone = cost.per_unit[members & ~keep].sum() / cost.per_unit[members].sum()
+        assert gone == pytest.approx(target, abs=0.03)
+        assert scores[members & ~keep].max() < scores[members & keep].min()

@@ -45,3 +45,14 @@ def test_bounds_add_up(table):
     separate = sum(bounds[n] for n in ("ffn", "ffn_macaron", "conv_input", "value"))
     assert bounds["all"] == pytest.approx(separate), "values take their queries along"
     assert bounds["value"] > bounds["query"] > 0
+
+
+@pytest.mark.parametrize(
+    "budget, pools", [("encoder", 1), ("block", 2), ("module", 10)]
+)
+def test_pools_are_whole_groups(table, budget, pools):
+    numbers = table.pools(budget)
+    assert len(numbers) == table.units
+    assert numbers.unique().tolist() == list(range(pools))
+    for group in table.groups:
+        assert len(numbers[group.row].unique()) == 1

@@ -58,6 +58,7 @@ def add_cut_options(parser: argparse.ArgumentParser) -> None:
     """Options of the criterion and of the certificate."""
     from espnet_adaptive_dropout.cost import COSTS
     from espnet_adaptive_dropout.pruning.criteria import criterion_choices
+    from espnet_adaptive_dropout.units import BUDGETS
 
     criterion_choices.add_arguments(parser)
     add = parser.add_argument
@@ -66,6 +67,12 @@ def add_cut_options(parser: argparse.ArgumentParser) -> None:
         "--cost_frames",
         type=int,
         help="input frames at which MACs are counted; default: the training's (1000)",
+    )
+    add(
+        "--budget",
+        choices=BUDGETS,
+        help="over what the removed share is even; default: as in the training, "
+        "or the whole encoder",
     )
     add("--utterances", type=int, default=4, help="utterances for the certificate")
     add("--tolerance", type=float, default=1e-5, help="of the certificate")
@@ -111,6 +118,7 @@ def cut_options(args: argparse.Namespace):
         tolerance=args.tolerance,
         cost=args.cost,
         cost_frames=args.cost_frames,
+        budget=args.budget,
     )
 
 

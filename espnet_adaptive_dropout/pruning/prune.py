@@ -23,7 +23,7 @@ from espnet_adaptive_dropout.pruning.trained import (
     open_trained,
     set_masks,
 )
-from espnet_adaptive_dropout.ranked_cut import ranked_cut
+from espnet_adaptive_dropout.ranked_cut import even_scores, ranked_cut
 from espnet_adaptive_dropout.registry import MODEL, stock_model_name
 
 
@@ -43,6 +43,8 @@ class PruneOptions:
             takes what the training counted.
         cost_frames: input frames of the utterance at which MACs are counted; None
             takes the training's.
+        budget: over what the removed share is even, "encoder", "block" or "module";
+            None takes the training's.
     """
 
     target_reduction: Optional[float] = None
@@ -53,6 +55,7 @@ class PruneOptions:
     tolerance: float = 1e-5
     cost: Optional[str] = None
     cost_frames: Optional[int] = None
+    budget: Optional[str] = None
 
 
 @dataclasses.dataclass
@@ -137,7 +140,11 @@ def plan_units(
     if target is None:
         keep = table.close((ranking.scores > 0) | ~ranking.candidates)
     else:
-        keep = ranked_cut(table, ranking.scores, ranking.candidates, target, cost)
+        scores, candidates = ranking.scores, ranking.candidates
+        budget = options.budget or trained.options.budget
+        if budget != "encoder":
+            scores = even_scores(scores, candidates, table.pools(budget), cost)
+        keep = ranked_cut(table, scores, candidates, target, cost)
     return keep, PruningPlan.from_keep(table, keep, options.criterion, target, cost)
 
 

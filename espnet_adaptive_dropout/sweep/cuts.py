@@ -157,6 +157,7 @@ class Cutter:
             "tolerance": options.tolerance,
             "cost": options.cost,
             "cost_frames": options.cost_frames,
+            "budget": options.budget,
         }
 
     def _kept(self, target: float) -> Optional[Dict[str, Any]]:
