@@ -42,6 +42,5 @@ export PYTHONUTF8=1
 export OMP_NUM_THREADS=${ADAPRUNE_THREADS:-1}
 # Threads that wait without spinning: where something else wants the processors too,
 # a training step took 5 s instead of 0.4 s otherwise.
-export OMP_WAIT_POLICY=PASSIVE
 # Threads that wait must sleep: spinning ones are ten times slower on a busy machine.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
