@@ -139,6 +139,7 @@ class Planner:
                 self.commands.saved(part),
                 run.options["criterion"],
                 self._target(run),
+                budget=run.options.get("budget", "encoder"),
             ),
             self._train_cut(run, 1, PARTS),
             self._score(run.name, "train1"),

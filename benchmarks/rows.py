@@ -59,6 +59,7 @@ def all_runs() -> List[Run]:
             freeze_at=1.0,
         ),
         _single("hard_concrete", "hard concrete gates", "gated", gate="hard_concrete"),
+        *_even(),
         *_prune_points("random", "random units, then fine-tuning", points=(0.5,)),
         *_ablations(),
         _single("gradual", "gradual magnitude (cubic, 5 rounds)", "gradual"),
@@ -113,6 +114,16 @@ def _prune_points(
         )
         for point in points
     ]
+
+
+def _even() -> List[Run]:
+    """The same share removed from every module, by any way of ranking."""
+    runs = [_single("ours_even", "ours, even over modules", "gated", budget="module")]
+    for criterion in ("magnitude", "taylor"):
+        options = dict(criterion=criterion, at=0.5, budget="module")
+        title = f"{criterion} even over modules, then fine-tuning"
+        runs.append(_single(f"{criterion}_even", title, "cut", **options))
+    return runs
 
 
 def _ablations() -> List[Run]:

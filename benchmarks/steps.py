@@ -116,6 +116,7 @@ class Commands:
         target: float,
         number: int = 1,
         prune: str = PRUNE,
+        budget: str = "encoder",
     ) -> List[Step]:
         """Prune the full-width checkpoint ``source`` in mid-training.
 
@@ -129,6 +130,7 @@ class Commands:
             model_file=source,
             criterion=criterion,
             target_reduction=round(target, 4),
+            budget=budget,
             output_dir=cut,
         )
         if criterion == "random":
