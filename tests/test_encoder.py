@@ -104,7 +104,7 @@ def test_training_needs_its_length():
 def test_forgotten_penalty_is_noticed():
     encoder = adaptive(options_of("latest")).train()
     encoder(*batch())
-    with pytest.raises(RuntimeError, match="model: adaptive_dropout"):
+    with pytest.raises(RuntimeError, match="penalty was not added to the loss"):
         encoder(*batch())
 
 
