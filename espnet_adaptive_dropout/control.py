@@ -128,9 +128,8 @@ class SizeControl(torch.nn.Module):
         gated = self.table.gated()
         scores = torch.zeros(self.table.units)
         scores[gated] = logits
-        if self.config.budget != "encoder":
-            pools = self.table.pools(self.config.budget)
-            scores = even_scores(scores, gated, pools, self.cost)
+        pools = self.table.pools(self.config.budget)
+        scores = even_scores(scores, gated, pools, self.cost)
         keeps = []
         for size in self.sizes:
             keep = ranked_cut(self.table, scores, gated, size, self.cost)

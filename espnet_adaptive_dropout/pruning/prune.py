@@ -141,9 +141,8 @@ def plan_units(
         keep = table.close((ranking.scores > 0) | ~ranking.candidates)
     else:
         scores, candidates = ranking.scores, ranking.candidates
-        budget = options.budget or trained.options.budget
-        if budget != "encoder":
-            scores = even_scores(scores, candidates, table.pools(budget), cost)
+        pools = table.pools(options.budget or trained.options.budget)
+        scores = even_scores(scores, candidates, pools, cost)
         keep = ranked_cut(table, scores, candidates, target, cost)
     return keep, PruningPlan.from_keep(table, keep, options.criterion, target, cost)
 
