@@ -62,7 +62,8 @@ class AdaptiveDropoutMixin:
         if self.training:
             task_loss = _task_loss(stats)
             task_loss = loss if task_loss is None else task_loss
-            penalty, sizes = main_encoder(self).regularise(task_loss.detach())
+            task_loss = _mean_over_processes(task_loss.detach(), weight.detach())
+            penalty, sizes = main_encoder(self).regularise(task_loss)
             return loss + penalty, {**stats, **sizes}, weight
         return loss, {**stats, **self._final(stats)}, weight
 
@@ -82,6 +83,20 @@ def _task_loss(stats: Dict) -> Optional[torch.Tensor]:
         if "loss_enh" in stats and stats.get(name) is not None:
             return stats[name]
     return None
+
+
+def _mean_over_processes(loss: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The loss of the whole batch of a distributed training.
+
+    The weight of the penalty follows from it and must not depend on how many
+    processes share a batch, nor differ between them.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return loss
+    weight = weight.sum().float()
+    sums = torch.stack([loss.float().mean() * weight, weight])
+    torch.distributed.all_reduce(sums)
+    return (sums[0] / sums[1]).reshape(1)
 
 
 @functools.lru_cache(maxsize=None)

@@ -15,12 +15,14 @@ from typing import Optional, Sequence
 
 TASK_PACKAGE = "espnet2.tasks."
 ESPNET3_TASK = "espnet3.systems.esp2_asr.task"
+# What ESPnet2's Lightning trainer makes of a model.
+LIGHTNING_MODEL = "espnet2.train.lightning_espnet_model"
 MODEL = "adaptive_dropout"
 
 
-def is_task_module(name: str) -> bool:
-    """Whether a module of this name may hold class registries."""
-    return name.startswith(TASK_PACKAGE) or name == ESPNET3_TASK
+def is_hooked_module(name: str) -> bool:
+    """Whether a module of this name is changed right after its import."""
+    return name.startswith(TASK_PACKAGE) or name in (ESPNET3_TASK, LIGHTNING_MODEL)
 
 
 def register(module: ModuleType) -> None:
@@ -32,6 +34,11 @@ def register(module: ModuleType) -> None:
     encoder the penalty (see ``task_hooks``), as some of ESPnet's tasks have no
     registry of models, or do not use it. May be called again.
     """
+    if module.__name__ == LIGHTNING_MODEL:
+        from espnet_adaptive_dropout.task_hooks import hook_lightning
+
+        hook_lightning(module)
+        return
     from espnet2.train.class_choices import ClassChoices
 
     registries = [v for v in vars(module).values() if isinstance(v, ClassChoices)]
@@ -95,7 +102,7 @@ class _TaskFinder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Optional[Sequence[str]], target=None
     ) -> Optional[importlib.machinery.ModuleSpec]:
-        if not is_task_module(name):
+        if not is_hooked_module(name):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
@@ -108,5 +115,5 @@ def install() -> None:
     if not any(isinstance(finder, _TaskFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _TaskFinder())
     for name, module in list(sys.modules.items()):
-        if is_task_module(name) and module is not None:
+        if is_hooked_module(name) and module is not None:
             register(module)

@@ -10,6 +10,7 @@ registries; a training with adaptive dropout also finds out its own length (see
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import runpy
 import sys
@@ -21,6 +22,12 @@ USAGE = (
     "usage: python -m espnet_adaptive_dropout -m MODULE [ARGUMENTS]\n"
     "       python -m espnet_adaptive_dropout SCRIPT.py [ARGUMENTS]"
 )
+
+# Commands that start themselves again for further GPUs, by the name of the main
+# module: it must be one that registers the plugin.
+_RESTARTED = {
+    "espnet2.bin.lightning_train": "espnet_adaptive_dropout.bin.lightning_train"
+}
 
 
 def main(argv: Optional[List[str]] = None) -> None:
@@ -62,4 +69,7 @@ def _run_module(name: str, arguments: List[str]) -> None:
     if not hasattr(module, "main"):
         raise SystemExit(f"espnet_adaptive_dropout: {name} has no main()")
     sys.argv = [module.__file__, *arguments]
+    if name in _RESTARTED:
+        spec = importlib.util.find_spec(_RESTARTED[name])
+        sys.modules["__main__"].__spec__ = spec
     module.main()

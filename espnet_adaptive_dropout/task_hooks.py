@@ -3,15 +3,19 @@
 ``build_model`` gives every model whose encoder has adaptive dropout the penalty: no
 config can forget it, and the tasks without a registry of models (st, diar, enh_s2t,
 s2st, cls) need none. ``main`` works out the length of such a training, so that it can
-be started without the runner where the plugin is enabled for the whole environment.
+be started without the runner where the plugin is enabled for the whole environment;
+so does ``LitESPnetModel``, which the Lightning trainer makes of the arguments.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
 import sys
 from types import ModuleType
 from typing import Callable
+
+import torch
 
 _MARK = "__adaptive_dropout__"
 
@@ -29,6 +33,32 @@ def hook_tasks(module: ModuleType) -> None:
             value.build_model = classmethod(_building(method.__func__))
             if hasattr(value, "main"):
                 value.main = classmethod(_completing(value.main.__func__))
+
+
+def hook_lightning(module: ModuleType) -> None:
+    """Wrap the constructor of ``LitESPnetModel``. May be called again."""
+    # Lightning stores the arguments in its checkpoints, and ESPnet 202611 reads those,
+    # to average them, in PyTorch's safe mode, which does not know the class.
+    if hasattr(torch.serialization, "add_safe_globals"):
+        torch.serialization.add_safe_globals([argparse.Namespace])
+    lightning_model = module.LitESPnetModel
+    if not hasattr(lightning_model.__init__, _MARK):
+        lightning_model.__init__ = _completing_lightning(lightning_model.__init__)
+
+
+def _completing_lightning(initialise: Callable) -> Callable:
+    @functools.wraps(initialise)
+    def complete_and_initialise(self, args):
+        from espnet_adaptive_dropout.lightning_length import complete_lightning
+
+        try:
+            complete_lightning(args)
+        except ValueError as error:
+            raise SystemExit(f"espnet_adaptive_dropout: {error}") from None
+        initialise(self, args)
+
+    setattr(complete_and_initialise, _MARK, True)
+    return complete_and_initialise
 
 
 def _building(build_model: Callable) -> Callable:

@@ -11,18 +11,21 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
 import torch
 import yaml
 
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.epoch_length import process_count, steps_per_epoch
 from espnet_adaptive_dropout.init_param import without_old_gates
 from espnet_adaptive_dropout.place import ADAPTIVE, EncoderPlace, encoder_place
 
 # An Adam step moves a parameter by at most about the learning rate, and a logit has
 # to travel from +4 to well below -4 against the task's gradient.
 LOGIT_TRAVEL = 20.0
+# Of ESPnet's own trainer and of its Lightning trainer.
+_CHECKPOINTS = ("checkpoint.pth", "last.ckpt")
 
 
 def complete_arguments(
@@ -48,105 +51,63 @@ def complete_arguments(
     if "--print_config" in arguments or "--help" in arguments or "-h" in arguments:
         return arguments
     args = parser.parse_args(arguments)
+    if not needs_length(args):
+        return arguments
     place = encoder_place(vars(args))
-    if getattr(args, place.option, None) != ADAPTIVE:
-        return arguments
-    options = place.options(vars(args)).get("adaptive_dropout_conf") or {}
-    config = AdaptiveDropoutConfig.from_dict(options)
-    if args.collect_stats or config.locations == []:
-        return arguments
     added: List[str] = []
-    per_epoch = None
-    if config.total_steps is None:
-        per_epoch = steps_per_epoch(args)
-        config.total_steps = per_epoch * args.max_epoch
-        added += _option(place, "total_steps", config.total_steps)
-    if config.logit_scale is None:
-        config.logit_scale = _scale_before(args) or logit_scale(
-            args, config.total_steps
-        )
-        added += _option(place, "logit_scale", round(config.logit_scale, 4))
-    if config.history_dir is None and args.output_dir is not None:
-        added += _option(place, "history_dir", args.output_dir)
-    _check_selection(args, config)
+    for name, value in missing_options(args).items():
+        added += [f"--{place.conf}", f"adaptive_dropout_conf.{name}={value}"]
     return without_old_gates(args.init_param, arguments) + added
 
 
-def _option(place: EncoderPlace, name: str, value) -> List[str]:
-    return [f"--{place.conf}", f"adaptive_dropout_conf.{name}={value}"]
-
-
-def steps_per_epoch(args: argparse.Namespace) -> int:
-    """Number of training forward passes in an epoch, by ESPnet's own sampler.
+def needs_length(args: argparse.Namespace) -> bool:
+    """Whether these are the arguments of a training with adaptive dropout.
 
     Raises:
-        ValueError: the batches depend on more than the shape files.
+        ValueError: ``adaptive_dropout_conf`` is wrong.
     """
-    from espnet2.samplers.build_batch_sampler import build_batch_sampler
-
-    if args.num_iters_per_epoch is not None:
-        return args.num_iters_per_epoch
-    if args.iterator_type != "sequence" or not args.train_shape_file:
-        raise ValueError(
-            f"the number of training steps cannot be worked out for "
-            f"iterator_type={args.iterator_type}; set num_iters_per_epoch or "
-            f"encoder_conf.adaptive_dropout_conf.total_steps"
-        )
-    sampler = dict(
-        type=args.batch_type,
-        fold_lengths=args.fold_length,
-        batch_size=args.batch_size,
-        batch_bins=args.batch_bins,
-        sort_in_batch=args.sort_in_batch,
-        sort_batch=args.sort_batch,
-        drop_last=args.drop_last_iter,
-        min_batch_size=_smallest_batch(args),
-        utt2category_file=_utt2category_file(args),
-    )
-    batches = 0
-    for shape_files in _split_shape_files(args):
-        for path in shape_files:
-            if not os.path.exists(path):
-                raise ValueError(
-                    f"{path} (--train_shape_file) does not exist; run the stage that "
-                    f"collects statistics (10) first"
-                )
-        batches += len(list(build_batch_sampler(shape_files=shape_files, **sampler)))
-    return batches
+    place = encoder_place(vars(args))
+    if getattr(args, place.option, None) != ADAPTIVE:
+        return False
+    return not (args.collect_stats or _config(args).locations == [])
 
 
-def _smallest_batch(args: argparse.Namespace) -> int:
-    """An utterance for each process of a distributed training, or as configured."""
-    processes = args.dist_world_size or 1
-    if args.multiprocessing_distributed:
-        processes *= max(args.ngpu, 1)
-    return processes if processes > 1 else getattr(args, "min_batch_size", 1)
+def _config(args: argparse.Namespace) -> AdaptiveDropoutConfig:
+    options = encoder_place(vars(args)).options(vars(args))
+    return AdaptiveDropoutConfig.from_dict(options.get("adaptive_dropout_conf") or {})
 
 
-def _utt2category_file(args: argparse.Namespace) -> Optional[str]:
-    """Beside the first data file; ESPnet keeps its categories in separate batches."""
-    first = args.train_data_path_and_name_and_type[:1]
-    path = os.path.join(os.path.dirname(first[0][0]), "utt2category") if first else ""
-    return path if os.path.exists(path) else None
+def missing_options(args: argparse.Namespace) -> Dict[str, Any]:
+    """What ``adaptive_dropout_conf`` lacks for the training of ``args``.
+
+    Raises:
+        ValueError: as :func:`complete_arguments`.
+    """
+    config = _config(args)
+    added: Dict[str, Any] = {}
+    _refuse_data_parallel(args)
+    if config.total_steps is None:
+        config.total_steps = added["total_steps"] = _total_steps(args)
+    if config.logit_scale is None:
+        scale = _scale_before(args) or logit_scale(args, config.total_steps)
+        added["logit_scale"] = round(scale, 4)
+    if config.history_dir is None and args.output_dir is not None:
+        added["history_dir"] = args.output_dir
+    _check_selection(args, config)
+    return added
 
 
-def _split_shape_files(args: argparse.Namespace) -> List[List[str]]:
-    """The shape files of every split of the training data (usually one)."""
-    if not args.multiple_iterator:
-        return [list(args.train_shape_file)]
-    path = os.path.join(args.train_shape_file[0], "num_splits")
-    try:
-        with open(path) as file:
-            splits = int(file.read())
-    except OSError as error:
-        raise ValueError(
-            f"{path}: {error.strerror}; with multiple_iterator=true, "
-            f"--train_shape_file names directories that espnet2.bin.split_scps wrote"
-        ) from None
-    return [
-        [os.path.join(path, f"split.{i}") for path in args.train_shape_file]
-        for i in range(splits)
-    ]
+def _total_steps(args: argparse.Namespace) -> int:
+    return steps_per_epoch(args) * args.max_epoch
+
+
+def _refuse_data_parallel(args: argparse.Namespace) -> None:
+    if args.ngpu > 1 and not args.multiprocessing_distributed:
+        if process_count(args) == 1:
+            raise ValueError(
+                f"ngpu={args.ngpu} in one process: adaptive dropout needs a process "
+                f"for every GPU, --multiprocessing_distributed true"
+            )
 
 
 def logit_scale(args: argparse.Namespace, total_steps: int) -> float:
@@ -166,7 +127,8 @@ def _scale_before(args: argparse.Namespace) -> Optional[float]:
     scale, its logits would jump.
     """
     directory = args.output_dir or ""
-    if not args.resume or not os.path.exists(f"{directory}/checkpoint.pth"):
+    checkpoints = [os.path.join(directory, name) for name in _CHECKPOINTS]
+    if not args.resume or not any(map(os.path.exists, checkpoints)):
         return None
     with open(f"{directory}/config.yaml", encoding="utf-8") as file:
         config = yaml.safe_load(file)

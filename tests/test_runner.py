@@ -5,7 +5,15 @@ import sys
 
 import pytest
 import torch
-from tiny_training import command, write_data
+from espnet2.tasks.asr import ASRTask
+from tiny_training import command, completed_conf, write_data
+
+from espnet_adaptive_dropout.experiment import (
+    build_model,
+    load_config,
+    load_state,
+    load_weights,
+)
 
 PLUGIN = (sys.executable, "-m", "espnet_adaptive_dropout")
 
@@ -140,33 +148,95 @@ def test_spawned_processes_know_the_plugin(tmp_path):
     assert process.returncode == 0, process.stderr
 
 
-@pytest.mark.slow
-def test_distributed_training_of_two_processes(tmp_path):
-    data = write_data(tmp_path / "data")
+# What the runner does for asr_train, with what each process has written down.
+WORKER = """
+import json
+import sys
+
+import torch
+
+from espnet_adaptive_dropout import runner
+from espnet_adaptive_dropout.control import SizeControl
+from espnet2.train.trainer import Trainer
+
+notes, arguments = sys.argv[1], sys.argv[2:]
+averages = []
+penalise, train = SizeControl.penalise, Trainer.run.__func__
+
+
+def noting(self, task_loss):
+    result = penalise(self, task_loss)
+    averages.append([float(self.step), float(self.loss_average), float(task_loss)])
+    return result
+
+
+def run(cls, model, **options):
+    train(cls, model=model, **options)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    torch.save(dict(state=state, averages=averages), notes)
+
+
+SizeControl.penalise, Trainer.run = noting, classmethod(run)
+runner.main(["-m", "espnet2.bin.asr_train", *arguments])
+"""
+
+
+def launch(directory, arguments, world):
+    """Train in as many processes, each told of the others by its environment."""
+    (directory / "worker.py").write_text(WORKER)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = [
-        *command(data, tmp_path / "exp", batch_size=3),
-        *("--multiprocessing_distributed", "false", "--dist_backend", "gloo"),
-        *("--dist_world_size", "2", "--dist_master_addr", "127.0.0.1"),
-        *("--dist_master_port", str(port)),
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     workers = []
-    for rank in range(2):
-        log = (tmp_path / f"{rank}.log").open("w")
-        order = [*PLUGIN, "-m", "espnet2.bin.asr_train", *arguments]
-        order += ["--dist_rank", str(rank)]
+    for rank in range(world):
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            **dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)),
+            **dict(WORLD_SIZE=str(world), RANK=str(rank)),
+        }
+        order = [sys.executable, str(directory / "worker.py")]
+        order += [str(directory / f"{rank}.pt"), *arguments]
+        log = (directory / f"{rank}.log").open("w")
         workers.append(subprocess.Popen(order, stdout=log, stderr=log, env=environment))
     try:
         codes = [worker.wait(timeout=300) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
-    logs = "".join((tmp_path / f"{rank}.log").read_text() for rank in range(2))
-    assert codes == [0, 0], logs[-3000:]
-    state = torch.load(tmp_path / "exp" / "checkpoint.pth", weights_only=True)["model"]
-    # Three batches of three an epoch, each shared by the two processes.
-    assert state["encoder.control.step"] == 6
-    assert state["encoder.control.frozen"] == 1
+    logs = "".join((directory / f"{rank}.log").read_text() for rank in range(world))
+    assert codes == [0] * world, logs[-3000:]
+    return [torch.load(directory / f"{rank}.pt") for rank in range(world)]
+
+
+@pytest.mark.slow
+def test_distributed_training_of_two_processes(tmp_path):
+    data = write_data(tmp_path / "data")
+    arguments = [
+        *command(
+            data,
+            tmp_path / "exp",
+            batch_type="folded",
+            batch_size=3,
+            fold_length=[2000, 9],
+            accum_grad=2,
+            max_epoch=3,
+        ),
+        *("--multiprocessing_distributed", "false", "--dist_backend", "gloo"),
+    ]
+    first, second = launch(tmp_path, arguments, world=2)
+    assert first["state"].keys() == second["state"].keys()
+    for name, value in first["state"].items():
+        assert torch.equal(value, second["state"][name]), name
+    # In every step, not only after ESPnet has copied the buffers of the first.
+    assert first["averages"] == second["averages"]
+    config = load_config(tmp_path / "exp" / "config.yaml")
+    saved = load_state(tmp_path / "exp" / "checkpoint.pth")
+    model = build_model(ASRTask, config)
+    load_weights(model, saved, "the checkpoint")
+    control = model.encoder.control
+    assert control.step == control.config.total_steps == len(first["averages"])
+    assert control.actual_reduction() == pytest.approx(0.2, abs=0.002)
+    # Alone, ESPnet would have made more and smaller batches of the data.
+    alone = completed_conf(arguments)["total_steps"]
+    assert alone > control.config.total_steps
