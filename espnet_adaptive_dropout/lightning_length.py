@@ -35,6 +35,11 @@ def complete_lightning(args: argparse.Namespace) -> None:
     if not needs_length(args):
         return
     conf = args.lightning_conf or {}
+    if conf.get("strategy", "ddp") != "ddp":
+        raise ValueError(
+            f"lightning_conf.strategy={conf['strategy']}: adaptive dropout needs the "
+            f"whole model in every process, strategy: ddp"
+        )
     view = _as_espnet2(args, conf)
     place = encoder_place(vars(args))
     options = place.options(vars(args))

@@ -19,7 +19,7 @@ import yaml
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.epoch_length import process_count, steps_per_epoch
 from espnet_adaptive_dropout.init_param import without_old_gates
-from espnet_adaptive_dropout.place import ADAPTIVE, EncoderPlace, encoder_place
+from espnet_adaptive_dropout.place import ADAPTIVE, encoder_place
 
 # An Adam step moves a parameter by at most about the learning rate, and a logit has
 # to travel from +4 to well below -4 against the task's gradient.
@@ -85,7 +85,7 @@ def missing_options(args: argparse.Namespace) -> Dict[str, Any]:
     """
     config = _config(args)
     added: Dict[str, Any] = {}
-    _refuse_data_parallel(args)
+    _refuse_spread_models(args)
     if config.total_steps is None:
         config.total_steps = added["total_steps"] = _total_steps(args)
     if config.logit_scale is None:
@@ -101,13 +101,19 @@ def _total_steps(args: argparse.Namespace) -> int:
     return steps_per_epoch(args) * args.max_epoch
 
 
-def _refuse_data_parallel(args: argparse.Namespace) -> None:
-    if args.ngpu > 1 and not args.multiprocessing_distributed:
-        if process_count(args) == 1:
-            raise ValueError(
-                f"ngpu={args.ngpu} in one process: adaptive dropout needs a process "
-                f"for every GPU, --multiprocessing_distributed true"
-            )
+def _refuse_spread_models(args: argparse.Namespace) -> None:
+    """The freeze sets the logits, of which every process must have the only copy."""
+    if getattr(args, "use_deepspeed", False):
+        raise ValueError(
+            "use_deepspeed=true: DeepSpeed keeps the weights elsewhere and would undo "
+            "the freeze; train with ESPnet's own DDP"
+        )
+    together = args.ngpu > 1 and not args.multiprocessing_distributed
+    if together and process_count(args) == 1:
+        raise ValueError(
+            f"ngpu={args.ngpu} in one process: adaptive dropout needs a process "
+            f"for every GPU, --multiprocessing_distributed true"
+        )
 
 
 def logit_scale(args: argparse.Namespace, total_steps: int) -> float:

@@ -88,10 +88,3 @@ def test_a_launcher_that_is_not_there(data, tmp_path):
     arguments = [*command(data, tmp_path / "exp"), "--dist_launcher", "slurm"]
     with pytest.raises(ValueError, match="^--dist_launcher slurm: .*srun.*$"):
         complete(arguments)
-
-
-def test_several_gpus_in_one_process_are_refused(data, tmp_path):
-    arguments = [*command(data, tmp_path / "exp"), "--ngpu", "2"]
-    complete([*arguments, "--multiprocessing_distributed", "true"])
-    with pytest.raises(ValueError, match="multiprocessing_distributed true"):
-        complete([*arguments, "--multiprocessing_distributed", "false"])

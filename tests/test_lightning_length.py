@@ -1,10 +1,5 @@
 """ESPnet2's Lightning trainer: how long its trainings are."""
 
-import argparse
-import os
-import subprocess
-import sys
-
 import os
 import subprocess
 import sys
@@ -110,6 +105,7 @@ def test_a_continued_training_keeps_its_scale(data, tmp_path):
     [
         (dict(max_epochs=-1), "max_epochs or max_steps"),
         (dict(max_epochs=None), "max_epochs or max_steps"),
+        (dict(strategy="fsdp"), "strategy: ddp"),
         (dict(max_time="00:01:00"), "lightning_conf.max_time"),
         (dict(overfit_batches=1), "lightning_conf.overfit_batches"),
         (dict(best_model_criterion=[["valid/acc", "max", 1]]), "use final_acc"),

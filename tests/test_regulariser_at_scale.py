@@ -72,6 +72,20 @@ def assert_final(state, conf):
         assert torch.isfinite(value).all(), name
 
 
+def test_ties_are_cut_alike_in_all_processes():
+    """At the start all logits are the same; the cut must not depend on chance."""
+    cuts = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        options = dict(target_reduction=TARGET, total_steps=2, logit_scale=1.0)
+        encoder = AdaptiveDropoutConformerEncoder(20, **encoder_conf(**options))
+        assert len(encoder.units.logits().unique()) == 1
+        encoder.control.freeze()
+        cuts.append(encoder.units.logits())
+    assert torch.equal(*cuts)
+    assert (cuts[0] > 0).any() and (cuts[0] < 0).any()
+
+
 # ---- accumulation
 
 

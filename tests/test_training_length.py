@@ -19,7 +19,8 @@ from tiny_training import (
 )
 
 from espnet_adaptive_dropout import runner
-from espnet_adaptive_dropout.training_length import logit_scale, steps_per_epoch
+from espnet_adaptive_dropout.epoch_length import steps_per_epoch
+from espnet_adaptive_dropout.training_length import logit_scale
 
 BATCHES = {
     "unsorted": dict(batch_size=2),
@@ -263,6 +264,14 @@ def test_refusals_are_one_line_of_the_command(data, tmp_path):
     ]
     assert "no option targt_reduction" in line
     assert not (tmp_path / "exp").exists()
+
+
+def test_models_that_are_spread_over_devices(data, tmp_path):
+    arguments = [*command(data, tmp_path / "exp"), "--ngpu", "2"]
+    complete([*arguments, "--multiprocessing_distributed", "true"])
+    message = refusal([*arguments, "--multiprocessing_distributed", "false"])
+    assert "multiprocessing_distributed true" in message
+    assert "use_deepspeed" in refusal([*arguments, "--use_deepspeed", "true"])
 
 
 # ---- initial weights
