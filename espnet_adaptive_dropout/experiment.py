@@ -59,6 +59,30 @@ def load_config(path: Union[str, Path]) -> Dict[str, Any]:
     return config
 
 
+def load_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
+    """Read what is in a model file or a trainer's checkpoint.
+
+    Raises:
+        ValueError: the file is missing, truncated or holds no mapping.
+    """
+    try:
+        mapped = zipfile.is_zipfile(path)  # not so in files of PyTorch before 1.6
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise ValueError(f"{path}: cannot read the model ({error.strerror})") from None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise ValueError(
+            f"{path}: not a PyTorch checkpoint, or cut short ({reason}); copy it again"
+        ) from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds no model weights")
+    return content
+
+
 def load_state(path: Union[str, Path]) -> Dict[str, torch.Tensor]:
     """Read the weights out of a model file.
 
@@ -68,24 +92,11 @@ def load_state(path: Union[str, Path]) -> Dict[str, torch.Tensor]:
     Raises:
         ValueError: the file is missing, truncated or holds no weights.
     """
-    try:
-        mapped = zipfile.is_zipfile(path)  # not so in files of PyTorch before 1.6
-        with open(path, "rb"):
-            pass
-    except OSError as error:
-        raise ValueError(f"{path}: cannot read the model ({error.strerror})") from None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise ValueError(
-            f"{path}: not a PyTorch checkpoint, or cut short ({reason}); copy it again"
-        ) from None
+    state = load_checkpoint(path)
     for wrapper in ("model", "module"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+        if isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    tensors = isinstance(state, dict) and all(map(torch.is_tensor, state.values()))
-    if not tensors or not state:
+    if not state or not all(map(torch.is_tensor, state.values())):
         raise ValueError(f"{path}: holds no model weights")
     return dict(state)
 

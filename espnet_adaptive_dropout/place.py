@@ -15,6 +15,9 @@ import torch
 
 ADAPTIVE = "adaptive_dropout_conformer"
 COMPACT = "compact_conformer"
+# What a pruned experiment's config calls it: ESPnet knows it by this name too, and
+# where the plugin is missing, "--encoder must be one of ..." ends in it.
+EXPORTED = f"espnet_adaptive_dropout.{COMPACT}"
 # What enh_s2t can have behind the enhancement.
 _SECOND_TASKS = ("asr", "st", "diar")
 

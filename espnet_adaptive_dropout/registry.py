@@ -57,13 +57,13 @@ def _register_classes(registries: Sequence) -> None:
     from espnet_adaptive_dropout.compat import ConformerEncoder
     from espnet_adaptive_dropout.encoder import AdaptiveDropoutConformerEncoder
     from espnet_adaptive_dropout.model import penalised
+    from espnet_adaptive_dropout.place import ADAPTIVE, COMPACT, EXPORTED
 
     for registry in registries:
         if registry.classes.get("conformer") is ConformerEncoder:
-            registry.classes["adaptive_dropout_conformer"] = (
-                AdaptiveDropoutConformerEncoder
-            )
-            registry.classes["compact_conformer"] = CompactConformerEncoder
+            registry.classes[ADAPTIVE] = AdaptiveDropoutConformerEncoder
+            registry.classes[COMPACT] = CompactConformerEncoder
+            registry.classes[EXPORTED] = CompactConformerEncoder
         model = registry.classes.get(registry.default)
         if registry.name == "model" and issubclass(model or object, AbsESPnetModel):
             registry.classes[MODEL] = penalised(model)

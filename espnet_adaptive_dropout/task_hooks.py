@@ -82,7 +82,7 @@ def _completing(main: Callable) -> Callable:
                 cmd = complete_arguments(
                     cls.get_parser(), list(sys.argv[1:] if cmd is None else cmd)
                 )
-            except ValueError as error:
+            except (ValueError, OSError) as error:
                 raise SystemExit(f"espnet_adaptive_dropout: {error}") from None
         return main(cls, args=args, cmd=cmd)
 

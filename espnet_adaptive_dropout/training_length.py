@@ -57,7 +57,7 @@ def complete_arguments(
     added: List[str] = []
     for name, value in missing_options(args).items():
         added += [f"--{place.conf}", f"adaptive_dropout_conf.{name}={value}"]
-    return without_old_gates(args.init_param, arguments) + added
+    return without_old_gates(args.init_param, arguments, args.output_dir) + added
 
 
 def needs_length(args: argparse.Namespace) -> bool:

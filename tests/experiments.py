@@ -87,10 +87,14 @@ def make_experiment(
         gated = int(model.encoder.units.gated().sum())
         model.encoder.units.set_logits(torch.randn(gated, generator=generator))
         model.encoder.control.freeze()
-    config = yaml.safe_load(yaml.safe_dump(_plain(vars(args))))
-    (directory / "config.yaml").write_text(yaml.safe_dump(config))
+    write_config(directory, args)
     torch.save(model.state_dict(), directory / "valid.pth")
     return model
+
+
+def write_config(directory, args) -> None:
+    """Write config.yaml as ESPnet's training does."""
+    (directory / "config.yaml").write_text(yaml.safe_dump(_plain(vars(args))))
 
 
 def _plain(value):

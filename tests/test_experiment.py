@@ -23,10 +23,13 @@ def test_files_of_all_kinds(tmp_path, zipped, wrapper):
     assert list(state) == list(STATE)
     assert all(torch.equal(state[key], STATE[key]) for key in STATE)
     arguments = ["--seed", "1", "--init_param", f"{path}:::ctc", "--ngpu", "0"]
-    assert without_old_gates([f"{path}:::ctc"], arguments) == [
+    own = tmp_path / "exp" / "init_param1.pth"
+    taken = own if wrapper == "model" else path
+    assert without_old_gates([f"{path}:::ctc"], arguments, str(own.parent)) == [
         *("--seed", "1", "--ngpu", "0"),
-        *("--init_param", f"{path}:::ctc,{GATES}"),
+        *("--init_param", f"{taken}:::ctc,{GATES}"),
     ]
+    assert own.exists() == (wrapper == "model")
 
 
 @pytest.mark.parametrize("content", [{}, {"model": {}}, {"a": 1}, [torch.ones(1)]])

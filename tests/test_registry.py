@@ -7,7 +7,11 @@ import pytest
 
 TASKS = "asr cls diar mt s2st s2t s2t_ctc slu ssl st enh_s2t".split()
 WITHOUT_MODEL_REGISTRY = {"diar", "st", "enh_s2t", "s2st"}
-OURS = {"adaptive_dropout_conformer", "compact_conformer"}
+OURS = {
+    "adaptive_dropout_conformer",
+    "compact_conformer",
+    "espnet_adaptive_dropout.compact_conformer",
+}
 
 IMPORT_TIME = """
 import sys, time
