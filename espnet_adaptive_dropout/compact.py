@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 import torch
 
@@ -13,6 +13,7 @@ from espnet_adaptive_dropout.compact_attention import compact_attention
 from espnet_adaptive_dropout.convolution import CompactConvolution
 from espnet_adaptive_dropout.layers import conv1d, linear
 from espnet_adaptive_dropout.prefix import PrefixInput
+from espnet_adaptive_dropout.subsampling import narrow_subsampling
 from espnet_adaptive_dropout.widths import BlockWidths, parse_indices, parse_widths
 
 
@@ -25,6 +26,8 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
     Args:
         input_size: dimension of the input features.
         widths: one mapping a block, as :class:`BlockWidths`.
+        subsampling: channels of the two convolutions of the input layer; None: as
+            many as ``output_size``.
         **stock_options: options of the stock encoder, with its names and defaults.
 
     Raises:
@@ -35,6 +38,7 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
         self,
         input_size: int,
         widths: Sequence[Dict[str, Any]],
+        subsampling: Optional[Sequence[int]] = None,
         **stock_options: Any,
     ):
         super().__init__(input_size, **compat.stock_options(stock_options))
@@ -48,6 +52,8 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Initializing zero-element")
+            if subsampling is not None:
+                narrow_subsampling(self.embed, *subsampling)
             for layer, block in zip(self.encoders, blocks):
                 _narrow(layer, block)
 
@@ -62,10 +68,19 @@ def _narrow(layer: torch.nn.Module, widths: BlockWidths) -> None:
     if widths.query != full or widths.value != full:
         layer.self_attn = compact_attention(attention, widths.query, widths.value)
     if layer.conv_module is not None:
-        kept = torch.tensor(parse_indices(widths.conv_input), dtype=torch.long)
-        dense = layer.conv_module.pointwise_conv1
-        if len(kept) != dense.in_channels:
-            layer.conv_module = CompactConvolution(layer.conv_module, kept)
+        layer.conv_module = _narrow_convolution(layer.conv_module, widths)
+
+
+def _narrow_convolution(
+    module: torch.nn.Module, widths: BlockWidths
+) -> torch.nn.Module:
+    kept = torch.tensor(parse_indices(widths.conv_input), dtype=torch.long)
+    inputs = module.pointwise_conv1.in_channels
+    full = module.depthwise_conv.out_channels
+    channels = full if widths.conv_channel is None else widths.conv_channel
+    if len(kept) == inputs and channels == full:
+        return module
+    return CompactConvolution(module, kept, channels)
 
 
 def _narrow_feed_forward(module: torch.nn.Module, units: int) -> None:

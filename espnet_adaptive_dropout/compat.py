@@ -7,7 +7,7 @@ have the former. What else differs between the two lines is answered here too.
 from __future__ import annotations
 
 import inspect
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
@@ -37,14 +37,31 @@ __all__ = [
     "MultiHeadedAttention",
     "RelPositionMultiHeadedAttention",
     "adopt",
+    "mask_padded_frames",
     "rename_subsampling_output",
+    "set_subsampling_output",
     "stock_options",
+    "subsampling_output",
 ]
 
 # Newer releases zero padded frames before the depthwise convolution.
 CONVOLUTION_TAKES_MASK = (
     "mask_pad" in inspect.signature(ConvolutionModule.forward).parameters
 )
+
+
+def mask_padded_frames(
+    x: torch.Tensor, mask_pad: Optional[torch.Tensor]
+) -> torch.Tensor:
+    """Zero padded frames of ``x`` (#batch, channels, time), in releases that do.
+
+    Args:
+        x: input of a depthwise convolution.
+        mask_pad: (#batch, 1, time), true on real frames; None leaves ``x`` alone.
+    """
+    if mask_pad is None or not CONVOLUTION_TAKES_MASK:
+        return x
+    return x.masked_fill(~mask_pad.bool(), 0.0)
 
 
 def stock_options(options: Dict[str, Any]) -> Dict[str, Any]:
@@ -100,3 +117,16 @@ def rename_subsampling_output(
         theirs, ours = (new, old) if nested else (old, new)
         if theirs in state_dict:
             state_dict[ours] = state_dict.pop(theirs)
+
+
+def subsampling_output(embed: torch.nn.Module) -> torch.nn.Linear:
+    """The output layer of a convolutional input layer."""
+    return embed.out[0] if isinstance(embed.out, torch.nn.Sequential) else embed.out
+
+
+def set_subsampling_output(embed: torch.nn.Module, layer: torch.nn.Linear) -> None:
+    """Replace what :func:`subsampling_output` gives."""
+    if isinstance(embed.out, torch.nn.Sequential):
+        embed.out[0] = layer
+    else:
+        embed.out = layer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Union
 
 from espnet_adaptive_dropout.cost import COSTS
 from espnet_adaptive_dropout.gate import (
@@ -34,12 +34,12 @@ class AdaptiveDropoutConfig:
     then what comes; ``prune --target_reduction`` cuts it to another.
 
     Args:
-        locations: names out of ``locations.LOCATIONS``; None takes all that the
-            architecture has.
+        locations: names out of ``locations.LOCATIONS``, or "all"; None takes the
+            paper's. Those that the architecture does not have are left out of both.
         target_reduction: share of the encoder's cost to remove, 0 < r < 1.
         control: "feedback", "lagrangian" or "schedule".
         budget: over what the removed share is even: the "encoder" (all units compete),
-            every "block", or every "module" (each location of each block).
+            every "block", every "location", or every "module" (a location of a block).
         cost: what is counted, "parameters" or "macs" (multiply-accumulates).
         cost_frames: length of the utterance at which MACs are counted, in input
             frames of the encoder (1000: 10 s at a hop of 10 ms).
@@ -71,7 +71,7 @@ class AdaptiveDropoutConfig:
         ValueError: an option is unknown or out of range; the message names it.
     """
 
-    locations: Optional[List[str]] = None
+    locations: Union[str, List[str], None] = None
     target_reduction: float = 0.54
     control: str = "feedback"
     budget: str = "encoder"
@@ -103,6 +103,11 @@ class AdaptiveDropoutConfig:
         _check_range("target_reduction", self.target_reduction, 0.0, 1.0)
         _check_range("ramp_start", self.ramp_start, 0.0, 1.0, closed=True)
         _check_range("ramp_end", self.ramp_end, self.ramp_start, 1.0, closed=True)
+        if isinstance(self.locations, str) and self.locations != "all":
+            raise ValueError(
+                f"adaptive_dropout_conf.locations={self.locations!r} is not a list of "
+                f"locations, nor 'all'"
+            )
         for share in self.family or []:
             _check_range("family", share, 0.0, 1.0)
         positive = ("temperature", "alpha", "logit_scale", "total_steps", "cost_frames")

@@ -13,7 +13,7 @@ import torch
 
 from espnet_adaptive_dropout import family
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
-from espnet_adaptive_dropout.cost import Cost
+from espnet_adaptive_dropout.cost import Cost, removed_by_pool
 from espnet_adaptive_dropout.history import RetentionHistory
 from espnet_adaptive_dropout.ranked_cut import even_scores, ranked_cut
 from espnet_adaptive_dropout.schedule import size_ramp
@@ -46,14 +46,21 @@ class SizeControl(torch.nn.Module):
         self.table = table
         self.cost = cost
         self.sizes = family.all_sizes(config.target_reduction, config.family or [])
-        share = cost.per_unit[table.gated()] / cost.total
-        self.register_buffer("cost_share", share.float(), persistent=False)
+        self.gated_cost = cost.of_units(table.gated())
+        self.register_buffer(
+            "per_unit", self.gated_cost.per_unit.float(), persistent=False
+        )
         self.register_buffer("step", torch.zeros(()))
         self.register_buffer("frozen", torch.zeros(()))
         self.register_buffer("loss_average", torch.zeros(()))
         pools = table.pools(config.budget)[table.gated()].unique(return_inverse=True)[1]
-        bounds = torch.zeros(int(pools.max()) + 1).index_add(0, pools, share.float())
-        self.steering = STEERING[config.control](config, pools, bounds)
+        self.pools = int(pools.max()) + 1
+        self.register_buffer("pool", pools, persistent=False)
+        self.steering = STEERING[config.control](
+            config, pools, self._removed(torch.ones(len(pools)))
+        )
+        start = torch.full((len(pools),), float(config.initial_logit))
+        self.removed_at_start = self.expected_reductions(start).sum().item()
         self.history = None
         if config.history_dir and config.total_steps:
             self.history = RetentionHistory(config.history_dir, config.total_steps)
@@ -78,6 +85,20 @@ class SizeControl(torch.nn.Module):
                 f"locations can give, {bounds['all']:.1%} of the encoder's "
                 f"{self.cost.name} ({each}); ask for less or add locations"
             )
+
+    def expected_reductions(self, logits: torch.Tensor) -> torch.Tensor:
+        """Share of the encoder expected to go, by pool, (pools,), differentiable.
+
+        Args:
+            logits: of the gated units, (units,).
+        """
+        return self._removed(torch.sigmoid(-logits))
+
+    def _removed(self, gone: torch.Tensor) -> torch.Tensor:
+        saved = removed_by_pool(
+            self.per_unit, self.gated_cost.shared, gone, self.pool, self.pools
+        )
+        return saved / self.cost.total
 
     @property
     def progress(self) -> float:
@@ -119,7 +140,7 @@ class SizeControl(torch.nn.Module):
         keeps = self._cuts(logits)
         chosen = self.sizes.index(float(self.config.target_reduction))
         final = family.banded_logits(logits, keeps, chosen)
-        self.table.set_logits(final.to(self.cost_share.device))
+        self.table.set_logits(final.to(self.per_unit.device))
         self.frozen.fill_(1.0)
         self._counted = None
 
@@ -148,17 +169,16 @@ class SizeControl(torch.nn.Module):
             # Not beyond the ramp: the units are let go gradually.
             size = min(self.sizes[index], self._ramp())
             logits = self.table.logits().cpu()
-            shift = family.shift_to_size(logits, self.cost_share.cpu(), size)
+            shift = family.shift_to_size(logits, self.gated_cost, size)
         for gate in self.table.gates.values():
             gate.shift = shift
 
     def _ramp(self) -> float:
         """Share of the encoder that is expected to go at this step."""
         config = self.config
-        start = torch.sigmoid(torch.tensor(-config.initial_logit)).item()
         return size_ramp(
             self.progress,
-            start * float(self.cost_share.sum()),
+            self.removed_at_start,
             config.target_reduction,
             config.ramp_start,
             config.ramp_end,
@@ -176,9 +196,8 @@ class SizeControl(torch.nn.Module):
         """
         logits = self.table.logits()
         probabilities = torch.sigmoid(logits)
-        gone = self.cost_share * (1.0 - probabilities)
         bounds = self.steering.bounds
-        of_pools = torch.zeros_like(bounds).index_add(0, self.steering.pools, gone)
+        of_pools = self.expected_reductions(logits)
         expected = of_pools.sum()
         target = self._ramp()
         self._average(task_loss)

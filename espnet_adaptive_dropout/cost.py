@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import List, Tuple
+import itertools
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -11,23 +12,92 @@ from torch.utils.flop_counter import FlopCounterMode
 from espnet_adaptive_dropout import locations
 
 COSTS = ("parameters", "macs")
+_PRODUCTS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """What each unit of one group has in common with each of another.
+
+    Args:
+        first, second: where the groups lie in the row of units.
+        amount: cost of one pair.
+    """
+
+    first: slice
+    second: slice
+    amount: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
     """Cost of every unit of an encoder, and of the encoder.
 
-    Exact for any set of removed units: no two locations share a product.
+    Exact for any set of removed units.
 
     Args:
         name: "parameters" or "macs".
-        per_unit: float64 (units,), in the order of the UnitTable.
+        per_unit: what goes with a unit when all others stay, float64 (units,), in
+            the order of the UnitTable.
         total: of the encoder at full width, gates not counted.
+        shared: what goes with either of two units, and so only once with both.
     """
 
     name: str
     per_unit: torch.Tensor
     total: float
+    shared: Tuple[Shared, ...] = ()
+
+    def removed(self, gone: torch.Tensor) -> torch.Tensor:
+        """What is saved, () float64.
+
+        Args:
+            gone: which units go, (units,), 0 or 1. With the probabilities of going,
+                of units that go independently, the result is the expectation.
+        """
+        pools = torch.zeros(len(gone), dtype=torch.long)
+        return removed_by_pool(self.per_unit, self.shared, gone.double(), pools, 1)[0]
+
+    def of_units(self, chosen: torch.Tensor) -> Cost:
+        """The same for some of the units, bool (units,), which are whole groups."""
+        before = torch.cat([torch.zeros(1), chosen.cumsum(0)]).long().tolist()
+
+        def moved(part: slice) -> slice:
+            return slice(before[part.start], before[part.stop])
+
+        shared = tuple(
+            Shared(moved(pair.first), moved(pair.second), pair.amount)
+            for pair in self.shared
+            if chosen[pair.first].all() and chosen[pair.second].all()
+        )
+        return Cost(self.name, self.per_unit[chosen], self.total, shared)
+
+
+def removed_by_pool(
+    per_unit: torch.Tensor,
+    shared: Sequence[Shared],
+    gone: torch.Tensor,
+    pools: torch.Tensor,
+    count: int,
+) -> torch.Tensor:
+    """What is saved in every pool of units, (pools,), differentiable in ``gone``.
+
+    What two pools share counts as half of each.
+
+    Args:
+        per_unit: cost of every unit, (units,).
+        shared: of the same units.
+        gone: share of every unit that goes, (units,).
+        pools: number of the pool of every unit, (units,).
+        count: number of pools.
+    """
+    saved = torch.zeros(count, dtype=per_unit.dtype, device=per_unit.device)
+    saved = saved.index_add(0, pools, per_unit * gone)
+    for pair in shared:
+        both = pair.amount * gone[pair.first].sum() * gone[pair.second].sum()
+        ends = pools[[pair.first.start, pair.second.start]]
+        saved = saved.index_add(0, ends, -0.5 * torch.stack([both, both]))
+    return saved
 
 
 def parameter_cost(encoder: torch.nn.Module, table) -> Cost:
@@ -35,10 +105,10 @@ def parameter_cost(encoder: torch.nn.Module, table) -> Cost:
     gates = {id(gate.scaled_logits) for gate in table.gates.values()}
     total = sum(p.numel() for p in encoder.parameters() if id(p) not in gates)
     each = [
-        locations.unit_cost(encoder.encoders[g.block], locations.LOCATIONS[g.location])
-        for g in table.groups
+        locations.unit_cost(group.owner(encoder), group.place) for group in table.groups
     ]
-    return Cost("parameters", _spread(table, each), float(total))
+    shared = _shared(encoder, table)
+    return Cost("parameters", _spread(table, each), float(total), shared)
 
 
 def mac_cost(
@@ -56,17 +126,13 @@ def mac_cost(
         table: its UnitTable.
         inputs: features (1, frames, dim) and lengths (1,).
     """
-    total, frames, positions = _measure(encoder, inputs)
+    total, lengths, uses = _measure(encoder, inputs)
     each = [
-        locations.unit_macs(
-            encoder.encoders[g.block],
-            locations.LOCATIONS[g.location],
-            frames,
-            positions,
-        )
-        for g in table.groups
+        locations.unit_macs(group.owner(encoder), group.place, uses, *lengths)
+        for group in table.groups
     ]
-    return Cost("macs", _spread(table, each), float(total))
+    shared = _shared(encoder, table, uses)
+    return Cost("macs", _spread(table, each), float(total), shared)
 
 
 def zero_inputs(
@@ -83,26 +149,55 @@ def zero_inputs(
 
 
 @torch.no_grad()
-def _measure(encoder: torch.nn.Module, inputs) -> Tuple[int, int, int]:
-    """MACs of a forward pass, frames after subsampling, length of the positions."""
-    shapes: List[Tuple[int, int]] = []
+def _measure(
+    encoder: torch.nn.Module, inputs
+) -> Tuple[int, Tuple[int, int], Dict[int, int]]:
+    """MACs of a forward pass, the lengths of frames and of positions that the blocks
+    see, and how often every weight is used, by the id of the parameter."""
+    lengths: List[Tuple[int, int]] = []
+    uses: Dict[int, int] = {}
 
-    def note(module, args):
+    def note_lengths(module, args):
         positions = args[3].size(1) if len(args) == 5 else 0
-        shapes.append((args[0].size(1), positions))
+        lengths.append((args[0].size(1), positions))
+
+    def note_uses(module, args, output):
+        # Weights are (outputs, ...): one use for each output of all channels.
+        uses[id(module.weight)] = output.numel() // module.weight.shape[0]
 
     was_training, conditions = encoder.training, encoder.interctc_use_conditioning
     encoder.eval()
     encoder.interctc_use_conditioning = False
-    handle = encoder.encoders[0].self_attn.register_forward_pre_hook(note)
+    attention = encoder.encoders[0].self_attn
+    handles = [attention.register_forward_pre_hook(note_lengths)]
+    for module in encoder.modules():
+        if isinstance(module, _PRODUCTS):
+            handles.append(module.register_forward_hook(note_uses))
     try:
         with FlopCounterMode(display=False) as counter:
             encoder(*inputs)
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
         encoder.interctc_use_conditioning = conditions
         encoder.train(was_training)
-    return counter.get_total_flops() // 2, *shapes[0]
+    return counter.get_total_flops() // 2, lengths[0], uses
+
+
+def _shared(
+    encoder: torch.nn.Module, table, uses: Optional[Dict[int, int]] = None
+) -> Tuple[Shared, ...]:
+    """Of all pairs of groups of an owner; of parameters, or MACs with ``uses``."""
+    found = []
+    for first, second in itertools.combinations(table.groups, 2):
+        if first.block != second.block:
+            continue
+        amount = locations.shared_cost(
+            first.owner(encoder), first.place, second.place, uses
+        )
+        if amount:
+            found.append(Shared(first.row, second.row, float(amount)))
+    return tuple(found)
 
 
 def _spread(table, each: List[float]) -> torch.Tensor:

@@ -111,8 +111,8 @@ class AdaptiveDropoutConformerEncoder(
         self.adaptive_dropout_conf = AdaptiveDropoutConfig.from_dict(
             adaptive_dropout_conf
         )
-        for layer in self.encoders:
-            _attach_gates(layer, self.adaptive_dropout_conf)
+        for _, owner in locations.owners(self):
+            _attach_gates(owner, self.adaptive_dropout_conf)
         self.units = UnitTable(self)
         self.control: Optional[SizeControl] = None
         if self.units.gates:
@@ -173,15 +173,11 @@ class AdaptiveDropoutConformerEncoder(
         return self.control is None or self.control.is_final
 
 
-def _attach_gates(layer: torch.nn.Module, config: AdaptiveDropoutConfig) -> None:
-    """Put a gate at every chosen location of one EncoderLayer."""
-    for location in locations.select(layer, config.locations):
-        module = getattr(layer, location.module)
-        if location.gated is not None:
-            module = location.gated(module)
-            setattr(layer, location.module, module)
+def _attach_gates(owner: torch.nn.Module, config: AdaptiveDropoutConfig) -> None:
+    """Put a gate at every chosen location of a block, or of the input layer."""
+    for location in locations.select(owner, config.locations):
         gate = AdaptiveDropout(
-            locations.unit_count(layer, location),
+            locations.unit_count(owner, location),
             initial_logit=config.initial_logit,
             logit_scale=config.logit_scale or 1.0,
             temperature=config.temperature,
@@ -189,4 +185,4 @@ def _attach_gates(layer: torch.nn.Module, config: AdaptiveDropoutConfig) -> None
             granularity=config.granularity,
             distribution=config.gate,
         )
-        setattr(module, location.gate, gate)
+        locations.set_gate(owner, location, gate)

@@ -12,6 +12,7 @@ from typing import List, Sequence
 
 import torch
 
+from espnet_adaptive_dropout.cost import Cost
 from espnet_adaptive_dropout.gate import SATURATED_LOGIT
 
 # Distance of two bands, and how far a band may reach to either side of its middle:
@@ -47,21 +48,19 @@ def banded_logits(
     return result
 
 
-def shift_to_size(
-    logits: torch.Tensor, cost_share: torch.Tensor, reduction: float
-) -> float:
+def shift_to_size(logits: torch.Tensor, cost: Cost, reduction: float) -> float:
     """The common shift of ``logits`` whose expected removed share is ``reduction``.
 
     Args:
         logits: (units,).
-        cost_share: share of the encoder's cost that each unit has, (units,).
+        cost: of these units.
         reduction: what is to go, as a share of the encoder's cost.
     """
     low, high = -4.0 * BAND, 4.0 * BAND
     for _ in range(24):
         middle = 0.5 * (low + high)
-        gone = (cost_share * torch.sigmoid(-(logits + middle))).sum()
-        if gone > reduction:
+        gone = cost.removed(torch.sigmoid(-(logits + middle)))
+        if gone > reduction * cost.total:
             low = middle
         else:
             high = middle

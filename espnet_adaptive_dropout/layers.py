@@ -1,4 +1,4 @@
-"""Linear and Conv1d layers of any width, 0 included."""
+"""Linear and convolution layers of any width, 0 included."""
 
 from __future__ import annotations
 
@@ -40,3 +40,36 @@ def conv1d(inputs: int, outputs: int, kernel_size, **options) -> torch.nn.Conv1d
     """A plain Conv1d, or an empty one if a width is 0."""
     kind = torch.nn.Conv1d if inputs and outputs else EmptyConv1d
     return kind(inputs, outputs, kernel_size, **options)
+
+
+def depthwise_conv1d(
+    channels: int, kernel_size: int, bias: bool = True
+) -> torch.nn.Conv1d:
+    """A plain depthwise Conv1d of "same" length, or an empty one of no channels."""
+    options = dict(padding=(kernel_size - 1) // 2, bias=bias)
+    if channels:
+        return torch.nn.Conv1d(
+            channels, channels, kernel_size, groups=channels, **options
+        )
+    layer = EmptyConv1d(0, 0, kernel_size, **options)
+    layer.weight = torch.nn.Parameter(torch.empty(0, 1, kernel_size))
+    return layer
+
+
+class EmptyConv2d(torch.nn.Conv2d):
+    """A Conv2d without input or output channels: its bias at every place."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(#batch, inputs, time, frequency) -> (#batch, outputs, ...)."""
+        places = [
+            (size - kernel) // stride + 1
+            for size, kernel, stride in zip(x.shape[2:], self.kernel_size, self.stride)
+        ]
+        output = x.new_zeros(x.size(0), self.out_channels, *places)
+        return output + self.bias[:, None, None]
+
+
+def conv2d(inputs: int, outputs: int, kernel_size, stride) -> torch.nn.Conv2d:
+    """A plain Conv2d without padding, or an empty one if a width is 0."""
+    kind = torch.nn.Conv2d if inputs and outputs else EmptyConv2d
+    return kind(inputs, outputs, kernel_size, stride)

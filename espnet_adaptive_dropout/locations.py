@@ -1,19 +1,63 @@
-"""The one table of places in a Conformer block whose units can be removed.
+"""The one table of places in a Conformer whose units can be removed.
 
-A location names a module of ESPnet's EncoderLayer, the attribute of that module
-that holds the gate, and every slice of every tensor that goes when a unit goes.
-Attaching gates, counting, cutting and reporting all read this table.
+A location names a module of its owner (an EncoderLayer of ESPnet, or the encoder for
+the input layer), the attribute of that module that holds the gate, and every slice of
+every tensor that goes when a unit goes. Attaching gates, counting, cutting and
+reporting all read this table.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable, Dict, Iterable, List, Optional, Tuple
+import operator
+from typing import (
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+    Union,
+)
 
 import torch
 
 from espnet_adaptive_dropout.attention import gated_attention
 from espnet_adaptive_dropout.convolution import gated_convolution
+from espnet_adaptive_dropout.gate import AdaptiveDropout
+from espnet_adaptive_dropout.subsampling import (
+    gated_subsampling,
+    has_two_convolutions,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """What of one tensor goes with a unit.
+
+    Args:
+        name: of the tensor in its module.
+        axis: along which the units lie.
+        repeats: how often the units follow one another on it (2: the halves of a
+            gated linear unit).
+    """
+
+    name: str
+    axis: int
+    repeats: int = 1
+
+    def by_unit(self, tensor: torch.Tensor, units: int) -> torch.Tensor:
+        """All entries that belong to each unit, (units, entries of each)."""
+        rows = tensor.movedim(self.axis, 0).reshape(self.repeats, units, -1)
+        return rows.transpose(0, 1).reshape(units, -1)
+
+    def places(self, tensor: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        """Where the chosen units, bool (units,), lie along the axis of ``tensor``."""
+        places = torch.arange(tensor.shape[self.axis])
+        places = places.view(self.repeats, len(chosen), -1)
+        return places[:, chosen].flatten()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,44 +66,103 @@ class Location:
 
     Args:
         name: as written in configs, plans and reports.
-        module: attribute of the EncoderLayer.
-        gate: attribute of that module that holds the AdaptiveDropout.
-        slices: (tensor of the module, axis) pairs that lose one entry with a unit.
-            A ``pos_bias`` is (heads, d_k) in the stock module and counts as flat.
+        module: attribute of the owner.
+        gate: attribute of that module that holds the AdaptiveDropout; may be dotted.
+        slices: what goes with a unit. A ``pos_bias`` is (heads, d_k) in the stock
+            module and counts as flat.
         per_head: units are laid out head by head and may be unequal between heads.
         attended: (with frames, with positions): whether a unit also takes part in
             the products of frames with frames and of frames with positions.
         gated: makes the form of the stock module that has the gate; None where
             the gate simply replaces a dropout.
         summary: one line for people.
+        in_paper: whether arXiv 2412.04836 prunes it; it is then gated by default.
     """
 
     name: str
     module: str
     gate: str
-    slices: Tuple[Tuple[str, int], ...]
+    slices: Tuple[Slice, ...]
     per_head: bool
     attended: Tuple[bool, bool]
     gated: Optional[Callable[[torch.nn.Module], torch.nn.Module]]
     summary: str
+    in_paper: bool = True
+
+    @property
+    def in_input_layer(self) -> bool:
+        """Whether the owner is the encoder, not one of its blocks."""
+        return self.module == _INPUT_LAYER
 
 
-_FEED_FORWARD = (("w_1.weight", 0), ("w_1.bias", 0), ("w_2.weight", 1))
+_INPUT_LAYER = "embed"
+
+_FEED_FORWARD = (Slice("w_1.weight", 0), Slice("w_1.bias", 0), Slice("w_2.weight", 1))
 _QUERY = (
-    ("linear_q.weight", 0),
-    ("linear_q.bias", 0),
-    ("linear_k.weight", 0),
-    ("linear_k.bias", 0),
-    ("linear_pos.weight", 0),
-    ("pos_bias_u", 0),
-    ("pos_bias_v", 0),
+    Slice("linear_q.weight", 0),
+    Slice("linear_q.bias", 0),
+    Slice("linear_k.weight", 0),
+    Slice("linear_k.bias", 0),
+    Slice("linear_pos.weight", 0),
+    Slice("pos_bias_u", 0),
+    Slice("pos_bias_v", 0),
 )
-_VALUE = (("linear_v.weight", 0), ("linear_v.bias", 0), ("linear_out.weight", 1))
-_CONV_INPUT = (("pointwise_conv1.weight", 1),)
+_VALUE = (
+    Slice("linear_v.weight", 0),
+    Slice("linear_v.bias", 0),
+    Slice("linear_out.weight", 1),
+)
+_CONV_INPUT = (Slice("pointwise_conv1.weight", 1),)
+_CONV_CHANNEL = (
+    Slice("depthwise_conv.weight", 0),
+    Slice("depthwise_conv.bias", 0),
+    Slice("pointwise_conv1.weight", 0, repeats=2),
+    Slice("pointwise_conv1.bias", 0, repeats=2),
+    Slice("norm.weight", 0),
+    Slice("norm.bias", 0),
+    Slice("norm.running_mean", 0),
+    Slice("norm.running_var", 0),
+    Slice("pointwise_conv2.weight", 1),
+)
+
+_SUBSAMPLING_1 = (
+    Slice("conv.0.weight", 0),
+    Slice("conv.0.bias", 0),
+    Slice("conv.2.weight", 1),
+)
+_SUBSAMPLING_2 = (
+    Slice("conv.2.weight", 0),
+    Slice("conv.2.bias", 0),
+    # One of these, see compat.rename_subsampling_output; all frequencies of a channel
+    Slice("out.weight", 1),
+    Slice("out.0.weight", 1),
+)
 
 LOCATIONS: Dict[str, Location] = {
     location.name: location
     for location in (
+        Location(
+            "subsampling_1",
+            _INPUT_LAYER,
+            "conv.1.gate",
+            _SUBSAMPLING_1,
+            False,
+            (False, False),
+            gated_subsampling,
+            "channels of the first convolution of the input layer",
+            in_paper=False,
+        ),
+        Location(
+            "subsampling_2",
+            _INPUT_LAYER,
+            "conv.3.gate",
+            _SUBSAMPLING_2,
+            False,
+            (False, False),
+            gated_subsampling,
+            "channels of the second convolution of the input layer",
+            in_paper=False,
+        ),
         Location(
             "ffn_macaron",
             "feed_forward_macaron",
@@ -101,6 +204,17 @@ LOCATIONS: Dict[str, Location] = {
             "input vectors of the convolution module",
         ),
         Location(
+            "conv_channel",
+            "conv_module",
+            "channel_gate",
+            _CONV_CHANNEL,
+            False,
+            (False, False),
+            gated_convolution,
+            "channels of the depthwise convolution",
+            in_paper=False,
+        ),
+        Location(
             "ffn",
             "feed_forward",
             "dropout",
@@ -114,24 +228,36 @@ LOCATIONS: Dict[str, Location] = {
 }
 
 
-def available(layer: torch.nn.Module) -> List[Location]:
-    """Locations that an EncoderLayer has, in the order of the computation."""
+# Names for several locations at once.
+ALIASES = {"subsampling": ("subsampling_1", "subsampling_2"), "all": tuple(LOCATIONS)}
+
+
+def owners(encoder: torch.nn.Module) -> Iterator[Tuple[Optional[int], torch.nn.Module]]:
+    """Modules that have locations, in order: (None, encoder), (0, block 0), ..."""
+    yield None, encoder
+    yield from enumerate(encoder.encoders)
+
+
+def available(owner: torch.nn.Module) -> List[Location]:
+    """Locations that an owner has, in the order of the computation."""
     return [
         location
         for location in LOCATIONS.values()
-        if getattr(layer, location.module, None) is not None
+        if getattr(owner, location.module, None) is not None
+        and (not location.in_input_layer or has_two_convolutions(owner.embed))
     ]
 
 
-def why_not(layer: torch.nn.Module, location: Location) -> Optional[str]:
-    """Why units of ``location`` cannot be removed exactly in this layer, or None."""
-    module = getattr(layer, location.module, None)
-    if module is None:
-        option = {
-            "feed_forward_macaron": "macaron_style",
-            "conv_module": "use_cnn_module",
-        }[location.module]
-        return f"the encoder has no {location.module} ({option}: false)"
+def why_not(owner: torch.nn.Module, location: Location) -> Optional[str]:
+    """Why units of ``location`` cannot be removed exactly here, or None."""
+    if location not in available(owner):
+        reasons = {
+            "feed_forward_macaron": "it has no such module (macaron_style: false)",
+            "conv_module": "it has no such module (use_cnn_module: false)",
+            _INPUT_LAYER: "input_layer must be conv2d, conv2d1, conv2d2 or conv2d6",
+        }
+        return reasons[location.module]
+    module = getattr(owner, location.module)
     if location.per_head and isinstance(
         getattr(module, "q_norm", None), torch.nn.LayerNorm
     ):
@@ -139,72 +265,149 @@ def why_not(layer: torch.nn.Module, location: Location) -> Optional[str]:
     return None
 
 
+def possible(owner: torch.nn.Module) -> List[str]:
+    """Names of the locations whose units can be removed in an owner."""
+    return [x.name for x in available(owner) if why_not(owner, x) is None]
+
+
+def expand(names: Union[str, Iterable[str]]) -> List[str]:
+    """Names of locations, aliases replaced, in the order of the table.
+
+    Raises:
+        ValueError: a name is unknown.
+    """
+    chosen = set()
+    for name in [names] if isinstance(names, str) else names:
+        if name not in LOCATIONS and name not in ALIASES:
+            raise ValueError(
+                f"unknown location {name!r}; known are "
+                f"{', '.join([*LOCATIONS, *ALIASES])}"
+            )
+        chosen.update(ALIASES.get(name, (name,)))
+    return [name for name in LOCATIONS if name in chosen]
+
+
 def select(
-    layer: torch.nn.Module, names: Optional[Iterable[str]] = None
+    owner: torch.nn.Module, names: Union[str, Iterable[str], None] = None
 ) -> List[Location]:
-    """Resolve the names of a config to locations of this layer.
+    """Resolve the names of a config to locations of this owner.
 
     Args:
-        layer: an EncoderLayer.
-        names: location names; None takes all that can be pruned here.
+        owner: see :func:`owners`.
+        names: location names; "all" takes all that can be pruned here, None those
+            of them that the paper prunes.
 
     Raises:
         ValueError: a name is unknown, or its units cannot be removed here.
     """
+    can = [LOCATIONS[name] for name in possible(owner)]
     if names is None:
-        chosen = [x.name for x in available(layer) if why_not(layer, x) is None]
-    else:
-        chosen = list(names)
-    for name in chosen:
-        if name not in LOCATIONS:
+        return [location for location in can if location.in_paper]
+    if names == "all":
+        return can
+    is_encoder = hasattr(owner, "encoders")
+    chosen = [LOCATIONS[name] for name in expand(names)]
+    chosen = [x for x in chosen if x.in_input_layer == is_encoder]
+    for location in chosen:
+        if location not in can:
             raise ValueError(
-                f"unknown location {name!r} in adaptive_dropout_conf.locations; "
-                f"known are {', '.join(LOCATIONS)}"
+                f"location {location.name!r} cannot be pruned in this encoder: "
+                f"{why_not(owner, location)}; leave it out of "
+                f"adaptive_dropout_conf.locations"
             )
-        reason = why_not(layer, LOCATIONS[name])
-        if reason:
-            raise ValueError(
-                f"location {name!r} cannot be pruned in this encoder: {reason}; "
-                f"leave it out of adaptive_dropout_conf.locations"
-            )
-    return [location for location in LOCATIONS.values() if location.name in chosen]
+    return chosen
 
 
-def unit_count(layer: torch.nn.Module, location: Location) -> int:
-    """Number of units of ``location`` in an EncoderLayer of full width."""
-    name, axis = location.slices[0]
-    return getattr(layer, location.module).get_parameter(name).shape[axis]
+def gate_of(owner: torch.nn.Module, location: Location) -> Optional[AdaptiveDropout]:
+    """The gate of a location, or None."""
+    module = getattr(owner, location.module)
+    try:
+        gate = operator.attrgetter(location.gate)(module)
+    except AttributeError:
+        return None
+    return gate if isinstance(gate, AdaptiveDropout) else None
 
 
-def unit_cost(layer: torch.nn.Module, location: Location) -> int:
+def set_gate(owner: torch.nn.Module, location: Location, gate: AdaptiveDropout) -> None:
+    """Put a gate in its place; the module takes its gated form first."""
+    module = getattr(owner, location.module)
+    if location.gated is not None:
+        module = location.gated(module)
+        setattr(owner, location.module, module)
+    path, _, name = location.gate.rpartition(".")
+    setattr(module.get_submodule(path), name, gate)
+
+
+def unit_count(owner: torch.nn.Module, location: Location) -> int:
+    """Number of units of ``location`` of full width."""
+    first = location.slices[0]
+    tensor = getattr(owner, location.module).get_parameter(first.name)
+    return tensor.shape[first.axis]
+
+
+def _sliced(
+    owner: torch.nn.Module, location: Location
+) -> Dict[str, torch.nn.Parameter]:
+    """The parameters that ``location`` cuts, by name within their module."""
+    names = {part.name for part in location.slices}
+    parameters = getattr(owner, location.module).named_parameters()
+    return {name: parameter for name, parameter in parameters if name in names}
+
+
+def unit_cost(owner: torch.nn.Module, location: Location) -> int:
     """Parameters that go with one unit of ``location`` (exact)."""
-    units = unit_count(layer, location)
-    sizes = [
-        parameter.numel()
-        for name, parameter in getattr(layer, location.module).named_parameters()
-        if any(name == sliced for sliced, _ in location.slices)
-    ]
-    return sum(sizes) // units
+    sizes = [parameter.numel() for parameter in _sliced(owner, location).values()]
+    return sum(sizes) // unit_count(owner, location)
+
+
+def shared_cost(
+    owner: torch.nn.Module,
+    first: Location,
+    second: Location,
+    uses: Optional[Mapping[int, int]] = None,
+) -> int:
+    """Cost that lies where a unit of one location meets one of another.
+
+    It goes with either: a weight that the one cuts in rows and the other in columns.
+
+    Args:
+        owner: of full width.
+        first: one of its locations.
+        second: another.
+        uses: as for :func:`unit_macs`; None counts parameters.
+    """
+    if first.module != second.module:
+        return 0
+    others = _sliced(owner, second)
+    cost = sum(
+        parameter.numel() * (1 if uses is None else uses[id(parameter)])
+        for name, parameter in _sliced(owner, first).items()
+        if name in others
+    )
+    return cost // (unit_count(owner, first) * unit_count(owner, second))
 
 
 def unit_macs(
-    layer: torch.nn.Module, location: Location, frames: int, positions: int
+    owner: torch.nn.Module,
+    location: Location,
+    uses: Mapping[int, int],
+    frames: int,
+    positions: int,
 ) -> int:
     """Multiply-accumulates that go with one unit of ``location`` (exact).
 
     Args:
-        layer: an EncoderLayer of full width.
+        owner: of full width.
         location: one that it has.
-        frames: length of its input.
+        uses: how often each weight of a product or convolution is used, by the id of
+            the parameter.
+        frames: length of the input of the blocks.
         positions: length of the relative-position embedding; 0 without.
     """
-    module = getattr(layer, location.module)
-    macs = 0
-    for name, _ in location.slices:
-        parameter = dict(module.named_parameters()).get(name)
-        if parameter is None or not name.endswith("weight"):
-            continue
-        times = positions if name.startswith("linear_pos") else frames
-        macs += times * parameter.numel() // unit_count(layer, location)
+    macs = sum(
+        uses.get(id(parameter), 0) * parameter.numel()
+        for parameter in _sliced(owner, location).values()
+    )
     with_frames, with_positions = location.attended
-    return macs + frames * (frames * with_frames + positions * with_positions)
+    attended = frames * (frames * with_frames + positions * with_positions)
+    return macs // unit_count(owner, location) + attended

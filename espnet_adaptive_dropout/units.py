@@ -12,22 +12,29 @@ from espnet_adaptive_dropout.cost import Cost, parameter_cost
 from espnet_adaptive_dropout.gate import AdaptiveDropout
 
 # Over what a size is divided evenly; within, the units compete.
-BUDGETS = ("encoder", "block", "module")
+BUDGETS = ("encoder", "block", "location", "module")
+
+# Location -> the location of the same block that only it reads.
+READ_BY = {
+    "value": "query",
+    "conv_channel": "conv_input",
+    "subsampling_2": "subsampling_1",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class UnitGroup:
-    """The units of one location in one block.
+    """The units of one location in one block, or in the input layer.
 
     Args:
-        block: index of the block.
+        block: index of the block; None: the input layer.
         location: name of the location.
         start: position of the first unit in the row.
         units: number of units.
         heads: number of heads the units are divided into (1: no heads).
     """
 
-    block: int
+    block: Optional[int]
     location: str
     start: int
     units: int
@@ -37,6 +44,20 @@ class UnitGroup:
     def row(self) -> slice:
         """Where the group lies in the row."""
         return slice(self.start, self.start + self.units)
+
+    @property
+    def place(self) -> locations.Location:
+        """What the table of locations says of it."""
+        return locations.LOCATIONS[self.location]
+
+    def owner(self, encoder: torch.nn.Module) -> torch.nn.Module:
+        """The block of ``encoder``, or the encoder itself."""
+        return encoder if self.block is None else encoder.encoders[self.block]
+
+    def key(self, name: str) -> str:
+        """Key of tensor ``name`` of the module in the state of the encoder."""
+        owner = "" if self.block is None else f"encoders.{self.block}."
+        return f"{owner}{self.place.module}.{name}"
 
 
 class UnitTable:
@@ -54,26 +75,26 @@ class UnitTable:
 
     def __init__(self, encoder: torch.nn.Module):
         self.groups: List[UnitGroup] = []
-        self.gates: Dict[Tuple[int, str], AdaptiveDropout] = {}
-        for block, layer in enumerate(encoder.encoders):
-            for location in locations.available(layer):
-                self._add(block, layer, location)
+        self.gates: Dict[Tuple[Optional[int], str], AdaptiveDropout] = {}
+        for block, owner in locations.owners(encoder):
+            for location in locations.available(owner):
+                self._add(block, owner, location)
         self.units = sum(group.units for group in self.groups)
         self.parameters = parameter_cost(encoder, self)
 
-    def _add(self, block: int, layer, location: locations.Location) -> None:
-        module = getattr(layer, location.module)
+    def _add(self, block: Optional[int], owner, location: locations.Location) -> None:
+        module = getattr(owner, location.module)
         start = self.groups[-1].row.stop if self.groups else 0
         group = UnitGroup(
             block,
             location.name,
             start,
-            locations.unit_count(layer, location),
+            locations.unit_count(owner, location),
             module.h if location.per_head else 1,
         )
         self.groups.append(group)
-        gate = getattr(module, location.gate, None)
-        if isinstance(gate, AdaptiveDropout):
+        gate = locations.gate_of(owner, location)
+        if gate is not None:
             self.gates[(block, location.name)] = gate
 
     def gated_groups(self) -> List[UnitGroup]:
@@ -91,12 +112,15 @@ class UnitTable:
         """Which units compete with each other, as pool numbers 0, 1, ... (units,).
 
         Args:
-            budget: one of BUDGETS; "encoder": all units; "block": those of a block;
-                "module": those of a location of a block.
+            budget: one of BUDGETS; "encoder": all units; "block": those of a block
+                (or the input layer);
+                "location": those of a location, of all blocks; "module": those of a
+                location of a block.
         """
         keys = {
             "encoder": lambda group: 0,
             "block": lambda group: group.block,
+            "location": lambda group: group.location,
             "module": lambda group: (group.block, group.location),
         }[budget]
         numbers: Dict = {}
@@ -122,9 +146,10 @@ class UnitTable:
             self.gates[(group.block, group.location)].set_logits(part)
 
     def close(self, keep: torch.Tensor) -> torch.Tensor:
-        """Add what follows from ``keep``: void heads lose their query units.
+        """Add what follows from ``keep``: what nobody reads goes too.
 
-        A head without value units contributes nothing whatever its queries are.
+        A head without value units contributes nothing whatever its queries are, nor
+        does a convolution module without channels, whatever its inputs.
 
         Args:
             keep: which units stay, bool (units,).
@@ -133,22 +158,23 @@ class UnitTable:
             The closed set, a new tensor.
         """
         keep = keep.clone()
-        for value, query in self._attention():
-            alive = keep[value.row].view(value.heads, -1).any(dim=1, keepdim=True)
-            queries = keep[query.row].view(query.heads, -1)
-            keep[query.row] = (queries & alive).flatten()
+        for reader, read in self._readers():
+            alive = keep[reader.row].view(reader.heads, -1).any(dim=1, keepdim=True)
+            units = keep[read.row].view(reader.heads, -1)
+            keep[read.row] = (units & alive).flatten()
         return keep
 
-    def _attention(self) -> Iterator[Tuple[UnitGroup, UnitGroup]]:
+    def _readers(self) -> Iterator[Tuple[UnitGroup, UnitGroup]]:
+        """Groups without which, head by head, another group has no effect."""
         by_name = {(group.block, group.location): group for group in self.groups}
         for group in self.groups:
-            if group.location == "value":
-                yield group, by_name[(group.block, "query")]
+            if group.location in READ_BY:
+                yield group, by_name[(group.block, READ_BY[group.location])]
 
     def removed(self, keep: torch.Tensor, cost: Optional[Cost] = None) -> int:
         """What is saved when only ``keep`` and what it needs stay (parameters)."""
         gone = ~self.close(keep).cpu()
-        return int(((cost or self.parameters).per_unit * gone).sum().item())
+        return round((cost or self.parameters).removed(gone).item())
 
     def reduction(self, keep: torch.Tensor, cost: Optional[Cost] = None) -> float:
         """Share of the encoder's parameters, or other cost, that is saved."""

@@ -18,6 +18,8 @@ class BlockWidths:
         value: value units of every head.
         conv_input: the input dimensions of the convolution module that are read,
             as ranges, for example "0-3,7"; None without a convolution module.
+        conv_channel: channels of the convolution module; None without one, or to
+            keep them all.
     """
 
     ffn: int
@@ -25,6 +27,7 @@ class BlockWidths:
     value: List[int]
     ffn_macaron: Optional[int] = None
     conv_input: Optional[str] = None
+    conv_channel: Optional[int] = None
 
     def to_dict(self) -> Dict[str, Any]:
         """For YAML; leaves out what the block does not have."""
@@ -53,10 +56,11 @@ def parse_widths(
     wanted = {"ffn", "query", "value"}
     wanted |= {"ffn_macaron"} if macaron_style else set()
     wanted |= {"conv_input"} if use_cnn_module else set()
+    optional = {"conv_channel"} if use_cnn_module else set()
     blocks = []
     for index, options in enumerate(widths):
         where = f"encoder_conf.widths[{index}]"
-        if set(options) != wanted:
+        if set(options) - optional != wanted:
             raise ValueError(
                 f"{where} has {', '.join(sorted(options))} but this architecture "
                 f"needs {', '.join(sorted(wanted))}"

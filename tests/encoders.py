@@ -9,7 +9,7 @@ from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 
 from espnet_adaptive_dropout.compact import CompactConformerEncoder
 from espnet_adaptive_dropout.encoder import AdaptiveDropoutConformerEncoder
-from espnet_adaptive_dropout.pruning.plan import block_widths
+from espnet_adaptive_dropout.pruning.plan import compact_options
 from espnet_adaptive_dropout.pruning.surgery import cut_weights, fold_weights
 from espnet_adaptive_dropout.pruning.trained import set_masks
 
@@ -92,7 +92,8 @@ def randomise(module: torch.nn.Module, seed: int = 0) -> None:
 
 def adaptive(options: dict, **conf) -> AdaptiveDropoutConformerEncoder:
     """An encoder with gates, in evaluation mode, all units kept."""
-    conf = {"control": "schedule", "total_steps": 100, "logit_scale": 1.0, **conf}
+    conf = dict(dict(control="schedule", total_steps=100, logit_scale=1.0), **conf)
+    conf.setdefault("locations", "all")
     encoder = AdaptiveDropoutConformerEncoder(**options, adaptive_dropout_conf=conf)
     randomise(encoder)
     return encoder.eval()
@@ -111,10 +112,8 @@ def stock_of(encoder, options: dict, keep=None) -> ConformerEncoder:
 
 def compact_of(encoder, options: dict, keep) -> CompactConformerEncoder:
     """The compact encoder that keeps ``keep``."""
-    options = dict(options)
-    compact = CompactConformerEncoder(
-        options.pop("input_size"), block_widths(encoder.units, keep), **options
-    )
+    options = {**options, **compact_options(encoder.units, keep)}
+    compact = CompactConformerEncoder(**options)
     state = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
     cut = cut_weights(state, encoder.units, keep, "encoder.")
     compact.load_state_dict({k[len("encoder.") :]: v for k, v in cut.items()})

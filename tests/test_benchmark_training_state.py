@@ -9,7 +9,7 @@ from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 
 from benchmarks import training_state as ts
 from espnet_adaptive_dropout.compact import CompactConformerEncoder
-from espnet_adaptive_dropout.pruning.plan import PruningPlan, block_widths
+from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
 from espnet_adaptive_dropout.units import UnitTable
 
 ENCODER = dict(SMALL, rel_pos_type="latest", macaron_style=True)
@@ -36,7 +36,7 @@ def pruned():
     table = UnitTable(full.encoder)
     keep = table.close(torch.rand(table.units) > 0.4)
     plan = PruningPlan.from_keep(table, keep, "random", None)
-    narrow = Model(CompactConformerEncoder(**ENCODER, widths=block_widths(table, keep)))
+    narrow = Model(CompactConformerEncoder(**ENCODER, **compact_options(table, keep)))
     return full, plan, narrow
 
 

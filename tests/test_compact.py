@@ -13,6 +13,7 @@ from encoders import (
 
 from espnet_adaptive_dropout.compact import CompactConformerEncoder
 from espnet_adaptive_dropout.pruning.count import parameters
+from espnet_adaptive_dropout.pruning.plan import compact_options
 
 
 def random_keep(units, share=0.5, seed=0):
@@ -52,10 +53,28 @@ def test_masked_compact_and_folded_agree(architecture, seed):
 @pytest.mark.parametrize("architecture", ["latest", "legacy", "absolute", "conv1d"])
 @pytest.mark.parametrize(
     "locations",
-    [["ffn"], ["ffn_macaron"], ["query"], ["value"], ["conv_input"]],
+    [["ffn"], ["ffn_macaron"], ["query"], ["value"], ["conv_input"], ["conv_channel"]],
 )
 def test_emptied_modules(architecture, locations):
     check(options_of(architecture), lambda units: emptied(units, *locations))
+
+
+@pytest.mark.parametrize(
+    "architecture", ["latest", "conv2d1", "conv2d2", "conv2d6", "interctc"]
+)
+@pytest.mark.parametrize("location", ["subsampling_1", "subsampling_2"])
+def test_input_layer_without_channels(architecture, location):
+    check(options_of(architecture), lambda units: emptied(units, location, block=None))
+
+
+def test_input_layers_of_other_kinds_keep_their_channels():
+    encoder = adaptive(options_of("conv2d8"))
+    everything = torch.ones(encoder.units.units, dtype=torch.bool)
+    options = {**options_of("conv2d8"), **compact_options(encoder.units, everything)}
+    assert "subsampling" not in options
+    options["subsampling"] = [4, 4]
+    with pytest.raises(ValueError, match="conv2d6; this one has others"):
+        CompactConformerEncoder(**options)
 
 
 @pytest.mark.parametrize("architecture", ["latest", "legacy", "conv1d"])

@@ -81,8 +81,7 @@ def test_every_module_is_steered_to_the_same_share(control):
     record = []
     train(encoder, int(0.8 * STEPS), record=record)
     steering, table = encoder.control.steering, encoder.units
-    gone = encoder.control.cost_share * torch.sigmoid(-table.logits())
-    of_pools = torch.zeros_like(steering.bounds).index_add(0, steering.pools, gone)
+    of_pools = encoder.control.expected_reductions(table.logits())
     share = 0.4 / steering.bounds.sum()
     assert torch.allclose(of_pools / steering.bounds, share, atol=0.05)
     encoder.control.freeze()

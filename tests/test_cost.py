@@ -31,7 +31,21 @@ def test_macs_of_a_unit_are_what_really_goes(architecture):
         keep = torch.ones(encoder.units.units, dtype=torch.bool)
         keep[units] = False
         gone = cost.total - macs(compact_of(encoder, options, keep), inputs)
-        assert gone == cost.per_unit[units].sum(), group
+        assert gone == cost.removed((~keep).float()), group
+
+
+def test_macs_shared_by_two_locations_count_once():
+    options = options_of("latest")
+    encoder = adaptive(options)
+    inputs = zero_inputs(encoder, options["input_size"], FRAMES)
+    cost = mac_cost(encoder, encoder.units, inputs)
+    keep = torch.ones(encoder.units.units, dtype=torch.bool)
+    for group in encoder.units.groups:
+        if group.location.startswith(("conv_", "subsampling")):
+            keep[group.start : group.start + 3] = False
+    gone = cost.total - macs(compact_of(encoder, options, keep), inputs)
+    assert gone == cost.removed((~keep).float())
+    assert gone < cost.per_unit[~keep].sum()
 
 
 def test_measuring_leaves_the_encoder_in_its_mode():
@@ -67,8 +81,7 @@ def test_macs_are_steered_to_and_a_longer_utterance_shares_them_differently():
         adaptive(options, **conf, cost_frames=frames).control.cost
         for frames in (100, 1000)
     )
-    query = adaptive(options).units.groups[1]
-    assert query.location == "query"
-    unit = query.start
+    groups = adaptive(options).units.groups
+    unit = next(group.start for group in groups if group.location == "query")
     assert short.name == "macs"
     assert long.per_unit[unit] / long.total > short.per_unit[unit] / short.total

@@ -73,16 +73,29 @@ def test_refuses_what_cannot_be_pruned(options, locations, message):
 
 def test_default_locations_leave_out_what_cannot_be_pruned():
     options = {**options_of("absolute"), "qk_norm": True}
-    encoder = adaptive(options)
+    encoder = adaptive(options, locations=None)
     assert {name for _, name in encoder.units.gates} == {"ffn", "conv_input"}
+    encoder = adaptive(options, locations="all")
+    names = {name for _, name in encoder.units.gates}
+    assert names == {
+        *("ffn", "conv_input", "conv_channel", "subsampling_1", "subsampling_2")
+    }
 
 
 @pytest.mark.parametrize(
-    "location", ["ffn", "ffn_macaron", "query", "value", "conv_input"]
+    "location",
+    ["ffn", "ffn_macaron", "query", "value", "conv_input", "conv_channel"],
 )
 def test_locations_are_switched_on_by_name(location):
     encoder = adaptive(options_of("latest"), locations=[location])
     assert set(encoder.units.gates) == {(0, location), (1, location)}
+
+
+def test_the_subsampling_is_switched_on_by_one_name():
+    encoder = adaptive(options_of("latest"), locations=["subsampling", "ffn"])
+    assert set(encoder.units.gates) == {
+        *((None, "subsampling_1"), (None, "subsampling_2"), (0, "ffn"), (1, "ffn"))
+    }
 
 
 def test_target_above_the_bound_is_refused_with_the_bounds():

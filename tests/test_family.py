@@ -2,6 +2,7 @@ import pytest
 import torch
 from encoders import adaptive, batch, options_of
 
+from espnet_adaptive_dropout.cost import Cost, Shared
 from espnet_adaptive_dropout.family import (
     BAND,
     all_sizes,
@@ -33,10 +34,13 @@ def test_shift_gives_the_expected_size(reduction):
     generator = torch.Generator().manual_seed(0)
     logits = 6.0 * torch.randn(500, generator=generator)
     share = torch.rand(500, generator=generator)
-    share = 0.9 * share / share.sum()
-    shift = shift_to_size(logits, share, reduction)
-    gone = (share * torch.sigmoid(-(logits + shift))).sum().item()
-    assert gone == pytest.approx(reduction, abs=1e-4)
+    pairs = Shared(slice(0, 200), slice(200, 500), 1e-3)
+    cost = Cost("parameters", share.double(), 190.0, (pairs,))
+    shift = shift_to_size(logits, cost, reduction)
+    gone = torch.sigmoid(-(logits + shift)).double()
+    both = 1e-3 * gone[:200].sum() * gone[200:].sum()
+    saved = (share * gone).sum() - both
+    assert saved.item() / 190.0 == pytest.approx(reduction, abs=1e-4)
 
 
 def test_sizes_are_drawn_evenly_and_alike_in_all_processes():
@@ -105,8 +109,8 @@ def test_before_the_freeze_no_size_is_beyond_the_ramp():
         encoder.regularise(torch.ones(1))
         table = encoder.units
         shift = next(iter(table.gates.values())).shift
-        gone = torch.sigmoid(-(table.logits() + shift))
-        share = (encoder.control.cost_share * gone).sum().item()
+        share = encoder.control.expected_reductions(table.logits() + shift)
+        share = share.sum().item()
         index = draw(int(encoder.control.step), encoder.control.sizes)
         limit = min(encoder.control.sizes[index], encoder.control._ramp())
         assert share == pytest.approx(limit, abs=1e-3)

@@ -12,7 +12,7 @@ from espnet_adaptive_dropout.model import (
     penalised,
     with_penalty,
 )
-from espnet_adaptive_dropout.pruning.plan import block_widths
+from espnet_adaptive_dropout.pruning.plan import compact_options
 
 SIZES = {
     "retention_penalty",
@@ -182,7 +182,7 @@ def test_other_encoders_are_refused(data, encoder):
     del options["adaptive_dropout_conf"]
     if encoder == "compact_conformer":
         keep = torch.ones(adaptive.units.units, dtype=torch.bool)
-        options["widths"] = block_widths(adaptive.units, keep)
+        options.update(compact_options(adaptive.units, keep))
     with pytest.raises(ValueError, match="needs 'encoder: adaptive_dropout_conformer'"):
         build_model(data, encoder=encoder, encoder_conf=options)
     build_model(data, encoder=encoder, encoder_conf=options, model="espnet")

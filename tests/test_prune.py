@@ -83,7 +83,8 @@ def test_ordinary_experiment_that_computes_the_same(experiment):
     certificate = json.loads((compact_dir / "certificate.json").read_text())
     assert certificate["holds"] and certificate["utterances"] == 3
     text = (compact_dir / "report.md").read_text()
-    assert "| block | ffn_macaron | query | value | conv_input | ffn |" in text
+    assert "| query | value | conv_input | conv_channel | ffn |" in text
+    assert "Channels of the input layer: 16 / 16 and 16 / 16." in text
 
 
 def test_plan_round_trips(experiment):

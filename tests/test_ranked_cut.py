@@ -94,9 +94,11 @@ def test_even_scores_take_the_same_share_of_every_pool(wide_table, budget):
     even = even_scores(scores, candidates, pools, cost)
     keep = ranked_cut(table, even, candidates, 0.4)
     assert table.reduction(keep) == pytest.approx(0.4, abs=0.001)
-    target = 0.4 / table.bounds()["all"]
+    shares = []
     for pool in pools.unique():
         members = pools == pool
-        gone = cost.per_unit[members & ~keep].sum() / cost.per_unit[members].sum()
-        assert gone == pytest.approx(target, abs=0.03)
+        shares.append(
+            cost.per_unit[members & ~keep].sum() / cost.per_unit[members].sum()
+        )
         assert scores[members & ~keep].max() < scores[members & keep].min()
+    assert max(shares) - min(shares) < 0.06

@@ -42,13 +42,34 @@ def test_void_heads_lose_their_queries(table):
 
 def test_bounds_add_up(table):
     bounds = table.bounds()
-    separate = sum(bounds[n] for n in ("ffn", "ffn_macaron", "conv_input", "value"))
-    assert bounds["all"] == pytest.approx(separate), "values take their queries along"
+    names = ("subsampling_2", "ffn", "ffn_macaron", "conv_channel", "value")
+    separate = sum(bounds[name] for name in names)
+    assert bounds["all"] == pytest.approx(separate), "three take others along"
     assert bounds["value"] > bounds["query"] > 0
+    assert bounds["conv_channel"] > bounds["conv_input"] > 0
+
+
+def test_inputs_and_channels_of_a_convolution_share_weights(table):
+    groups = {(g.block, g.location): g for g in table.groups}
+    inputs, channels = groups[(0, "conv_input")], groups[(0, "conv_channel")]
+    separate = both = 0
+    for rows in ([inputs], [channels], [inputs, channels]):
+        keep = torch.ones(table.units, dtype=torch.bool)
+        for group in rows:
+            keep[group.start : group.start + 5] = False
+        separate, both = separate + both, table.removed(keep)
+    assert separate - both == 5 * 5 * 2, "two rows of the gated linear unit"
+
+
+def test_a_convolution_without_channels_reads_nothing(table):
+    keep = torch.ones(table.units, dtype=torch.bool)
+    groups = {(g.block, g.location): g for g in table.groups}
+    keep[groups[(1, "conv_channel")].row] = False
+    assert not table.close(keep)[groups[(1, "conv_input")].row].any()
 
 
 @pytest.mark.parametrize(
-    "budget, pools", [("encoder", 1), ("block", 2), ("module", 10)]
+    "budget, pools", [("encoder", 1), ("block", 3), ("location", 8), ("module", 14)]
 )
 def test_pools_are_whole_groups(table, budget, pools):
     numbers = table.pools(budget)

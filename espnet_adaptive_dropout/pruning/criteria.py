@@ -10,7 +10,6 @@ from typing import List, Optional
 import torch
 from espnet2.train.class_choices import ClassChoices
 
-from espnet_adaptive_dropout.locations import LOCATIONS
 from espnet_adaptive_dropout.pruning.criterion import (
     Criterion,
     EverywhereCriterion,
@@ -49,7 +48,7 @@ class Magnitude(EverywhereCriterion):
 
     Args:
         norm: 1 or 2.
-        locations: names of locations; None takes all.
+        locations: names of locations; None takes the paper's.
 
     Raises:
         ValueError: an option is out of range.
@@ -64,12 +63,12 @@ class Magnitude(EverywhereCriterion):
     def __call__(self, table: UnitTable, trained: Trained) -> Scores:
         scores = torch.zeros(table.units)
         for group in table.groups:
-            for name, axis in LOCATIONS[group.location].slices:
-                tensor = trained.state.get(trained.key(group, name))
-                if tensor is None:
+            for part in group.place.slices:
+                tensor = trained.state.get(trained.key(group, part.name))
+                if tensor is None or "running" in part.name:
                     continue
-                rows = tensor.float().movedim(axis, 0).reshape(group.units, -1)
-                scores[group.row] += rows.abs().pow(self.norm).sum(dim=1)
+                entries = part.by_unit(tensor.float(), group.units)
+                scores[group.row] += entries.abs().pow(self.norm).sum(dim=1)
         sizes = scores.pow(1.0 / self.norm)
         return relative_to_group(table, sizes), self.candidates(table)
 
@@ -79,7 +78,7 @@ class Random(EverywhereCriterion):
 
     Args:
         seed: of the order.
-        locations: names of locations; None takes all.
+        locations: names of locations; None takes the paper's.
     """
 
     def __init__(self, seed: int = 0, locations: Optional[List[str]] = None):

@@ -6,7 +6,7 @@ from typing import List, Optional, Tuple
 
 import torch
 
-from espnet_adaptive_dropout.locations import LOCATIONS
+from espnet_adaptive_dropout.locations import LOCATIONS, expand
 from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.units import UnitTable
 
@@ -37,26 +37,26 @@ class EverywhereCriterion(Criterion):
     """Ranks the units of the chosen locations of any checkpoint.
 
     Args:
-        locations: names of locations; None takes all.
+        locations: names of locations; None takes the paper's.
 
     Raises:
         ValueError: a name is unknown.
     """
 
     def __init__(self, locations: Optional[List[str]] = None):
-        for name in locations or []:
-            if name not in LOCATIONS:
-                raise ValueError(
-                    f"unknown location {name!r} in --criterion_conf locations; "
-                    f"known are {', '.join(LOCATIONS)}"
-                )
-        self.locations = locations
+        if locations is None:
+            names = [name for name, place in LOCATIONS.items() if place.in_paper]
+        else:
+            try:
+                names = expand(locations)
+            except ValueError as error:
+                raise ValueError(f"--criterion_conf locations: {error}") from None
+        self.locations = names
 
     def candidates(self, table: UnitTable) -> torch.Tensor:
         """The units of the chosen locations, bool (units,)."""
-        chosen = set(self.locations or LOCATIONS)
         return torch.cat(
-            [torch.full((g.units,), g.location in chosen) for g in table.groups]
+            [torch.full((g.units,), g.location in self.locations) for g in table.groups]
         )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Dict, List
+from typing import List
 
 import torch
 
-from espnet_adaptive_dropout.locations import LOCATIONS
+from espnet_adaptive_dropout.cost import removed_by_pool
 from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.units import UnitGroup, UnitTable
 from espnet_adaptive_dropout.widths import format_indices
@@ -25,11 +25,12 @@ def describe(trained: Trained, keep: torch.Tensor) -> str:
         Lines of text.
     """
     lines: List[str] = []
-    block = None
+    title = None
     for group in trained.table.groups:
-        if group.block != block:
-            block = group.block
-            lines.append(f"block {block}")
+        owner = "input layer" if group.block is None else f"block {group.block}"
+        if owner != title:
+            title = owner
+            lines.append(title)
         lines += [f"  {line}" for line in _group_lines(trained, group, keep)]
     return "\n".join([*lines, "", *size_table(trained.table, keep)])
 
@@ -37,36 +38,38 @@ def describe(trained: Trained, keep: torch.Tensor) -> str:
 def size_table(table: UnitTable, keep: torch.Tensor) -> List[str]:
     """Parameters of the encoder before and after, by location, as Markdown.
 
-    Locations overlap in one thing: a head without value units loses its query units
-    too. These count here as removed at ``query``, while the bound of ``value``, which
-    is of that location alone, has them in it.
+    Locations overlap: a head without value units loses its query units too, and a
+    convolution module without channels its inputs. These count here as removed where
+    they are, while a bound is of its location alone, with all that it takes along.
+    Weights of both an input and a channel count as half of each.
     """
-    total = table.parameters.total
+    cost, pools = table.parameters, table.pools("location")
+    names = list(dict.fromkeys(group.location for group in table.groups))
     bounds = table.bounds()
-    before: Dict[str, float] = {}
-    after: Dict[str, float] = {}
-    for group in table.groups:
-        costs = table.parameters.per_unit[group.row]
-        name = group.location
-        before[name] = before.get(name, 0.0) + costs.sum().item()
-        after[name] = after.get(name, 0.0) + (costs * keep[group.row]).sum().item()
-    rest = total - sum(before.values())
+
+    def by_location(units: torch.Tensor) -> List[float]:
+        return removed_by_pool(
+            cost.per_unit, cost.shared, units.double(), pools, len(names)
+        ).tolist()
+
+    before = by_location(torch.ones(table.units))
+    removed = by_location(~keep)
+    total, rest = cost.total, cost.total - sum(before)
     lines = [
         "| location | parameters | bound | removed | removed of encoder | kept |",
         "|---|---:|---:|---:|---:|---:|",
     ]
 
-    def add(name: str, old: float, bound: str, new: float) -> None:
-        gone = old - new
+    def add(name: str, old: float, bound: float, gone: float) -> None:
         lines.append(
-            f"| {name} | {old:,.0f} | {bound} | {gone:,.0f} | {gone / total:.2%} "
-            f"| {new:,.0f} |"
+            f"| {name} | {old:,.0f} | {bound:.1%} | {gone:,.0f} | {gone / total:.2%} "
+            f"| {old - gone:,.0f} |"
         )
 
-    for name in before:
-        add(name, before[name], f"{bounds[name]:.1%}", after[name])
-    add("the rest", rest, "0.0%", rest)
-    add("encoder", total, f"{bounds['all']:.1%}", rest + sum(after.values()))
+    for name, old, gone in zip(names, before, removed):
+        add(name, old, bounds[name], gone)
+    add("the rest", rest, 0.0, 0.0)
+    add("encoder", total, bounds["all"], sum(removed))
     return lines
 
 
@@ -79,16 +82,18 @@ def _group_lines(trained: Trained, group: UnitGroup, keep: torch.Tensor) -> List
     lines = [f"{group.location}: {len(gone)} of {group.units} units go: {units}"]
     if group.heads > 1:
         lines.append(f"  left in each head: {_by_head(group, keep)}")
-    for name, axis in LOCATIONS[group.location].slices:
-        tensor = trained.state.get(trained.key(group, name))
+    for part in group.place.slices:
+        tensor = trained.state.get(trained.key(group, part.name))
         if tensor is None:
             continue
-        kind = "entries" if tensor.dim() == 1 else f"{_AXES[axis]}s"
+        kind = "entries" if tensor.dim() == 1 else f"{_AXES[part.axis]}s"
         shape = "x".join(map(str, tensor.shape))
-        if name.startswith("pos_bias"):
+        if part.name.startswith("pos_bias"):
             kind = "entries, counted over all heads,"
-        module = LOCATIONS[group.location].module
-        lines.append(f"  {module}.{name} ({shape}): {kind} {units}")
+            places = units
+        else:
+            places = format_indices(part.places(tensor, ~keep[group.row]).tolist())
+        lines.append(f"  {group.place.module}.{part.name} ({shape}): {kind} {places}")
     return lines
 
 

@@ -25,6 +25,7 @@ class PruningPlan:
         encoder_parameters: of the encoder before pruning, gates not counted.
         removed_parameters: that go.
         blocks: for each block, location name -> kept unit indices as ranges.
+        input_layer: the same for the input layer.
     """
 
     criterion: str
@@ -35,6 +36,7 @@ class PruningPlan:
     encoder_parameters: int
     removed_parameters: int
     blocks: List[Dict[str, str]]
+    input_layer: Dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_keep(
@@ -55,12 +57,11 @@ class PruningPlan:
             cost: what was counted; None: parameters.
         """
         cost = cost or table.parameters
-        blocks: List[Dict[str, str]] = [
-            {} for _ in range(max(group.block for group in table.groups) + 1)
-        ]
+        owners: Dict[Optional[int], Dict[str, str]] = {None: {}}
         for group in table.groups:
             kept = keep[group.row].nonzero().flatten().tolist()
-            blocks[group.block][group.location] = format_indices(kept)
+            owners.setdefault(group.block, {})[group.location] = format_indices(kept)
+        input_layer = owners.pop(None)
         return cls(
             criterion,
             target,
@@ -69,7 +70,8 @@ class PruningPlan:
             table.reduction(keep),
             int(table.parameters.total),
             table.removed(keep),
-            blocks,
+            list(owners.values()),
+            input_layer,
         )
 
     @classmethod
@@ -85,21 +87,36 @@ class PruningPlan:
         """The kept units as a row of ``table``, bool (units,)."""
         keep = torch.zeros(table.units, dtype=torch.bool)
         for group in table.groups:
-            kept = parse_indices(self.blocks[group.block][group.location])
-            keep[group.start + torch.tensor(kept, dtype=torch.long)] = True
+            owner = (
+                self.input_layer if group.block is None else self.blocks[group.block]
+            )
+            ranges = owner.get(group.location)
+            if ranges is None:  # a location that the plan's release did not have
+                keep[group.row] = True
+                continue
+            kept = torch.tensor(parse_indices(ranges), dtype=torch.long)
+            keep[group.start + kept] = True
         return keep
 
 
-def block_widths(table: UnitTable, keep: torch.Tensor) -> List[Dict[str, Any]]:
-    """``encoder_conf.widths`` of the compact encoder that keeps ``keep``."""
-    blocks: Dict[int, Dict[str, Any]] = {}
+def compact_options(table: UnitTable, keep: torch.Tensor) -> Dict[str, Any]:
+    """What the ``encoder_conf`` of the compact encoder that keeps ``keep`` has more
+    than that of the stock encoder: ``widths``, and ``subsampling`` if it is narrower.
+    """
+    blocks: Dict[Optional[int], Dict[str, Any]] = {None: {}}
     for group in table.groups:
         kept = keep[group.row]
         if group.location == "conv_input":
             width: Any = format_indices(kept.nonzero().flatten().tolist())
-        elif group.location in ("query", "value"):
+        elif group.place.per_head:
             width = kept.view(group.heads, -1).sum(dim=1).tolist()
         else:
             width = int(kept.sum())
         blocks.setdefault(group.block, {})[group.location] = width
-    return [BlockWidths(**blocks[index]).to_dict() for index in sorted(blocks)]
+    channels = list(blocks.pop(None).values())
+    options: Dict[str, Any] = {
+        "widths": [BlockWidths(**block).to_dict() for block in blocks.values()]
+    }
+    if not all(keep[g.row].all() for g in table.groups if g.block is None):
+        options["subsampling"] = channels
+    return options

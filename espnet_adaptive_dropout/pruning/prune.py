@@ -15,7 +15,7 @@ from espnet_adaptive_dropout.pruning.certificate import Certificate, certify
 from espnet_adaptive_dropout.pruning.count import sizes
 from espnet_adaptive_dropout.pruning.criteria import criterion_choices
 from espnet_adaptive_dropout.pruning.features import data_inputs
-from espnet_adaptive_dropout.pruning.plan import PruningPlan, block_widths
+from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
 from espnet_adaptive_dropout.pruning.report import make_report
 from espnet_adaptive_dropout.pruning.surgery import cut_weights
 from espnet_adaptive_dropout.pruning.trained import (
@@ -158,7 +158,7 @@ def cut(
     table, masked = trained.table, trained.model
     set_masks(table, keep)
     config = compact_experiment_config(
-        trained.config, block_widths(table, keep), stock_model_name(trained.task)
+        trained.config, compact_options(table, keep), stock_model_name(trained.task)
     )
     state = cut_weights(trained.state, table, keep, trained.place.prefix)
     compact = build_model(trained.task, config)
@@ -181,19 +181,19 @@ def cut(
 
 
 def compact_experiment_config(
-    config: Dict[str, Any], widths: List[Dict[str, Any]], model: str = "espnet"
+    config: Dict[str, Any], options: Dict[str, Any], model: str = "espnet"
 ) -> Dict[str, Any]:
     """The training config of the compact model: ordinary, ready for fine-tuning.
 
     Args:
         config: of the training.
-        widths: of the compact encoder.
+        options: of the compact encoder, see ``plan.compact_options``.
         model: takes the place of ``model: adaptive_dropout``.
     """
     place = encoder_place(config)
     encoder_conf = place.options(config)
     encoder_conf.pop("adaptive_dropout_conf", None)
-    encoder_conf["widths"] = widths
+    encoder_conf.update(options)
     new = place.with_encoder(config, COMPACT, encoder_conf)
     if new.get("model") == MODEL:
         new["model"] = model

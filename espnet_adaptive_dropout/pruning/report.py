@@ -114,6 +114,8 @@ def _size_table(report: Dict[str, Any]) -> List[str]:
 
 
 def _width_table(kept: List[Dict[str, Any]]) -> List[str]:
+    of_input = [row for row in kept if row["block"] is None]
+    kept = [row for row in kept if row["block"] is not None]
     names = list(dict.fromkeys(row["location"] for row in kept))
     blocks = sorted({row["block"] for row in kept})
     cells = {(row["block"], row["location"]): row for row in kept}
@@ -133,4 +135,7 @@ def _width_table(kept: List[Dict[str, Any]]) -> List[str]:
             for cell in row
         ]
         lines.append(f"| {block} | " + " | ".join(texts) + " |")
+    if of_input:
+        channels = " and ".join(f"{row['kept']} / {row['units']}" for row in of_input)
+        lines += ["", f"Channels of the input layer: {channels}."]
     return lines

@@ -5,12 +5,12 @@ What goes with a unit stands in ``locations.py`` alone.
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, Tuple
+from typing import Dict, Iterator, Optional, Tuple
 
 import torch
 
 from espnet_adaptive_dropout.checkpoint import without_gates
-from espnet_adaptive_dropout.locations import LOCATIONS
+from espnet_adaptive_dropout.locations import Slice
 from espnet_adaptive_dropout.units import UnitGroup, UnitTable
 
 
@@ -30,17 +30,18 @@ def cut_weights(
         shared with ``state``.
     """
     new = without_gates(state)
-    for group, name, axis in _slices(table):
-        key = _key(group, name, prefix)
+    for group, part in _slices(table):
+        key = prefix + group.key(part.name)
         if key not in new:
             continue
         kept = keep[group.row]
-        if name.startswith("pos_bias"):
+        if part.name.startswith("pos_bias"):
             # (heads, d_k) in the stock module, flat in a compact one.
             if _is_narrow(table, keep, group.block):
                 new[key] = new[key].flatten()[kept]
         elif not kept.all():
-            new[key] = new[key].index_select(axis, kept.nonzero().flatten())
+            places = part.places(state[key], kept)
+            new[key] = new[key].index_select(part.axis, places)
     return new
 
 
@@ -55,32 +56,27 @@ def fold_weights(
     Args and keys are those of :func:`cut_weights`.
     """
     new = without_gates(state)
-    for group, name, axis in _slices(table):
-        key = _key(group, name, prefix)
+    for group, part in _slices(table):
+        key = prefix + group.key(part.name)
         kept = keep[group.row]
         if key not in new or kept.all():
             continue
         tensor = new[key].clone()
-        if name.startswith("pos_bias"):
+        if part.name.startswith("pos_bias"):
             tensor.view(-1)[~kept] = 0.0
         else:
-            tensor.index_fill_(axis, (~kept).nonzero().flatten(), 0.0)
+            tensor.index_fill_(part.axis, part.places(tensor, ~kept), 0.0)
         new[key] = tensor
     return new
 
 
-def _slices(table: UnitTable) -> Iterator[Tuple[UnitGroup, str, int]]:
+def _slices(table: UnitTable) -> Iterator[Tuple[UnitGroup, Slice]]:
     for group in table.groups:
-        for name, axis in LOCATIONS[group.location].slices:
-            yield group, name, axis
+        for part in group.place.slices:
+            yield group, part
 
 
-def _key(group: UnitGroup, name: str, prefix: str) -> str:
-    module = LOCATIONS[group.location].module
-    return f"{prefix}encoders.{group.block}.{module}.{name}"
-
-
-def _is_narrow(table: UnitTable, keep: torch.Tensor, block: int) -> bool:
+def _is_narrow(table: UnitTable, keep: torch.Tensor, block: Optional[int]) -> bool:
     """Whether the attention of ``block`` loses any unit."""
     return not all(
         keep[group.row].all()

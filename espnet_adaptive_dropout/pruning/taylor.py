@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 from tqdm import tqdm
 
 from espnet_adaptive_dropout.data import labelled_batches, triplets
-from espnet_adaptive_dropout.locations import LOCATIONS
+from espnet_adaptive_dropout.locations import Slice
 from espnet_adaptive_dropout.place import main_encoder
 from espnet_adaptive_dropout.pruning.criterion import (
     EverywhereCriterion,
@@ -16,7 +16,7 @@ from espnet_adaptive_dropout.pruning.criterion import (
     relative_to_group,
 )
 from espnet_adaptive_dropout.pruning.trained import Trained
-from espnet_adaptive_dropout.units import UnitTable
+from espnet_adaptive_dropout.units import UnitGroup, UnitTable
 
 # The tensors through which a unit's mask acts linearly. The mask of a feed-forward
 # unit comes after the activation, so that only w_2 sees it as a factor: for the rows
@@ -26,7 +26,10 @@ MASKED_SIDE = {
     "query": ("linear_q.weight", "linear_q.bias", "pos_bias_u", "pos_bias_v"),
     "value": ("linear_v.weight", "linear_v.bias"),
     "conv_input": ("pointwise_conv1.weight",),
+    "conv_channel": ("pointwise_conv2.weight",),
     "ffn": ("w_2.weight",),
+    "subsampling_1": ("conv.2.weight",),
+    "subsampling_2": ("out.weight", "out.0.weight"),
 }
 
 
@@ -47,7 +50,7 @@ class Taylor(EverywhereCriterion):
         norm_by_group: divide by the mean over the location and block; the paper
             compares scores of all layers as they are.
         seed: of the choice of utterances.
-        locations: names of locations; None takes all.
+        locations: names of locations; None takes the paper's.
 
     Raises:
         ValueError: an option is out of range.
@@ -144,26 +147,24 @@ def mask_gradients(
     parameters = [parameter for _, _, parameter in slices]
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     result = torch.zeros(table.units)
-    for (row, axis, parameter), gradient in zip(slices, gradients):
+    for (group, part, parameter), gradient in zip(slices, gradients):
         if gradient is None:
             continue
-        product = (parameter.detach() * gradient).float().movedim(axis, 0)
-        units = row.stop - row.start
-        result[row] += product.reshape(units, -1).sum(dim=1).cpu()
+        product = (parameter.detach() * gradient).float()
+        result[group.row] += part.by_unit(product, group.units).sum(dim=1).cpu()
     return result
 
 
 def _masked_slices(
     table: UnitTable, encoder: torch.nn.Module
-) -> List[Tuple[slice, int, torch.nn.Parameter]]:
-    """(units, axis, parameter) of all tensors that masks act through."""
+) -> List[Tuple[UnitGroup, Slice, torch.nn.Parameter]]:
+    """All tensors that masks act through, each with what of it belongs to a unit."""
     found = []
     for group in table.groups:
-        location = LOCATIONS[group.location]
-        axes: Dict[str, int] = dict(location.slices)
-        module = getattr(encoder.encoders[group.block], location.module)
+        module = getattr(group.owner(encoder), group.place.module)
         parameters = dict(module.named_parameters(recurse=True))
-        for name in MASKED_SIDE[group.location]:
-            if name in parameters:
-                found.append((group.row, axes[name], parameters[name]))
+        for part in group.place.slices:
+            masked = part.name in MASKED_SIDE[group.location]
+            if masked and part.name in parameters:
+                found.append((group, part, parameters[part.name]))
     return found

@@ -21,7 +21,6 @@ from espnet_adaptive_dropout.experiment import (
     load_weights,
 )
 from espnet_adaptive_dropout.gate import SATURATED_LOGIT
-from espnet_adaptive_dropout.locations import LOCATIONS
 from espnet_adaptive_dropout.place import (
     ADAPTIVE,
     EncoderPlace,
@@ -84,7 +83,10 @@ class Trained:
         """
         # Without feedback there is no target to check against the bound.
         options = self.place.options(self.config)
-        options["adaptive_dropout_conf"] = {"control": "schedule"}
+        options["adaptive_dropout_conf"] = {
+            "control": "schedule",
+            "locations": "all",
+        }
         gated = self.place.with_encoder(self.config, ADAPTIVE, options)
         if gated.get("model") == MODEL:
             gated["model"] = stock_model_name(self.task)
@@ -118,14 +120,12 @@ class Trained:
 
     def key(self, group: UnitGroup, name: str) -> str:
         """Key in ``state`` of tensor ``name`` of the module of a unit group."""
-        module = LOCATIONS[group.location].module
-        return f"{self.place.prefix}encoders.{group.block}.{module}.{name}"
+        return self.place.prefix + group.key(name)
 
     def learnt_logits(self, group: UnitGroup) -> Optional[torch.Tensor]:
         """Logits of the retention probabilities, (units,), divided by their scale;
         None where the training had no gate."""
-        gate = LOCATIONS[group.location].gate
-        return self.state.get(self.key(group, f"{gate}.scaled_logits"))
+        return self.state.get(self.key(group, f"{group.place.gate}.scaled_logits"))
 
     def own_keep(self) -> torch.Tensor:
         """The units that the model as trained keeps (p > 0.5), bool (units,)."""

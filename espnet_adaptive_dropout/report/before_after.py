@@ -10,7 +10,7 @@ from espnet_adaptive_dropout.experiment import build_model
 from espnet_adaptive_dropout.place import ADAPTIVE, encoder_place, main_encoder
 from espnet_adaptive_dropout.pruning.count import MAC_SECONDS
 from espnet_adaptive_dropout.pruning.features import noise_inputs
-from espnet_adaptive_dropout.pruning.plan import block_widths
+from espnet_adaptive_dropout.pruning.plan import compact_options
 from espnet_adaptive_dropout.pruning.prune import compact_experiment_config
 from espnet_adaptive_dropout.registry import MODEL, stock_model_name
 from espnet_adaptive_dropout.report.costs import Costs, measure_costs
@@ -50,8 +50,8 @@ def compare_costs(
     if pruned_config is not None:
         encoders[AFTER] = main_encoder(build_model(task, pruned_config))
     nothing = torch.zeros(table.units, dtype=torch.bool)
-    widths = block_widths(table, nothing)
-    floor = compact_experiment_config(config, widths, stock_model_name(task))
+    options = compact_options(table, nothing)
+    floor = compact_experiment_config(config, options, stock_model_name(task))
     encoders[FLOOR] = main_encoder(build_model(task, floor))
     inputs = noise_inputs(model, MAC_SECONDS)
     costs = measure_costs(encoders, inputs, rounds)

@@ -51,6 +51,9 @@ LOCATION_NAMES = {
     "query": "queries",
     "value": "values",
     "conv_input": "convolution input",
+    "conv_channel": "convolution channels",
+    "subsampling_1": "subsampling 1",
+    "subsampling_2": "subsampling 2",
     "ffn": "feed-forward 2",
     "all": "all locations",
 }

@@ -22,10 +22,13 @@ _UNIT_LABEL = "units kept [%]"
 def kept_heat_map(kept: Sequence[Dict[str, Any]]) -> Figure:
     """One row a location, one column a block; the cell says how many units stayed.
 
+    The input layer is left out.
+
     Args:
         kept: mappings with ``block``, ``location``, ``kept`` and ``units``, as in a
             pruned model's report.json.
     """
+    kept = [row for row in kept if row["block"] is not None]
     names = list(dict.fromkeys(row["location"] for row in kept))
     blocks = sorted({row["block"] for row in kept})
     cells = {(row["location"], row["block"]): row for row in kept}

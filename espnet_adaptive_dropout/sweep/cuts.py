@@ -16,7 +16,7 @@ from espnet_adaptive_dropout.experiment import (
     load_weights,
 )
 from espnet_adaptive_dropout.pruning.count import sizes
-from espnet_adaptive_dropout.pruning.plan import PruningPlan, block_widths
+from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
 from espnet_adaptive_dropout.pruning.prune import (
     PruneOptions,
     Ranking,
@@ -101,7 +101,7 @@ class Cutter:
         if not keep.all():
             config = compact_experiment_config(
                 self.trained.config,
-                block_widths(table, keep),
+                compact_options(table, keep),
                 stock_model_name(self.trained.task),
             )
             model = build_model(self.trained.task, config)
