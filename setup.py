@@ -17,7 +17,6 @@ RECIPE = [
     "jiwer>=3.0",
     "scipy",
     "soundfile",
-    "tqdm",
 ]
 
 setup(
@@ -26,18 +25,33 @@ setup(
     description="Adaptive dropout for pruning Conformers, as an ESPnet plugin",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    project_urls={"Paper": "https://arxiv.org/abs/2412.04836"},
     license="Apache-2.0",
+    keywords="espnet conformer pruning adaptive-dropout speech-recognition",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX",
+        "Programming Language :: Python :: 3 :: Only",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in range(9, 14)),
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
     packages=find_packages(include=["espnet_adaptive_dropout*"]),
     python_requires=">=3.9,<3.14",
     install_requires=[
         'espnet>=202609; python_version >= "3.12"',
         'espnet==202511; python_version < "3.12"',
         "matplotlib>=3.7",
+        "numpy",
         "pyyaml",
         "sentencepiece",
         "tensorboard",
-        "torch",
+        # 202511 needs setuptools < 74, PyTorch from 2.13 on setuptools >= 77.
+        'torch; python_version >= "3.12"',
+        'torch<2.13; python_version < "3.12"',
         "torchaudio",
+        "tqdm",
     ],
     extras_require={
         "recipe": RECIPE,

@@ -1,28 +1,52 @@
 #!/usr/bin/env bash
 # Makes, completes and reuses the Python environment .venv at the repository root.
 #
-#   local/setup_env.sh [--with-tests]
+#   local/setup_env.sh [--with-tests] [--python VERSIONS] [--venv DIR]
 #
-# Takes the newest supported Python that runs on this machine.  Instant when the
-# environment is complete and setup.py has not changed; an interrupted
-# installation goes on where it stopped; two calls at once wait for one another.
+#   --with-tests       what the tests need, too
+#   --python VERSIONS  choose among these, best first: "3.11 3.10 3.9" gives ESPnet
+#                      202511 (default: "3.13 3.12 3.11 3.10 3.9")
+#   --venv DIR         make this environment instead; DIR is relative to the root
+#
+# Takes the first of these versions that runs on this machine, and ends with status 3
+# if none does.  Instant when the environment is complete and setup.py has not changed;
+# an interrupted installation goes on where it stopped; two calls at once wait for one
+# another.
 set -euo pipefail
 
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../.." && pwd -P)
 venv=${root}/.venv
-marker=${venv}/.complete
-log=${venv}/setup.log
 supported="3.13 3.12 3.11 3.10 3.9"   # best first
+wanted=${supported}
 
-die() { echo "setup_env.sh: $*" >&2; exit 1; }
+die() { echo "setup_env.sh: $*" >&2; exit "${exit_status:-1}"; }
 say() { echo "setup_env.sh: $*" >&2; }
 
 extras=recipe
-case "${1:-}" in
-    "") ;;
-    --with-tests) extras=recipe,test ;;
-    *) die "unknown option $1; the only one is --with-tests" ;;
-esac
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --with-tests) extras=recipe,test ;;
+        --python | --venv)
+            [ -n "${2:-}" ] || die "$1 needs a value"
+            if [ "$1" = --python ]; then
+                wanted=$2
+            else
+                case "$2" in /*) venv=$2 ;; *) venv=${root}/$2 ;; esac
+            fi
+            shift
+            ;;
+        *) die "unknown option $1; there are --with-tests, --python and --venv" ;;
+    esac
+    shift
+done
+for version in ${wanted}; do
+    case " ${supported} " in
+        *" ${version} "*) ;;
+        *) die "--python ${version}: choose among ${supported}" ;;
+    esac
+done
+marker=${venv}/.complete
+log=${venv}/setup.log
 [ -f "${root}/setup.py" ] || die "${root}/setup.py is missing: not a whole checkout?"
 if command -v sha256sum > /dev/null; then
     key=$(sha256sum < "${root}/setup.py")
@@ -33,9 +57,10 @@ key=${key%% *}
 
 is_complete() {
     [ -f "${marker}" ] || return 1
-    local done_key done_extras
-    read -r done_key done_extras < "${marker}" || return 1
+    local done_key done_extras done_version
+    read -r done_key done_extras done_version < "${marker}" || return 1
     [ "${done_key}" = "${key}" ] || return 1
+    case " ${wanted} " in *" ${done_version:-none} "*) ;; *) return 1 ;; esac
     [ "${done_extras}" = "${extras}" ] || [ "${done_extras}" = recipe,test ]
 }
 
@@ -48,7 +73,7 @@ usable_version() {
 
 find_python() {
     local version candidate
-    for version in ${supported}; do
+    for version in ${wanted}; do
         for candidate in "python${version}" \
             /usr/local/bin/"python${version}" /usr/bin/"python${version}" \
             "${HOME:-/root}"/.pyenv/versions/"${version}".*/bin/python \
@@ -66,14 +91,14 @@ find_python() {
 make_venv() {
     local version python
     version=$(usable_version "${venv}/bin/python")
-    case " ${supported} " in
+    case " ${wanted} " in
         *" ${version:-none} "*)
             [ -x "${venv}/bin/pip" ] && return
             ;;
     esac
     python=$(find_python)
-    [ -n "${python}" ] || die "no usable Python ${supported// /, } found (with venv" \
-        "and ensurepip; on Debian: apt-get install python3-venv)"
+    [ -n "${python}" ] || exit_status=3 die "no usable Python ${wanted// /, } found (with" \
+        "venv and ensurepip; on Debian: apt-get install python3-venv)"
     version=$(usable_version "${python}")
     say "making ${venv} with Python ${version} (${python})"
     "${python}" -m venv --clear "${venv}" || die "${python} -m venv ${venv} failed"
@@ -96,8 +121,9 @@ install_packages() {
     echo "=== $(date): Python ${version}, extras ${extras}" >> "${log}"
     case "${version}" in
         3.12 | 3.13) pip_install --upgrade pip ;;
-        # ESPnet for these Pythons names a dependency by URL, which newer pip refuses
-        *) pip_install "pip<24.1" "setuptools<74" wheel ;;
+        # ESPnet 202511 needs ci_sdr, whose metadata name optional dependencies by URL:
+        # pip refuses such packages from 26.3 on.
+        *) pip_install --upgrade "pip<26.3" "setuptools<74" wheel ;;
     esac
     say "installing espnet_adaptive_dropout[${extras}]: some minutes the first time"
     pip_install -e "${root}[${extras}]"
@@ -115,6 +141,6 @@ fi
 make_venv
 rm -f "${marker}"
 install_packages
-echo "${key} ${extras}" > "${marker}.tmp"
+echo "${key} ${extras} $(usable_version "${venv}/bin/python")" > "${marker}.tmp"
 mv "${marker}.tmp" "${marker}"
 say "environment complete: ${venv}"
