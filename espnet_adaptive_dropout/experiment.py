@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import copy
+import datetime
 import importlib
 import zipfile
 from pathlib import Path
 from typing import Any, Dict, Union
 
+import numpy
 import torch
 import yaml
 
@@ -72,7 +74,10 @@ def load_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
     except OSError as error:
         raise ValueError(f"{path}: cannot read the model ({error.strerror})") from None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with torch.serialization.safe_globals(_harmless()):
+            content = torch.load(
+                path, map_location="cpu", weights_only=True, mmap=mapped
+            )
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise ValueError(
@@ -81,6 +86,14 @@ def load_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds no model weights")
     return content
+
+
+def _harmless() -> list:
+    """What PyTorch must accept beside tensors for the checkpoint.pth of ESPnet 202511:
+    durations and NumPy's scalars in the reporter's state."""
+    core = getattr(numpy, "_core", None) or numpy.core
+    kinds = [type(numpy.dtype(kind)) for kind in ("f", "d", "i", "l", "?")]
+    return [datetime.timedelta, core.multiarray.scalar, numpy.dtype, *kinds]
 
 
 def load_state(path: Union[str, Path]) -> Dict[str, torch.Tensor]:

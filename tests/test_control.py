@@ -16,8 +16,8 @@ def train(encoder, steps, optimizer=None, record=None):
     with torch.no_grad():
         shape = encoder(features, lengths)[0].shape
     target = torch.randn(shape, generator=torch.Generator().manual_seed(9))
-    for step in range(steps):
-        torch.manual_seed(step + int(encoder.control.step))
+    for _ in range(steps):
+        torch.manual_seed(int(encoder.control.step))
         output = encoder(features, lengths)[0]
         loss = (output - target).square().sum() / len(lengths)
         penalty, stats = encoder.regularise(loss.detach())

@@ -1,3 +1,4 @@
+import numpy
 import pytest
 import torch
 
@@ -30,6 +31,12 @@ def test_files_of_all_kinds(tmp_path, zipped, wrapper):
         *("--init_param", f"{taken}:::ctc,{GATES}"),
     ]
     assert own.exists() == (wrapper == "model")
+
+
+def test_a_trainers_checkpoint_with_scalars_of_numpy(tmp_path):
+    scalars = [numpy.float64(0.5), numpy.float32(2), numpy.int64(3), numpy.bool_(True)]
+    torch.save({"reporter": scalars, "model": STATE}, tmp_path / "checkpoint.pth")
+    assert list(load_state(tmp_path / "checkpoint.pth")) == list(STATE)
 
 
 @pytest.mark.parametrize("content", [{}, {"model": {}}, {"a": 1}, [torch.ones(1)]])
