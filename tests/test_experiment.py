@@ -1,3 +1,5 @@
+import datetime
+
 import numpy
 import pytest
 import torch
@@ -33,9 +35,10 @@ def test_files_of_all_kinds(tmp_path, zipped, wrapper):
     assert own.exists() == (wrapper == "model")
 
 
-def test_a_trainers_checkpoint_with_scalars_of_numpy(tmp_path):
-    scalars = [numpy.float64(0.5), numpy.float32(2), numpy.int64(3), numpy.bool_(True)]
-    torch.save({"reporter": scalars, "model": STATE}, tmp_path / "checkpoint.pth")
+def test_a_trainers_checkpoint_of_202511(tmp_path):
+    stats = [numpy.float64(0.5), numpy.float32(2), numpy.int64(3), numpy.bool_(True)]
+    stats.append(datetime.timedelta(seconds=3))
+    torch.save({"reporter": stats, "model": STATE}, tmp_path / "checkpoint.pth")
     assert list(load_state(tmp_path / "checkpoint.pth")) == list(STATE)
 
 
