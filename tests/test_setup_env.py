@@ -16,7 +16,7 @@ SHIM = "#!/bin/sh\necho 'python3.13: command not found' >&2\nexit 127\n"
 # Tells its version, makes a "venv" that is a copy of itself, and notes pip's calls.
 PYTHON = """#!/bin/bash
 case "$1 $2" in
-    "-c import sys,"*) echo 3.13 ;;
+    "-c import sys,"*) echo VERSION ;;
     "-c import espnet2") ;;
     "-m venv") mkdir -p "${@: -1}/bin"
         cp "$0" "${@: -1}/bin/python"; cp "$0" "${@: -1}/bin/pip" ;;
@@ -29,17 +29,19 @@ esac
 @pytest.fixture
 def checkout(tmp_path):
     """A bare checkout, and a function that sets its environment up."""
-    for real in ("/usr/local/bin/python3.13", "/usr/bin/python3.13"):
-        if Path(real).exists():
-            pytest.skip(f"{real} would be found instead of the stand-in")
+    for version in ("3.13", "3.9"):
+        for real in Path("/usr/local/bin"), Path("/usr/bin"), Path("/opt/homebrew/bin"):
+            if (real / f"python{version}").exists():
+                pytest.skip(f"{real}/python{version} would be found in its place")
     root = tmp_path / "repo"
     (root / PLACE).parent.mkdir(parents=True)
     shutil.copy(SCRIPT, root / PLACE)
     (root / "setup.py").write_text("# version 1\n")
-    shims, pyenv = tmp_path / "shims", tmp_path / ".pyenv/versions/3.13.0/bin"
+    shims, pyenv = tmp_path / "shims", tmp_path / ".pyenv/versions"
     for directory, name, text in (
         (shims, "python3.13", SHIM),
-        (pyenv, "python", PYTHON),
+        (pyenv / "3.13.0/bin", "python", PYTHON.replace("VERSION", "3.13")),
+        (pyenv / "3.9.18/bin", "python", PYTHON.replace("VERSION", "3.9")),
     ):
         directory.mkdir(parents=True)
         (directory / name).write_text(text)
@@ -99,7 +101,43 @@ def test_failed_installation_is_one_error_and_goes_on_next_time(checkout):
     assert checkout()[0].returncode == 0
 
 
-def test_unknown_option(checkout):
-    done, calls = checkout("--fast")
+def test_another_python_in_another_environment(checkout):
+    checkout("--with-tests")
+    done, calls = checkout("--python", "3.10 3.9", "--venv", ".venv-old")
+    assert done.returncode == 0, done.stderr
+    assert "versions/3.9.18/bin/python" in done.stderr
+    # From 26.3 on, pip refuses what ESPnet 202511 needs.
+    assert "pip<26.3" in calls[0].split()
+    assert (checkout.root / ".venv-old/.complete").read_text().endswith(" 3.9\n")
+    assert checkout("--python", "3.10 3.9", "--venv", ".venv-old")[1] == []
+    assert checkout("--with-tests")[1] == []
+
+
+def test_an_environment_of_another_python_is_made_anew(checkout):
+    checkout()
+    assert checkout("--python", "3.13")[1] == []
+    done, calls = checkout("--python", "3.9")
+    assert "versions/3.9.18/bin/python" in done.stderr
+    assert "pip<26.3" in calls[0].split()
+
+
+def test_no_such_python_is_status_3(checkout):
+    done, calls = checkout("--python", "3.12", "--venv", ".venv-old")
+    assert (done.returncode, calls) == (3, [])
+    assert "no usable Python 3.12 found" in done.stderr
+    assert not (checkout.root / ".venv-old").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--fast"], "unknown option --fast"),
+        (["--python"], "--python needs a value"),
+        (["--venv", ""], "--venv needs a value"),
+        (["--python", "3.9 2.7"], "--python 2.7: choose among 3.13 3.12"),
+    ],
+)
+def test_wrong_options(checkout, options, message):
+    done, calls = checkout(*options)
     assert (done.returncode, calls) == (1, [])
-    assert "unknown option --fast" in done.stderr
+    assert message in done.stderr
