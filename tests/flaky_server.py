@@ -16,6 +16,7 @@ class FlakyServer:
         statuses: Path -> list of status codes that the next answers have.
         honour_range: Whether Range is followed.
         range_shift: Added to the start of what is sent for a Range, a faulty server.
+        together: Archives are answered when this many are asked for at once.
         hold: Set by tests to let answers other than md5sum.txt wait midway.
         waiting: Set by the server when an answer waits.
     """
@@ -28,6 +29,7 @@ class FlakyServer:
         self.honour_range = True
         self.range_shift = 0
         self.chunked = False
+        self.together: threading.Barrier | None = None
         self.hold: threading.Event | None = None
         self.waiting = threading.Event()
 
@@ -71,6 +73,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._fail(planned.pop(0))
         if self.path not in state.files:
             return self._fail(404)
+        if state.together and self.path != "/md5sum.txt":
+            try:
+                state.together.wait(20)
+            except threading.BrokenBarrierError:
+                return self._fail(403)
         content = state.files[self.path]
         start = 0
         if header and state.honour_range:

@@ -117,16 +117,34 @@ def test_corpus_dir_with_an_official_name(recipe, tmp_path, corpus, train):
     assert "train" not in sets(recipe)
 
 
-def test_librispeech_variable(recipe, tmp_path):
-    tiny_corpus.write_tree(tmp_path / "mine" / "LibriSpeech")
-    (recipe / "db.sh").write_text(f"LIBRISPEECH={tmp_path}/mine\n")
-    done = run(recipe, "--corpus", "librispeech_100")
+@pytest.mark.parametrize(
+    ("corpus", "variable"),
+    [("librispeech_100", "LIBRISPEECH"), ("mini_librispeech", "MINI_LIBRISPEECH")],
+)
+@pytest.mark.parametrize("inner", ["mine/LibriSpeech", "mine"])
+def test_an_existing_copy_is_used_in_place(recipe, tmp_path, corpus, variable, inner):
+    tiny_corpus.write_tree(tmp_path / inner)
+    (recipe / "db.sh").write_text(f"{variable}={tmp_path}/mine\n")
+    done = run(recipe, "--corpus", corpus)
     assert done.returncode == 0, done.stderr
-    assert f"using LIBRISPEECH={tmp_path}/mine" in done.stdout
+    assert f"using {variable}={tmp_path}/mine" in done.stdout
     assert not (recipe / "downloads").exists()
 
 
-def test_download(recipe, tmp_path):
+def test_a_copy_that_is_not_there_is_an_error(recipe, tmp_path):
+    place = f"{tmp_path}/typo"
+    error = one_error(run(recipe, "--corpus", "librispeech", LIBRISPEECH=place))
+    assert f"LIBRISPEECH={place}: no such directory" in error
+
+
+@pytest.mark.parametrize("place", [None, "copy"])
+def test_download(recipe, tmp_path, place):
+    """To --downloads, or to the place for the corpus, which is used then."""
+    root = recipe / (place or "elsewhere/mini_librispeech")
+    # ESPnet's db.sh has this until the user changes it.
+    variables = {"MINI_LIBRISPEECH": str(root) if place else "downloads"}
+    if place:
+        root.mkdir()
     with FlakyServer() as server:
         sums = ""
         for subset in ("train-clean-5", "dev-clean-2"):
@@ -142,11 +160,15 @@ def test_download(recipe, tmp_path):
             recipe,
             *("--corpus", "mini_librispeech", "--data_url", f"{server.url}/31"),
             *("--downloads", "elsewhere", "--remove_archives", "true"),
+            **variables,
         )
     assert done.returncode == 0, done.stderr
     assert sets(recipe) == ["dev_clean_2", "train_clean_5"]
-    root = recipe / "elsewhere" / "mini_librispeech"
     assert [p.name for p in root.iterdir()] == ["LibriSpeech"]
+    if place:
+        again = run(recipe, "--corpus", "mini_librispeech", **variables)
+        assert again.returncode == 0, again.stderr
+        assert f"using MINI_LIBRISPEECH={root}" in again.stdout
 
 
 def test_faulty_corpus(recipe, tmp_path):

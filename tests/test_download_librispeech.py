@@ -95,6 +95,36 @@ def test_960_hours_in_parallel(server, output):
     assert all((output / "LibriSpeech" / s / ".complete").is_file() for s in subsets)
 
 
+def test_archives_come_side_by_side_with_a_bar_each(server, output, capsys):
+    server.together = threading.Barrier(7)
+    assert run(server, output, "librispeech", "--nj", "7") == 0
+    shown = capsys.readouterr().err
+    for subset in OFFICIAL["librispeech"].subsets:
+        assert f"download {subset}.tar.gz: " in shown
+
+
+def test_every_broken_archive_of_many_is_resumed(server, output, archives):
+    subsets = OFFICIAL["librispeech"].subsets
+    for subset in subsets:
+        server.drop_after[f"/{subset}.tar.gz"] = [100 + len(subset)]
+    assert run(server, output, "librispeech", "--nj", "3") == 0
+    for subset in subsets:
+        name = f"{subset}.tar.gz"
+        assert server.ranges(f"/{name}") == [None, f"bytes={100 + len(subset)}-"]
+        assert (output / name).read_bytes() == archives[name]
+
+
+def test_one_damaged_archive_of_many_ends_the_rest_resumably(server, output, capsys):
+    damaged = bytearray(server.files["/dev-other.tar.gz"])
+    damaged[500] ^= 1
+    good = server.files["/dev-other.tar.gz"]
+    server.files["/dev-other.tar.gz"] = bytes(damaged)
+    assert run(server, output, "librispeech", "--nj", "7") == 1
+    assert "dev-other.tar.gz: MD5" in one_error(capsys)
+    server.files["/dev-other.tar.gz"] = good
+    assert run(server, output, "librispeech", "--nj", "7") == 0
+
+
 def test_100_hours_leave_the_rest_on_the_server(server, output):
     assert run(server, output, "librispeech_100") == 0
     assert not (output / "train-clean-360.tar.gz").exists()

@@ -1,5 +1,6 @@
 """Kaldi data directories from trees in LibriSpeech's form."""
 
+import hashlib
 import shutil
 
 import pytest
@@ -9,6 +10,29 @@ from librispeech_tree import Utterance
 from prepare_librispeech import combine, main, prepare
 
 FILES = ["spk2gender", "spk2utt", "text", "utt2spk", "wav.scp"]
+# What ESPnet's own recipes (librispeech, librispeech_100, mini_librispeech) make of the
+# tree of tiny_corpus: utterances, speakers, and the MD5 of the five files in a row with
+# paths below the tree. Mini's wav.scp calls flac there; here it has the path alone.
+IN_ESPNET = {
+    "dev": (6, 3, "7fd27b1ad38b9526d4cb8e3b79157b78"),
+    "dev_clean": (4, 2, "68680e433a3eb5d5bbb6f3d843682926"),
+    "dev_clean_2": (2, 1, "9d589af959b124ba520cdb076ec582a3"),
+    "dev_other": (2, 1, "46469242584d18de0cf5c2de48e4c5ff"),
+    "test_clean": (2, 1, "bd55e111e8d6e78df7f04279da67e94e"),
+    "test_other": (2, 1, "be611809985d0946cd91e6c88656ee53"),
+    "train_960": (8, 4, "dc548f75df366f926fc2c881b0c0cd50"),
+    "train_clean_100": (4, 2, "8dd04d9471a09bfb67c37bfd16b4d00e"),
+    "train_clean_360": (2, 1, "ff8e31d4e80766d935ce35855484fde0"),
+    "train_clean_5": (2, 1, "e326378c907d811367e9ac8a01882707"),
+    "train_other_500": (2, 1, "1277864f372dec3513a056c24ca683ce"),
+}
+_TESTED = {"dev", "dev_clean", "dev_other", "test_clean", "test_other"}
+SETS_IN_ESPNET = {
+    "librispeech": _TESTED
+    | {"train_960", "train_clean_100", "train_clean_360", "train_other_500"},
+    "librispeech_100": _TESTED | {"train_clean_100"},
+    "mini_librispeech": {"train_clean_5", "dev_clean_2"},
+}
 
 
 @pytest.fixture
@@ -52,6 +76,18 @@ def test_files_of_a_data_directory(tree, data):
     assert lines(dev / "utt2spk") == [f"{i} {i[:-5]}" for i in ids]
     assert lines(dev / "spk2utt")[0] == f"1272-128104 {ids[0]} {ids[1]}"
     assert lines(dev / "spk2gender") == ["1272-128104 m", "84-121123 f"]
+
+
+@pytest.mark.parametrize("corpus", SETS_IN_ESPNET)
+def test_data_are_those_of_espnets_recipes(tree, data, corpus):
+    assert run(tree, data, corpus) == 0
+    assert {p.name for p in data.iterdir() if p.is_dir()} == SETS_IN_ESPNET[corpus]
+    for name in SETS_IN_ESPNET[corpus]:
+        files = [(data / name / file).read_text() for file in FILES]
+        digest = hashlib.md5("".join(files).replace(f"{tree}/", "").encode())
+        speakers, utterances = files[1].splitlines(), files[3].splitlines()
+        found = (len(utterances), len(speakers), digest.hexdigest())
+        assert found == IN_ESPNET[name], name
 
 
 def test_paths_are_absolute(tree, data, monkeypatch):

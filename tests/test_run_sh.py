@@ -69,12 +69,16 @@ def test_default_run(stages):
     assert "compared" in done.stdout
 
 
+# What ESPnet's recipes for LibriSpeech decode.
+FOUR = "test_clean test_other dev_clean dev_other"
+
+
 @pytest.mark.parametrize(
     "corpus, train, valid, test, pieces",
     [
         ("toy", "train", "dev", "test_clean test_other", PIECES),
-        ("librispeech", "train_960", "dev", "test_clean test_other", "5000"),
-        ("librispeech_100", "train_clean_100", "dev", "test_clean test_other", "5000"),
+        ("librispeech", "train_960", "dev", FOUR, "5000"),
+        ("librispeech_100", "train_clean_100", "dev", FOUR, "5000"),
         ("mini_librispeech", "train_clean_5", "dev_clean_2", "dev_clean_2", "500"),
     ],
 )

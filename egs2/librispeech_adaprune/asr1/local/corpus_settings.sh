@@ -23,10 +23,12 @@ case "${corpus}" in
     medium) size=100h pieces=1000 decoder=decode_asr ;;
     librispeech)
         train_sets=train_960 size=960h pieces=5000 decoder=decode_asr longest=30
+        test_names="test_clean test_other dev_clean dev_other"
         factors="0.9 1.0 1.1"
         ;;
     librispeech_100)
         train_sets=train_clean_100 size=100h pieces=5000 decoder=decode_asr longest=30
+        test_names="test_clean test_other dev_clean dev_other"
         factors="0.9 1.0 1.1"
         ;;
     mini_librispeech)

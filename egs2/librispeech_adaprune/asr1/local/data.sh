@@ -14,8 +14,9 @@ help_message='Usage: local/data.sh [options]
   --checksum BOOL   check archives against md5sum.txt of the server (default: true)
   --remove_archives BOOL  remove each archive once it is unpacked (default: false)
   --nj N            parallel jobs (default: 4)
-Where LIBRISPEECH (of the environment, or of db.sh here) names a directory with a
-LibriSpeech/ in it, librispeech and librispeech_100 are taken from there.'
+LIBRISPEECH, and for mini_librispeech MINI_LIBRISPEECH (of the environment, or of db.sh
+here), name the directory that holds or shall hold LibriSpeech/, as in ESPnet: what is
+there is used in place, else the archives go there instead of to --downloads.'
 
 corpus=toy
 corpus_dir=
@@ -35,26 +36,39 @@ die() {
     exit 1
 }
 
+# own_copy NAME: takes the corpus's place from that variable, where it is set
+own_copy() {
+    local place
+    if [ -f ./db.sh ]; then
+        # shellcheck source=/dev/null
+        . ./db.sh
+    fi
+    place=${!1:-}
+    # what ESPnet's db.sh has until the user changes it
+    [ -n "${place}" ] && [ "${place}" != downloads ] || return 0
+    [ -d "${place}" ] || die "$1=${place}: no such directory; correct $1 or unset it"
+    if compgen -G "${place}/LibriSpeech/*-clean*" > /dev/null \
+        || compgen -G "${place}/*-clean*/" > /dev/null; then
+        corpus_dir=${place}
+        echo "local/data.sh: using $1=${place}"
+    else
+        archives=${place}
+        echo "local/data.sh: nothing in $1=${place} yet, downloading to it"
+    fi
+}
+
 [ $# -eq 0 ] || die "no argument without -- is known: '$1'"
 
-name=${corpus}
+name=${corpus} archives=
 case ${corpus} in
     toy | smoke | medium)
         [ -z "${corpus_dir}" ] || name=custom
         ;;
-    librispeech | librispeech_100)
-        if [ -z "${corpus_dir}" ]; then
-            if [ -f ./db.sh ]; then
-                # shellcheck source=/dev/null
-                . ./db.sh
-            fi
-            if [ -n "${LIBRISPEECH:-}" ] && [ -d "${LIBRISPEECH}/LibriSpeech" ]; then
-                corpus_dir=${LIBRISPEECH}
-                echo "local/data.sh: using LIBRISPEECH=${LIBRISPEECH}"
-            fi
-        fi
+    librispeech | librispeech_100 | mini_librispeech)
+        variable=LIBRISPEECH
+        [ "${corpus}" != mini_librispeech ] || variable=MINI_LIBRISPEECH
+        [ -n "${corpus_dir}" ] || own_copy "${variable}"
         ;;
-    mini_librispeech) ;;
     *)
         die "unknown --corpus '${corpus}': toy, smoke, medium, librispeech," \
             "librispeech_100 or mini_librispeech"
@@ -74,7 +88,7 @@ if [ -z "${corpus_dir}" ]; then
             ;;
         *)
             # The archives of 100 h are among those of 960 h.
-            corpus_dir=${downloads}/${corpus%_100}
+            corpus_dir=${archives:-${downloads}/${corpus%_100}}
             python3 local/download_librispeech.py --corpus "${corpus}" \
                 --output "${corpus_dir}" --data_url "${data_url}" --nj "${nj}" \
                 --checksum "${checksum}" --remove_archives "${remove_archives}"
