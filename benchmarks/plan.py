@@ -140,6 +140,7 @@ class Planner:
                 run.options["criterion"],
                 self._target(run),
                 budget=run.options.get("budget", "encoder"),
+                locations=run.options.get("locations"),
             ),
             self._train_cut(run, 1, PARTS),
             self._score(run.name, "train1"),
@@ -171,15 +172,10 @@ class Planner:
 
     def _torch_pruning(self, run: Run) -> Task:
         part = prune_part(run.options["at"])
-        directory = self.root / run.name
         source = self.commands.saved(part)
         steps = [
             self.commands.torch_prune(run.name, source, self._target(run)),
-            self.commands.train(
-                directory / "run1.yaml",
-                directory / "train1",
-                module="benchmarks.pruned_train",
-            ),
+            self._train_cut(run, 1, PARTS),
             self._score(run.name, "train1"),
         ]
         return self._task(run, [self._name(f"dense@{part}")], steps, PARTS - part)

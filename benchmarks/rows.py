@@ -8,6 +8,8 @@ import fnmatch
 from typing import Any, Dict, List, Optional, Sequence
 
 LOCATIONS = ("ffn_macaron", "ffn", "query", "value", "conv_input")
+# With channels of the convolution module in place of its inputs
+CHANNELS = ("ffn_macaron", "ffn", "query", "value", "conv_channel")
 PRUNE_POINTS = (0.3, 0.5, 0.8)
 FAMILY = (0.2, 0.4, 0.54, 0.7)
 
@@ -60,6 +62,7 @@ def all_runs() -> List[Run]:
         ),
         _single("hard_concrete", "hard concrete gates", "gated", gate="hard_concrete"),
         *_even(),
+        *_channels(),
         *_prune_points("random", "random units, then fine-tuning", points=(0.5,)),
         *_ablations(),
         _single("gradual", "gradual magnitude (cubic, 5 rounds)", "gradual"),
@@ -123,6 +126,28 @@ def _even() -> List[Run]:
         options = dict(criterion=criterion, at=0.5, budget="module")
         title = f"{criterion} even over modules, then fine-tuning"
         runs.append(_single(f"{criterion}_even", title, "cut", **options))
+    return runs
+
+
+def _channels() -> List[Run]:
+    """Channels of the convolution module go in place of its inputs, and the same
+    share of every location, as in Torch-Pruning's "isomorphic" way."""
+    options = dict(locations=list(CHANNELS), budget="location")
+    late = dict(ramp_start=0.35, ramp_end=0.6, freeze_at=0.65)
+    runs = [
+        _single("ours_channels", "ours, channels for inputs", "gated", **options),
+        _single(
+            "ours_channels_late",
+            "ours, channels for inputs, from 35 to 60 % of the training",
+            "gated",
+            **options,
+            **late,
+        ),
+    ]
+    for criterion in ("magnitude", "taylor"):
+        title = f"{criterion}, channels for inputs, then fine-tuning"
+        cut = dict(options, criterion=criterion, at=0.5)
+        runs.append(_single(f"{criterion}_channels", title, "cut", **cut))
     return runs
 
 

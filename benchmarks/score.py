@@ -42,7 +42,6 @@ def score(args: argparse.Namespace) -> None:
     """
     import torch
 
-    from benchmarks import pruned_encoder
     from benchmarks.files import read_json, write_json
     from espnet_adaptive_dropout.experiment import (
         build_model,
@@ -54,7 +53,6 @@ def score(args: argparse.Namespace) -> None:
     from espnet_adaptive_dropout.pruning.count import sizes
 
     task = load_task("asr")
-    pruned_encoder.register()
     config = load_config(args.train_config)
     model = build_model(task, config)
     load_weights(model, load_state(args.model_file), str(args.model_file))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from benchmarks import configs
 from benchmarks.corpus import Corpus
 from benchmarks.settings import PARTS, Settings
 
+TRAIN = "espnet2.bin.asr_train"
 PRUNE = "espnet_adaptive_dropout.bin.prune"
 
 
@@ -96,7 +97,6 @@ class Commands:
         config: Path,
         output: Path,
         end: int = PARTS,
-        module: str = "espnet2.bin.asr_train",
     ) -> Step:
         """Train, or go on training, up to checkpoint ``end``."""
         arguments = [
@@ -106,7 +106,7 @@ class Commands:
             *("--multiprocessing_distributed", "false"),
             *self.settings.train_args,
         ]
-        return Step(f"{output.name}_{end}", module, tuple(arguments))
+        return Step(f"{output.name}_{end}", TRAIN, tuple(arguments))
 
     def cut(
         self,
@@ -117,6 +117,7 @@ class Commands:
         number: int = 1,
         prune: str = PRUNE,
         budget: str = "encoder",
+        locations: Optional[Sequence[str]] = None,
     ) -> List[Step]:
         """Prune the full-width checkpoint ``source`` in mid-training.
 
@@ -135,6 +136,8 @@ class Commands:
         )
         if criterion == "random":
             pruning["criterion_conf"] = f"seed={self.seed}"
+        elif locations is not None:
+            pruning["criterion_conf"] = f"locations=[{','.join(locations)}]"
         carrying = dict(
             checkpoint=source,
             train_config=self.dense_config,

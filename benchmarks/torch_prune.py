@@ -44,14 +44,12 @@ def torch_prune(args: argparse.Namespace) -> None:
         ValueError: torch-pruning is missing, the target is out of its reach, or the
             narrow encoder does not compute what the full one with zeros does.
     """
-    from benchmarks import pruned_encoder
     from benchmarks import training_state as ts
     from benchmarks.files import save_torch, write_json, write_text
     from benchmarks.torch_units import UnitChooser
     from espnet_adaptive_dropout.experiment import build_model, load_config, load_task
     from espnet_adaptive_dropout.pruning.features import noise_inputs
 
-    pruned_encoder.register()
     config = load_config(args.train_config)
     checkpoint = ts.load_checkpoint(args.checkpoint)
     full = build_model(load_task("asr"), config)
@@ -118,7 +116,7 @@ def kept_units(full: torch.nn.Module, removed) -> Keep:
             ffn_macaron=layer.feed_forward_macaron.w_1.weight.shape[0],
             ffn=layer.feed_forward.w_1.weight.shape[0],
             attention=layer.self_attn.linear_v.weight.shape[0],
-            conv=layer.conv_module.depthwise_conv.weight.shape[0],
+            conv_channel=layer.conv_module.depthwise_conv.weight.shape[0],
         )
         gone = {kind: set(removed.get((index, kind), [])) for kind in sizes}
         keep.append(
@@ -132,7 +130,7 @@ def kept_units(full: torch.nn.Module, removed) -> Keep:
 
 def narrow_options(full, config: Dict[str, Any], keep: Keep) -> Dict[str, Any]:
     """``encoder`` and ``encoder_conf`` of the narrow model."""
-    from benchmarks.pruned_encoder import NAME
+    from espnet_adaptive_dropout.place import COMPACT
 
     heads = full.encoder.encoders[0].self_attn.h
     size = config["encoder_conf"]["output_size"]
@@ -143,12 +141,12 @@ def narrow_options(full, config: Dict[str, Any], keep: Keep) -> Dict[str, Any]:
             query=[len(block["attention"]) // heads] * heads,
             value=[len(block["attention"]) // heads] * heads,
             conv_input=f"0-{size - 1}",
+            conv_channel=len(block["conv_channel"]),
         )
         for block in keep
     ]
     conf = dict(config["encoder_conf"], widths=widths)
-    conf["conv_channels"] = [len(block["conv"]) for block in keep]
-    return dict(encoder=NAME, encoder_conf=conf)
+    return dict(encoder=COMPACT, encoder_conf=conf)
 
 
 def sources(full: torch.nn.Module, keep: Keep) -> Dict[str, torch.Tensor]:
@@ -161,30 +159,14 @@ def sources(full: torch.nn.Module, keep: Keep) -> Dict[str, torch.Tensor]:
     row = torch.ones(table.units, dtype=torch.bool)
     for group in table.groups:
         kind = "attention" if group.location in ("query", "value") else group.location
-        if kind in keep[group.block]:
+        if group.block is not None and kind in keep[group.block]:
             row[group.row] = False
             row[group.start + torch.tensor(keep[group.block][kind])] = True
     places = {
         name: torch.arange(tensor.numel()).view(tensor.shape)
         for name, tensor in full.state_dict().items()
     }
-    places = cut_weights(places, table, row, "encoder.")
-    for index, block in enumerate(keep):
-        prefix = f"encoder.encoders.{index}.conv_module."
-        channels = full.encoder.encoders[index].conv_module.depthwise_conv.out_channels
-        kept = torch.tensor(block["conv"])
-        halves = torch.cat([kept, kept + channels])
-        for name in list(places):
-            if not name.startswith(prefix) or places[name].dim() == 0:
-                continue
-            part = name[len(prefix) :]
-            if part == "pointwise_conv2.weight":
-                places[name] = places[name].index_select(1, kept)
-            elif part.startswith("pointwise_conv1"):
-                places[name] = places[name].index_select(0, halves)
-            elif part != "pointwise_conv2.bias":
-                places[name] = places[name].index_select(0, kept)
-    return places
+    return cut_weights(places, table, row, "encoder.")
 
 
 def narrow_parameters(full: torch.nn.Module, keep: Keep) -> int:

@@ -19,7 +19,7 @@ WATCHED = {
     "feed_forward_macaron.w_1": "ffn_macaron",
     "feed_forward.w_1": "ffn",
     "self_attn.linear_v": "attention",
-    "conv_module.depthwise_conv": "conv",
+    "conv_module.depthwise_conv": "conv_channel",
 }
 
 Removed = Dict[Tuple[int, str], List[int]]
@@ -81,7 +81,7 @@ class UnitChooser:
         self.inputs = inputs
 
     def removed(self, ratio: float) -> Removed:
-        """(block, "ffn" | "ffn_macaron" | "attention" | "conv") -> unit indices.
+        """(block, a value of WATCHED) -> unit indices.
 
         Group magnitude, ranked over all blocks within each kind of group
         ("isomorphic" pruning, its authors' advice for transformers).

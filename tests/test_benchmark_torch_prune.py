@@ -9,7 +9,7 @@ from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 
 from benchmarks import torch_prune
 from benchmarks import training_state as ts
-from benchmarks.pruned_encoder import TorchPrunedConformerEncoder
+from espnet_adaptive_dropout.compact import CompactConformerEncoder
 from espnet_adaptive_dropout.pruning.features import Inputs
 
 ENCODER = dict(SMALL, linear_units=64, rel_pos_type="latest", macaron_style=True)
@@ -41,14 +41,14 @@ def some_kept(full):
     for block in range(2):
         removed[(block, "ffn")] = [0, 7, 8, 30 + block]
         removed[(block, "attention")] = [0, 5, 9, 14] if block else []
-        removed[(block, "conv")] = [3, 4, 11]
+        removed[(block, "conv_channel")] = [3, 4, 11]
     return torch_prune.kept_units(full, removed)
 
 
 def narrow_model(full, keep):
     conf = {k: v for k, v in ENCODER.items() if k != "input_size"}
     options = torch_prune.narrow_options(full, dict(encoder_conf=conf), keep)
-    return Model(TorchPrunedConformerEncoder(20, **options["encoder_conf"]))
+    return Model(CompactConformerEncoder(20, **options["encoder_conf"]))
 
 
 def test_narrow_encoder_computes_what_the_full_one_with_zeros_does(full):
@@ -76,7 +76,7 @@ def test_the_ratio_that_gives_the_size_is_found(full):
     assert reduction == pytest.approx(0.3, abs=0.03)
     for block in keep:
         assert 0 < len(block["attention"]) < 16
-        assert 0 < len(block["conv"]) < 16
+        assert 0 < len(block["conv_channel"]) < 16
         per_head = [
             sum(unit // 4 == h for unit in block["attention"]) for h in range(4)
         ]
