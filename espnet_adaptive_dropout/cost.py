@@ -9,7 +9,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from espnet_adaptive_dropout import locations
+from espnet_adaptive_dropout.unit_cost import shared_cost, unit_cost, unit_macs
 
 COSTS = ("parameters", "macs")
 _PRODUCTS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
@@ -104,9 +104,7 @@ def parameter_cost(encoder: torch.nn.Module, table) -> Cost:
     """Parameters that go with each unit of ``table``, and all of the encoder's."""
     gates = {id(gate.scaled_logits) for gate in table.gates.values()}
     total = sum(p.numel() for p in encoder.parameters() if id(p) not in gates)
-    each = [
-        locations.unit_cost(group.owner(encoder), group.place) for group in table.groups
-    ]
+    each = [unit_cost(group.owner(encoder), group.place) for group in table.groups]
     shared = _shared(encoder, table)
     return Cost("parameters", _spread(table, each), float(total), shared)
 
@@ -128,7 +126,7 @@ def mac_cost(
     """
     total, lengths, uses = _measure(encoder, inputs)
     each = [
-        locations.unit_macs(group.owner(encoder), group.place, uses, *lengths)
+        unit_macs(group.owner(encoder), group.place, uses, *lengths)
         for group in table.groups
     ]
     shared = _shared(encoder, table, uses)
@@ -192,9 +190,7 @@ def _shared(
     for first, second in itertools.combinations(table.groups, 2):
         if first.block != second.block:
             continue
-        amount = locations.shared_cost(
-            first.owner(encoder), first.place, second.place, uses
-        )
+        amount = shared_cost(first.owner(encoder), first.place, second.place, uses)
         if amount:
             found.append(Shared(first.row, second.row, float(amount)))
     return tuple(found)

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 
-from espnet_adaptive_dropout import compat, locations
+from espnet_adaptive_dropout import attach, compat
 from espnet_adaptive_dropout.checkpoint import CheckedLoading
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.control import SizeControl
@@ -111,7 +111,7 @@ class AdaptiveDropoutConformerEncoder(
         self.adaptive_dropout_conf = AdaptiveDropoutConfig.from_dict(
             adaptive_dropout_conf
         )
-        for _, owner in locations.owners(self):
+        for _, owner in attach.owners(self):
             _attach_gates(owner, self.adaptive_dropout_conf)
         self.units = UnitTable(self)
         self.control: Optional[SizeControl] = None
@@ -175,9 +175,9 @@ class AdaptiveDropoutConformerEncoder(
 
 def _attach_gates(owner: torch.nn.Module, config: AdaptiveDropoutConfig) -> None:
     """Put a gate at every chosen location of a block, or of the input layer."""
-    for location in locations.select(owner, config.locations):
+    for location in attach.select(owner, config.locations):
         gate = AdaptiveDropout(
-            locations.unit_count(owner, location),
+            attach.unit_count(owner, location),
             initial_logit=config.initial_logit,
             logit_scale=config.logit_scale or 1.0,
             temperature=config.temperature,
@@ -185,4 +185,4 @@ def _attach_gates(owner: torch.nn.Module, config: AdaptiveDropoutConfig) -> None
             granularity=config.granularity,
             distribution=config.gate,
         )
-        locations.set_gate(owner, location, gate)
+        attach.set_gate(owner, location, gate)

@@ -9,28 +9,13 @@ reporting all read this table.
 from __future__ import annotations
 
 import dataclasses
-import operator
-from typing import (
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Tuple,
-    Union,
-)
+from typing import Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 import torch
 
 from espnet_adaptive_dropout.attention import gated_attention
 from espnet_adaptive_dropout.convolution import gated_convolution
-from espnet_adaptive_dropout.gate import AdaptiveDropout
-from espnet_adaptive_dropout.subsampling import (
-    gated_subsampling,
-    has_two_convolutions,
-)
+from espnet_adaptive_dropout.subsampling import gated_subsampling
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,10 +77,11 @@ class Location:
     @property
     def in_input_layer(self) -> bool:
         """Whether the owner is the encoder, not one of its blocks."""
-        return self.module == _INPUT_LAYER
+        return self.module == INPUT_LAYER
 
 
-_INPUT_LAYER = "embed"
+# Attribute of the encoder
+INPUT_LAYER = "embed"
 
 _FEED_FORWARD = (Slice("w_1.weight", 0), Slice("w_1.bias", 0), Slice("w_2.weight", 1))
 _QUERY = (
@@ -143,7 +129,7 @@ LOCATIONS: Dict[str, Location] = {
     for location in (
         Location(
             "subsampling_1",
-            _INPUT_LAYER,
+            INPUT_LAYER,
             "conv.1.gate",
             _SUBSAMPLING_1,
             False,
@@ -154,7 +140,7 @@ LOCATIONS: Dict[str, Location] = {
         ),
         Location(
             "subsampling_2",
-            _INPUT_LAYER,
+            INPUT_LAYER,
             "conv.3.gate",
             _SUBSAMPLING_2,
             False,
@@ -232,44 +218,6 @@ LOCATIONS: Dict[str, Location] = {
 ALIASES = {"subsampling": ("subsampling_1", "subsampling_2"), "all": tuple(LOCATIONS)}
 
 
-def owners(encoder: torch.nn.Module) -> Iterator[Tuple[Optional[int], torch.nn.Module]]:
-    """Modules that have locations, in order: (None, encoder), (0, block 0), ..."""
-    yield None, encoder
-    yield from enumerate(encoder.encoders)
-
-
-def available(owner: torch.nn.Module) -> List[Location]:
-    """Locations that an owner has, in the order of the computation."""
-    return [
-        location
-        for location in LOCATIONS.values()
-        if getattr(owner, location.module, None) is not None
-        and (not location.in_input_layer or has_two_convolutions(owner.embed))
-    ]
-
-
-def why_not(owner: torch.nn.Module, location: Location) -> Optional[str]:
-    """Why units of ``location`` cannot be removed exactly here, or None."""
-    if location not in available(owner):
-        reasons = {
-            "feed_forward_macaron": "it has no such module (macaron_style: false)",
-            "conv_module": "it has no such module (use_cnn_module: false)",
-            _INPUT_LAYER: "input_layer must be conv2d, conv2d1, conv2d2 or conv2d6",
-        }
-        return reasons[location.module]
-    module = getattr(owner, location.module)
-    if location.per_head and isinstance(
-        getattr(module, "q_norm", None), torch.nn.LayerNorm
-    ):
-        return "qk_norm normalises over the units of full-width heads"
-    return None
-
-
-def possible(owner: torch.nn.Module) -> List[str]:
-    """Names of the locations whose units can be removed in an owner."""
-    return [x.name for x in available(owner) if why_not(owner, x) is None]
-
-
 def expand(names: Union[str, Iterable[str]]) -> List[str]:
     """Names of locations, aliases replaced, in the order of the table.
 
@@ -285,129 +233,3 @@ def expand(names: Union[str, Iterable[str]]) -> List[str]:
             )
         chosen.update(ALIASES.get(name, (name,)))
     return [name for name in LOCATIONS if name in chosen]
-
-
-def select(
-    owner: torch.nn.Module, names: Union[str, Iterable[str], None] = None
-) -> List[Location]:
-    """Resolve the names of a config to locations of this owner.
-
-    Args:
-        owner: see :func:`owners`.
-        names: location names; "all" takes all that can be pruned here, None those
-            of them that the paper prunes.
-
-    Raises:
-        ValueError: a name is unknown, or its units cannot be removed here.
-    """
-    can = [LOCATIONS[name] for name in possible(owner)]
-    if names is None:
-        return [location for location in can if location.in_paper]
-    if names == "all":
-        return can
-    is_encoder = hasattr(owner, "encoders")
-    chosen = [LOCATIONS[name] for name in expand(names)]
-    chosen = [x for x in chosen if x.in_input_layer == is_encoder]
-    for location in chosen:
-        if location not in can:
-            raise ValueError(
-                f"location {location.name!r} cannot be pruned in this encoder: "
-                f"{why_not(owner, location)}; leave it out of "
-                f"adaptive_dropout_conf.locations"
-            )
-    return chosen
-
-
-def gate_of(owner: torch.nn.Module, location: Location) -> Optional[AdaptiveDropout]:
-    """The gate of a location, or None."""
-    module = getattr(owner, location.module)
-    try:
-        gate = operator.attrgetter(location.gate)(module)
-    except AttributeError:
-        return None
-    return gate if isinstance(gate, AdaptiveDropout) else None
-
-
-def set_gate(owner: torch.nn.Module, location: Location, gate: AdaptiveDropout) -> None:
-    """Put a gate in its place; the module takes its gated form first."""
-    module = getattr(owner, location.module)
-    if location.gated is not None:
-        module = location.gated(module)
-        setattr(owner, location.module, module)
-    path, _, name = location.gate.rpartition(".")
-    setattr(module.get_submodule(path), name, gate)
-
-
-def unit_count(owner: torch.nn.Module, location: Location) -> int:
-    """Number of units of ``location`` of full width."""
-    first = location.slices[0]
-    tensor = getattr(owner, location.module).get_parameter(first.name)
-    return tensor.shape[first.axis]
-
-
-def _sliced(
-    owner: torch.nn.Module, location: Location
-) -> Dict[str, torch.nn.Parameter]:
-    """The parameters that ``location`` cuts, by name within their module."""
-    names = {part.name for part in location.slices}
-    parameters = getattr(owner, location.module).named_parameters()
-    return {name: parameter for name, parameter in parameters if name in names}
-
-
-def unit_cost(owner: torch.nn.Module, location: Location) -> int:
-    """Parameters that go with one unit of ``location`` (exact)."""
-    sizes = [parameter.numel() for parameter in _sliced(owner, location).values()]
-    return sum(sizes) // unit_count(owner, location)
-
-
-def shared_cost(
-    owner: torch.nn.Module,
-    first: Location,
-    second: Location,
-    uses: Optional[Mapping[int, int]] = None,
-) -> int:
-    """Cost that lies where a unit of one location meets one of another.
-
-    It goes with either: a weight that the one cuts in rows and the other in columns.
-
-    Args:
-        owner: of full width.
-        first: one of its locations.
-        second: another.
-        uses: as for :func:`unit_macs`; None counts parameters.
-    """
-    if first.module != second.module:
-        return 0
-    others = _sliced(owner, second)
-    cost = sum(
-        parameter.numel() * (1 if uses is None else uses[id(parameter)])
-        for name, parameter in _sliced(owner, first).items()
-        if name in others
-    )
-    return cost // (unit_count(owner, first) * unit_count(owner, second))
-
-
-def unit_macs(
-    owner: torch.nn.Module,
-    location: Location,
-    uses: Mapping[int, int],
-    frames: int,
-    positions: int,
-) -> int:
-    """Multiply-accumulates that go with one unit of ``location`` (exact).
-
-    Args:
-        owner: of full width.
-        location: one that it has.
-        uses: how often each weight of a product or convolution is used, by the id of
-            the parameter.
-        frames: length of the input of the blocks.
-        positions: length of the relative-position embedding; 0 without.
-    """
-    macs = sum(
-        uses.get(id(parameter), 0) * parameter.numel()
-        for parameter in _sliced(owner, location).values()
-    )
-    with_frames, with_positions = location.attended
-    attended = frames * (frames * with_frames + positions * with_positions)
-    return macs // unit_count(owner, location) + attended

@@ -7,7 +7,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 
-from espnet_adaptive_dropout import locations
+from espnet_adaptive_dropout import attach, locations
 from espnet_adaptive_dropout.cost import Cost, parameter_cost
 from espnet_adaptive_dropout.gate import AdaptiveDropout
 
@@ -76,8 +76,8 @@ class UnitTable:
     def __init__(self, encoder: torch.nn.Module):
         self.groups: List[UnitGroup] = []
         self.gates: Dict[Tuple[Optional[int], str], AdaptiveDropout] = {}
-        for block, owner in locations.owners(encoder):
-            for location in locations.available(owner):
+        for block, owner in attach.owners(encoder):
+            for location in attach.available(owner):
                 self._add(block, owner, location)
         self.units = sum(group.units for group in self.groups)
         self.parameters = parameter_cost(encoder, self)
@@ -89,11 +89,11 @@ class UnitTable:
             block,
             location.name,
             start,
-            locations.unit_count(owner, location),
+            attach.unit_count(owner, location),
             module.h if location.per_head else 1,
         )
         self.groups.append(group)
-        gate = locations.gate_of(owner, location)
+        gate = attach.gate_of(owner, location)
         if gate is not None:
             self.gates[(block, location.name)] = gate
 
