@@ -57,7 +57,7 @@ def load(directory, name="valid.pth"):
 def test_ordinary_experiment_that_computes_the_same(experiment):
     compact_dir = run(experiment)
     config = yaml.safe_load((compact_dir / "config.yaml").read_text())
-    assert config["encoder"] == "compact_conformer"
+    assert config["encoder"] == "espnet_adaptive_dropout.compact_conformer"
     assert config["model"] == "espnet"
     assert "adaptive_dropout_conf" not in config["encoder_conf"]
     assert config["best_model_criterion"] == [["valid", "acc", "max"]]

@@ -83,7 +83,7 @@ def test_pruned_model_has_the_size_asked_for(finished):
     directory, output, _ = finished
     experiment = the_one(directory, "exp/asr_train_*_compact")
     config = yaml.safe_load((experiment / "config.yaml").read_text())
-    assert config["encoder"] == "compact_conformer"
+    assert config["encoder"] == "espnet_adaptive_dropout.compact_conformer"
     report = json.loads((experiment / "report.json").read_text())
     assert report["reduction"] == pytest.approx(0.54, abs=0.01)
     assert "says nothing about WER on LibriSpeech" in output

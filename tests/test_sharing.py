@@ -149,3 +149,17 @@ def test_from_user_to_user(packed, tmp_path, monkeypatch, capsys):
     said = [line for line in done.stdout.splitlines() if line.startswith("hypothesis:")]
     assert len(said) == 3 and len(set(said)) == 1
     assert len(said[0]) > len("hypothesis: ")
+
+
+def test_without_the_plugin_the_message_names_it(packed, tmp_path, monkeypatch):
+    from espnet2.bin.asr_inference import Speech2Text
+    from espnet2.tasks.asr import encoder_choices
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in [name for name in encoder_choices.classes if "adaptive" in name]:
+        monkeypatch.delitem(encoder_choices.classes, name)
+    monkeypatch.delitem(encoder_choices.classes, "compact_conformer")
+    with pytest.raises(ValueError, match="--encoder must be one of") as refusal:
+        Speech2Text.from_pretrained(str(packed))
+    end = "--encoder espnet_adaptive_dropout.compact_conformer"
+    assert str(refusal.value).endswith(end)

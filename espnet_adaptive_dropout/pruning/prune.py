@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 
 from espnet_adaptive_dropout.experiment import build_model, load_weights
-from espnet_adaptive_dropout.place import COMPACT, encoder_place, main_encoder
+from espnet_adaptive_dropout.place import EXPORTED, encoder_place, main_encoder
 from espnet_adaptive_dropout.pruning.certificate import Certificate, certify
 from espnet_adaptive_dropout.pruning.count import sizes
 from espnet_adaptive_dropout.pruning.criteria import criterion_choices
@@ -194,7 +194,7 @@ def compact_experiment_config(
     encoder_conf = place.options(config)
     encoder_conf.pop("adaptive_dropout_conf", None)
     encoder_conf.update(options)
-    new = place.with_encoder(config, COMPACT, encoder_conf)
+    new = place.with_encoder(config, EXPORTED, encoder_conf)
     if new.get("model") == MODEL:
         new["model"] = model
     new["init_param"] = []
