@@ -113,6 +113,37 @@ def test_train_prune_decode(recipe):
     report = json.loads((recipe / "exp/training_compact/report.json").read_text())
     assert report["reduction"] == pytest.approx(0.2, abs=0.02)
     decode(recipe, "inference_compact")
+    assert_packs(recipe)
+
+
+OPEN = """
+import sys
+import numpy
+from espnet3.publication import InferenceModel
+
+model = InferenceModel.from_packed(sys.argv[1], trust_user_code=True)
+print("RESULT", model(numpy.random.default_rng(0).normal(0, 0.1, 16000))["text"])
+"""
+
+
+def assert_packs(recipe):
+    """The packed model decodes, elsewhere and alone."""
+    run(
+        *(recipe, "run.py", "--stages", "pack_model"),
+        *("--training_config", "conf/training.yaml"),
+        *("--inference_config", "conf/inference_compact.yaml"),
+        *("--metrics_config", "conf/metrics.yaml"),
+        *("--publication_config", "conf/publication.yaml"),
+    )
+    packed = recipe.parent / "elsewhere" / "model_pack"
+    shutil.copytree(recipe / "exp/training/model_pack", packed)
+    names = [path.name for path in packed.rglob("*")]
+    assert {"plan.yaml", "certificate.json", "report.md", "tokens.txt"} <= set(names)
+    assert len([name for name in names if name.endswith((".pth", ".ckpt"))]) == 1
+    readme = (packed / "README.md").read_text()
+    assert "pip install espnet-adaptive-dropout" in readme
+    shutil.move(recipe / "data", recipe / "moved")
+    assert "RESULT" in run(packed.parent, "-c", OPEN, str(packed)).stdout
 
 
 class FakeTrainer:
