@@ -62,6 +62,26 @@ def test_prefix_and_combine_sort_in_byte_order(tmp_path):
     assert not (tmp_path / "both/utt2num_samples").exists()  # not known for all
 
 
+def test_genders_and_origins_go_along(tmp_path):
+    source = make(tmp_path / "train", {"a-1": 200, "b-1": 200})
+    (source / "spk2gender").write_text("a f\nb m\n")
+    prefix(source, tmp_path / "fast", "sp1.1-")
+    (tmp_path / "fast/wav.scp").write_text("sp1.1-a-1 x\nsp1.1-b-1 y\n")
+    combine(tmp_path / "both", [source, tmp_path / "fast"])
+    genders = {"a": "f", "b": "m", "sp1.1-a": "f", "sp1.1-b": "m"}
+    assert read_table(tmp_path / "both/spk2gender") == genders
+    origins = {"a-1": "a-1", "b-1": "b-1", "sp1.1-a-1": "a-1", "sp1.1-b-1": "b-1"}
+    assert read_table(tmp_path / "both/utt2uniq") == origins
+    (source / "utt2uniq").write_text("a-1 a-1\nb-1 b-1\n")
+    (source / "utt2num_samples").write_text("a-1 200\nb-1 900\n")
+    filter_lengths(source, tmp_path / "kept", 100, 500)
+    assert read_table(tmp_path / "kept/spk2gender") == {"a": "f"}
+    assert read_table(tmp_path / "kept/utt2uniq") == {"a-1": "a-1"}
+    (source / "utt2uniq").unlink()
+    combine(tmp_path / "both", [source])
+    assert not (tmp_path / "both/utt2uniq").exists()
+
+
 def test_same_utterance_twice(tmp_path):
     first = make(tmp_path / "x", {"a-1": 1})
     second = make(tmp_path / "y", {"a-1": 1})

@@ -33,6 +33,18 @@ def test_duration_and_pitch_change(tmp_path, write_sine, factor):
     assert peak == pytest.approx(440 * float(factor), abs=2)
 
 
+def test_length_is_that_of_sox():
+    # as sox 14.4.2 was seen to round
+    for length, factor, expected in (
+        (1000, "1.1", 909),
+        (1000, "0.9", 1111),
+        (1007, "1.1", 915),
+        (15999, "0.9", 17777),
+        (1234, "0.8", 1543),
+    ):
+        assert len(change_speed(np.ones(length), Fraction(factor))) == expected
+
+
 def test_amplitude_is_kept():
     time = np.arange(16000) / 16000
     faster = change_speed(np.sin(2 * np.pi * 300 * time), Fraction("1.1"))

@@ -48,7 +48,8 @@ def finished(tmp_path_factory):
 def test_every_stage_ran(finished):
     directory, output = finished
     for number in range(1, 15):
-        assert f"Stage {number} took" in output
+        skipped = number in (6, 7, 8, 9)  # language models
+        assert f"Stage {number}{': skipped' if skipped else ' took'}" in output
     assert len((directory / "data/train/wav.scp").read_text().splitlines()) == 4
     perturbed = directory / "dump/raw/train_sp/wav.scp"
     assert len(perturbed.read_text().splitlines()) == 12

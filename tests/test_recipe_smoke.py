@@ -63,7 +63,8 @@ def the_one(directory: Path, pattern: str) -> Path:
 def test_stages_ran_in_espnets_layout(finished):
     directory, output, _ = finished
     for number in range(1, 15):
-        assert f"Stage {number} took" in output
+        skipped = number in (6, 7, 8, 9)  # language models
+        assert f"Stage {number}{': skipped' if skipped else ' took'}" in output
     for path in (
         "data/train/wav.scp",
         "dump/raw/org/train/wav.scp",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
-from conftest import RECIPE
+from conftest import RECIPE, ROOT
 
 SETTINGS = (RECIPE / "local" / "corpus_settings.sh").read_text()
 PIECES = re.search(r"pieces=(\d+)", SETTINGS)[1]  # those of the default, toy
@@ -29,6 +30,7 @@ def stages(recipe, run_in):
     shutil.copytree(RECIPE / "local", recipe / "local", symlinks=True)
     (recipe / "local/asr.sh").write_text(DRIVER)
     (recipe / "local/prune.sh").write_text(PRUNE)
+    (recipe / "local/complete_pack.sh").write_text(PRUNE.replace("prune", "pack"))
     (recipe / "local/tools/compare.py").write_text("print('compared')\n")
 
     def run(*options, **env):
@@ -95,7 +97,7 @@ def test_corpora(stages, corpus, train, valid, test, pieces):
 def test_options_pass_through_and_win(stages):
     options = ("--nbpe=50", "--asr-tag", "x", "--asr_args", "--max_epoch 1")
     _, calls = stages(*options, "--stage", "11", "--stop_stage", "12")
-    assert "--nbpe=50" in calls[0]
+    assert last(calls[0], "--nbpe") == "50"
     assert last(calls[0], "--asr_args") == "--max_epoch 1"
     assert last(calls[1], "--asr_exp") == "exp/asr_x"
     assert span(calls[2]) == (12, 12)
@@ -179,21 +181,71 @@ def test_errors_are_one_line(stages, options, said):
     assert calls == []
 
 
-def test_espnet_checkout_runs_the_stages(stages, recipe, tmp_path):
+@pytest.fixture
+def checkout(tmp_path):
+    """Directory that looks like an ESPnet checkout."""
     template = tmp_path / "espnet/egs2/TEMPLATE/asr1"
     for name in ("utils", "scripts", "pyscripts"):
         (template / name).mkdir(parents=True)
     (template / "asr.sh").write_text(DRIVER)
     (template / "asr.sh").chmod(0o755)
-    root = str(tmp_path / "espnet")
+    return tmp_path / "espnet"
+
+
+def test_espnet_checkout_runs_the_stages(stages, recipe, checkout):
     # use_streaming is an option of ESPnet's asr.sh that local/asr.sh lacks
-    done, calls = stages("--use_streaming", "false", ESPNET_ROOT=root)
+    options = ("--use_streaming=false", "--hf_repo", "me/it")
+    done, calls = stages(*options, ESPNET_ROOT=str(checkout))
     assert done.returncode == 0, done.stderr
     assert last(calls[0], "--use_streaming") == "false"
-    assert (recipe / "utils").resolve() == template / "utils"
-    assert [call[0] for call in calls].count("prune") == 1
+    utils = checkout / "egs2/TEMPLATE/asr1/utils"
+    assert (recipe / "utils").resolve() == utils
+    assert [call[0] for call in calls[-4:]] == ["prune", "--lang", "pack", "--lang"]
+    assert [span(calls[-3]), span(calls[-1])] == [(12, 14), (15, 15)]
+    compact = f"{ADAPTIVE}_compact"
+    zipped = f"{compact}/{Path(compact).name}_valid.final_loss.ave.zip"
+    assert last(calls[-2], "--packed_model") == zipped
+    assert last(calls[-2], "--hf_repo") == "me/it"
+    # what is in the way of a link is not overwritten
+    (recipe / "utils").unlink()
+    (recipe / "utils").mkdir()
+    done, calls = stages(ESPNET_ROOT=str(checkout))
+    assert done.returncode == 1
+    assert f"{recipe}/utils is in the way of a link" in done.stderr
+    assert calls == []
+
+
+def test_no_checkout(stages, recipe):
     done, _ = stages(ESPNET_ROOT=str(recipe))
+    assert done.returncode == 1
     assert "it must be a checkout of ESPnet" in done.stderr
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_recipe_in_a_checkout_finds_it(stages, recipe, recipe_env, checkout, linked):
+    place = checkout / "egs2/mine/asr1"
+    place.parent.mkdir()
+    if linked:
+        place.symlink_to(recipe)
+    else:
+        shutil.copytree(recipe, place)  # no repository around it
+        recipe_env["PYTHONPATH"] = str(ROOT)  # as if installed
+    stages("--stop_stage", "1")  # with its stand-ins in place
+    for env, driver in (({}, "./asr.sh"), ({"ESPNET_ROOT": "none"}, "local/asr.sh")):
+        (place / "calls").unlink(missing_ok=True)
+        (checkout / "egs2/TEMPLATE/asr1/asr.sh").write_text(
+            DRIVER.replace("$@", '$0" "$@')
+        )
+        (place / "local/asr.sh").write_text(DRIVER.replace("$@", '$0" "$@'))
+        done = subprocess.run(
+            ["./run.sh", "--stop_stage", "1"],
+            cwd=place,
+            env={**recipe_env, "PWD": str(place), **env},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert (place / "calls").read_text().split("|")[0] == driver
 
 
 def test_any_current_directory(stages, recipe, recipe_env, tmp_path):

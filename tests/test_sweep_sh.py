@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from conftest import ROOT
+from conftest import RECIPE
 
 EXP = "exp/asr_x"
 
@@ -30,7 +30,7 @@ def sweep(recipe, run_in, make_set):
         done = run_in(
             *("local/sweep.sh", "--asr_exp", EXP, "--model_file", "model.pth"),
             *options,
-            ADAPRUNE_READY=str(ROOT),
+            ADAPRUNE_READY=f"{RECIPE} none",
             PATH=f"{stand_in.parent}:{os.environ['PATH']}",
         )
         called = recipe / "called"

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # shellcheck disable=SC2034,SC2154  # options are assigned in sourced files
 # Trains a Conformer with adaptive dropout, prunes, decodes, scores and packs it.
-# See --help. With ESPNET_ROOT set to an ESPnet checkout its own asr.sh runs the
-# stages, otherwise local/asr.sh does.
+# See --help. In an ESPnet checkout, or with ESPNET_ROOT set to one, its own asr.sh
+# runs the stages, otherwise local/asr.sh does.
 set -euo pipefail
 
 caller=${PWD}
+if [ -n "${ESPNET_ROOT:-}" ] && [ "${ESPNET_ROOT}" != none ]; then
+    ESPNET_ROOT=$(realpath -m -- "${ESPNET_ROOT}")
+fi
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=/dev/null
 . local/lib.sh
@@ -25,7 +28,21 @@ model, 10 statistics, 11 training and pruning, 12 decoding, 13 scoring, 14 packi
 15 upload. --stage N and --stop_stage N choose, as do all options of asr.sh
 (local/asr.sh --help), e.g. --nj 4 --ngpu 1 --asr_args "--max_epoch 30".
 
-The same training cut to other sizes, and scored: local/sweep.sh (see its --help).'
+The same training cut to other sizes, and scored: local/sweep.sh (see its --help).
+
+Environment variables:
+  ESPNET_ROOT    an ESPnet checkout: its own asr.sh, utils and scripts run the stages
+                 and take their options. Found without being named when the recipe is
+                 copied or linked into the checkout as egs2/NAME/asr1; "none" runs
+                 local/asr.sh even there. Options, files and directories are the same,
+                 so that a run begun one way goes on the other way.
+  ADAPRUNE_VENV  the Python environment to use. Without it: that of the checkout
+                 (tools/activate_python.sh), or else .venv of the repository around
+                 this recipe, made on first use, or else the one that is active. A
+                 recipe copied out of its repository needs the plugin installed there:
+                 pip install "espnet-adaptive-dropout[recipe]".
+ESPnet modules come from that environment; where it has another version of ESPnet than
+the checkout, or none, from the checkout.'
 
 corpus=toy
 corpus_dir=
@@ -50,7 +67,10 @@ while [ $# -gt 0 ]; do
     if [[ " ${own_options} " == *" ${name//-/_} "* ]]; then
         own+=("${words[@]}")
     else
-        rest+=("${words[@]}")
+        # two words also where --name=value was given: ESPnet's parser knows only those
+        value=${words[-1]}
+        [ ${#words[@]} -eq 2 ] || value=${value#*=}
+        rest+=("--${name}" "${value}")
     fi
 done
 parse_options_only=${own_options}
@@ -85,16 +105,12 @@ python=
     # shellcheck source=/dev/null
     . local/parse_options.sh
     known=()
-    for ((i = 0; i < ${#rest[@]}; i++)); do
-        word=${rest[i]}
-        name=${word#--}
-        name=${name%%=*}
-        pair=("${word}")
-        [[ ${word} == --*=* ]] || { i=$((i + 1)); pair+=("${rest[i]}"); }
+    for ((i = 0; i < ${#rest[@]}; i += 2)); do
+        name=${rest[i]#--}
         # ESPnet's asr.sh has more options than ours; it will check them itself.
         if [[ " ${parse_options_only} " == *" ${name//-/_} "* ]] \
-            || [ -z "${ESPNET_ROOT:-}" ]; then
-            known+=("${pair[@]}")
+            || [ "${ESPNET_ROOT}" = none ]; then
+            known+=("${rest[@]:i:2}")
         fi
     done
     set -- "${known[@]}"
@@ -114,14 +130,20 @@ fi
 # shellcheck source=/dev/null
 . local/asr_names.sh
 
+# use_espnet_checkout: links to what its asr.sh expects in the current directory
 use_espnet_checkout() {
     local template=${ESPNET_ROOT}/egs2/TEMPLATE/asr1 name
-    [ -f "${template}/asr.sh" ] || die "ESPNET_ROOT=${ESPNET_ROOT}: no" \
-        "egs2/TEMPLATE/asr1/asr.sh in it; it must be a checkout of ESPnet"
-    for name in asr.sh utils scripts pyscripts; do ln -sfn "${template}/${name}" "${name}"; done
+    for name in asr.sh utils scripts pyscripts; do
+        if [ -L "${name}" ] || [ ! -e "${name}" ]; then
+            ln -sfn "${template}/${name}" "${name}"
+        elif [ "$(realpath "${name}")" != "$(realpath "${template}/${name}")" ]; then
+            die "${PWD}/${name} is in the way of a link to ${template}/${name};" \
+                "remove it, or set ESPNET_ROOT=none"
+        fi
+    done
 }
 driver=local/asr.sh
-if [ -n "${ESPNET_ROOT:-}" ]; then
+if [ "${ESPNET_ROOT}" != none ]; then
     use_espnet_checkout
     driver=./asr.sh
 fi
@@ -175,7 +197,17 @@ if [ "${encoder}" = adaptive_dropout_conformer ] && [ "${prune}" = true ]; then
             --target_reduction "${target_reduction}" --criterion "${criterion}"
     fi
 fi
-run_stages 12 15 --asr_exp "${final_exp}"
+last=15
+# ESPnet packs what it knows of; the rest of what local/asr.sh packs is added.
+if [ "${driver}" = ./asr.sh ] && wanted 14 && [ "${skip_packing}" = false ]; then
+    last=14
+fi
+run_stages 12 "${last}" --asr_exp "${final_exp}"
+if [ "${last}" -eq 14 ]; then
+    local/complete_pack.sh --asr_exp "${final_exp}" --hf_repo "${hf_repo}" \
+        --packed_model "${final_exp}/$(basename "${final_exp}")_${inference_asr_model%.*}.zip"
+    run_stages 15 15 --asr_exp "${final_exp}"
+fi
 if wanted 13 && [ "${skip_eval}" = false ]; then
     # the same config's stock counterpart, where it has been decoded
     stock=${asr_exp/adaptive_dropout/conformer}

@@ -18,12 +18,15 @@ Stages: 1 data, 2 speed perturbation, 3 audio, 4 filter, 5 tokens, 6-9 language
 model, 10 statistics, 11 training, 12 decoding, 13 scoring, 14 packing, 15 upload.
 
 Options and defaults:
-$(sed -e '/^[a-z_]*=/!d' -e '/^parse_options_only=/d' -e 's/^/  --/' "${here}/asr_options.sh")"
+$(sed -e '/^[a-z][a-z0-9_]*=/!d' -e '/^parse_options_only=/d' -e 's/^/  --/' "${here}/asr_options.sh")"
 # shellcheck source=/dev/null
 . "${here}/parse_options.sh"
 [ $# -eq 0 ] || die "no argument without -- is known: '$1'"
-for required in train_set valid_set test_sets; do
-    [ -n "${!required}" ] || die "--${required} is required"
+required=()
+[ "${skip_train}" = true ] || required+=(train_set valid_set)
+if [ "${eval_valid_set}" = true ]; then required+=(valid_set); else required+=(test_sets); fi
+for name in "${required[@]}"; do
+    [ -n "${!name}" ] || die "--${name} is required"
 done
 # shellcheck source=/dev/null
 . ./path.sh
@@ -36,26 +39,14 @@ for part in data lm train decode pack; do
     . "${here}/stages/${part}.sh"
 done
 
-# is_skipped N: whether stage N is left out, by --skip_stages or by its group
-is_skipped() {
-    case " ${skip_stages} " in *" $1 "*) return 0 ;; esac
-    case "$1" in
-        [1-5]) [ "${skip_data_prep}" = true ] ;;
-        [6-9] | 1[01]) [ "${skip_train}" = true ] ;;
-        1[23]) [ "${skip_eval}" = true ] ;;
-        14) [ "${skip_packing}" = true ] ;;
-        15) [ "${skip_upload_hf}" = true ] ;;
-    esac
-}
-
 for number in $(seq 15); do
     if [ "${number}" -gt 2 ]; then train_set=${perturbed_set}; fi
     train_dir=${data_feats}/${train_set} valid_dir=${data_feats}/${valid_set}
     if [ "${stage}" -gt "${number}" ] || [ "${stop_stage}" -lt "${number}" ]; then
         continue
     fi
-    if is_skipped "${number}"; then
-        log "Stage ${number}: skipped, as asked for"
+    if [[ " ${skip_stages} " == *" ${number} "* ]]; then
+        log "Stage ${number}: skipped, as the options say"
         continue
     fi
     started=${SECONDS}

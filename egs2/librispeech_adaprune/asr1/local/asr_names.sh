@@ -17,14 +17,31 @@ esac
 [ "${use_word_lm}" = false ] || die "--use_word_lm true is not supported"
 [ "${asr_task}" = asr ] || die "--asr_task ${asr_task} is not supported; use asr"
 
+[ -z "${train_set}" ] || [ "${train_set}" != "${valid_set}" ] \
+    || die "--train_set and --valid_set must differ, both are ${train_set}"
+# A set is decoded once, and the validation set before its long utterances are left
+# out, as org/<valid_set>.
+given_sets=${test_sets} test_sets=
+for dset in ${given_sets}; do
+    [ "${dset}" != "${train_set}" ] || die "--test_sets has the training set ${dset}"
+    if [ "${dset}" = "${valid_set}" ]; then
+        eval_valid_set=true
+    elif [[ " ${test_sets} " != *" ${dset} "* ]]; then
+        test_sets+=${test_sets:+ }${dset}
+    fi
+done
+
 # The set that stages 3 on work with
 perturbed_set=${train_set}
 [ -z "${speed_perturb_factors}" ] || perturbed_set=${train_set}_sp
 
-: "${bpe_train_text:=${data_feats}/${perturbed_set}/text}"
-: "${lm_train_text:=${data_feats}/${perturbed_set}/text}"
-: "${lm_dev_text:=${data_feats}/${valid_set}/text}"
-: "${lm_test_text:=${data_feats}/${test_sets%% *}/text}"
+# All of ESPnet's asr.sh, but for one: with --speed_perturb_factors it looks for the
+# text of the set as it was before, which no stage puts there.
+: "${bpe_train_text:=${data_feats}/org/${perturbed_set}/text}"
+: "${lm_train_text:=${data_feats}/org/${perturbed_set}/text}"
+: "${lm_dev_text:=${data_feats}/org/${valid_set}/text}"
+first_test=${test_sets%% *}
+: "${lm_test_text:=${data_feats}/${first_test:-org/${valid_set}}/text}"
 : "${inference_ngram:=${ngram_num}gram.bin}"
 
 lang_part=
@@ -80,4 +97,16 @@ fi
 packed_model=${asr_exp}/$(basename "${asr_exp}")_${inference_asr_model%.*}.zip
 
 decode_sets=${test_sets}
-[ "${eval_valid_set}" = false ] || decode_sets="org/${valid_set} ${test_sets}"
+[ "${eval_valid_set}" = false ] || decode_sets="org/${valid_set}${test_sets:+ ${test_sets}}"
+
+# What the switches leave out
+[ "${skip_data_prep}" = false ] || skip_stages+=" 1 2 3 4 5"
+if [ "${skip_train}" = true ]; then
+    skip_stages+=" 2 4 5 6 7 8 9 10 11"
+elif [ "${use_lm}" = false ]; then
+    skip_stages+=" 6 7 8"
+fi
+[ "${use_ngram}" = true ] || skip_stages+=" 9"
+[ "${skip_eval}" = false ] || skip_stages+=" 12 13"
+[ "${skip_packing}" = false ] || skip_stages+=" 14"
+[ "${skip_upload_hf}" = false ] || skip_stages+=" 15"

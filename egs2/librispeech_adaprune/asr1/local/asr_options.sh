@@ -99,5 +99,5 @@ asr_speech_fold_length=800
 asr_text_fold_length=150
 lm_fold_length=150
 
-parse_options_only=$(sed -n 's/^\([a-z_]*\)=.*/\1/p' "${BASH_SOURCE[0]}" \
+parse_options_only=$(sed -n 's/^\([a-z][a-z0-9_]*\)=.*/\1/p' "${BASH_SOURCE[0]}" \
     | grep -v '^parse_options_only$' | tr '\n' ' ')

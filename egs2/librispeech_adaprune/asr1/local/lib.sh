@@ -35,13 +35,13 @@ least() {
 }
 
 # split_list FILE PREFIX SUFFIX N: deal the lines of FILE, in order, to
-# PREFIX1SUFFIX ... PREFIX<N>SUFFIX in parts of nearly equal length
+# PREFIX1SUFFIX ... PREFIX<N>SUFFIX; as in Kaldi, the first parts get what is left over
 split_list() {
     local total n start=1 size
     total=$(count_lines "$1")
     rm -f "$2"[0-9]*"$3"
     for n in $(seq "$4"); do
-        size=$(((total * n) / $4 - (total * (n - 1)) / $4))
+        size=$((total / $4 + (n <= total % $4 ? 1 : 0)))
         awk -v from="${start}" -v size="${size}" \
             'NR >= from && NR < from + size' "$1" > "$2${n}$3"
         start=$((start + size))
@@ -68,3 +68,7 @@ write_resume() {
 
 # last_words LOG: the last line of a log that says something
 last_words() { grep -v -e '^#' -e '^ *$' "$1" 2> /dev/null | tail -n 1 | cut -c 1-300; }
+
+# What belongs to a packed model besides what ESPnet itself packs
+# shellcheck disable=SC2034
+packed_besides="README.md plan.yaml certificate.json report.md report.json"

@@ -10,13 +10,19 @@ stage_1() {
     local/data.sh ${local_data_opts}
 }
 
-# perturb_set FACTOR: data/<train_set>_sp<factor> with audio at another speed
-perturb_set() {
-    local from=data/${train_set} to=data/${train_set}_sp$1 n jobs
+# perturb_audio FACTOR FROM TO: TO/wav.scp with FROM's audio at another speed. With sox
+# on PATH it has commands, which stage 3 runs; that is how ESPnet does it. The recipe's
+# own filter, for where sox is not, gives slightly different samples.
+perturb_audio() {
+    local from=$2 to=$3 n jobs
+    if command -v sox > /dev/null; then
+        awk -v factor="$1" '{ name = $1; $1 = ""
+            print "sp" factor "-" name " sox" $0 " -t wav - speed " factor " |" }' \
+            "${from}/wav.scp" > "${to}/wav.scp.tmp"
+        mv "${to}/wav.scp.tmp" "${to}/wav.scp"
+        return
+    fi
     mkdir -p "${to}/logs"
-    rm -f "${to}/wav.scp"
-    [ ! -e "${from}/segments" ] || die "speed perturbation of ${from}/segments is not" \
-        "supported by this driver: cut the recordings first, or run with ESPNET_ROOT"
     jobs=$(job_count "${nj}" "${from}/wav.scp")
     split_list "${from}/wav.scp" "${to}/logs/wav." .scp "${jobs}"
     RUN_PARALLEL_COUNT='^utterance ' RUN_PARALLEL_TOTAL=$(count_lines "${from}/wav.scp") \
@@ -24,11 +30,21 @@ perturb_set() {
         python3 local/tools/perturb_speed.py --factor "$1" \
         --scp "${to}/logs/wav.JOB.scp" --audio_dir "${to}/audio" \
         --out "${to}/logs/perturbed.JOB"
-    python3 local/tools/data_dir.py prefix "${from}" "${to}" --prefix "sp$1-"
     for n in $(seq "${jobs}"); do
         cat "${to}/logs/perturbed.${n}.scp"
     done | sort > "${to}/wav.scp.tmp"
     mv "${to}/wav.scp.tmp" "${to}/wav.scp"
+}
+
+# perturb_set FACTOR: data/<train_set>_sp<factor> with audio at another speed
+perturb_set() {
+    local from=data/${train_set} to=data/${train_set}_sp$1
+    mkdir -p "${to}"
+    rm -f "${to}/wav.scp"
+    [ ! -e "${from}/segments" ] || die "speed perturbation of ${from}/segments is not" \
+        "supported by this driver: cut the recordings first, or run with ESPNET_ROOT"
+    python3 local/tools/data_dir.py prefix "${from}" "${to}" --prefix "sp$1-"
+    perturb_audio "$1" "${from}" "${to}"
 }
 
 stage_2() {
@@ -57,9 +73,10 @@ format_set() {
     mkdir -p "${to}/logs"
     # The list comes back last: without it the directory counts as unfinished.
     rm -f "${to}/wav.scp" "${to}/utt2num_samples"
-    for file in text utt2spk spk2utt; do
-        need "${from}/${file}" 1
-        cp "${from}/${file}" "${to}/${file}"
+    for file in text utt2spk spk2utt; do need "${from}/${file}" 1; done
+    for file in text utt2spk spk2utt spk2gender utt2uniq utt2lang; do
+        rm -f "${to}/${file}"
+        [ ! -e "${from}/${file}" ] || cp "${from}/${file}" "${to}/${file}"
     done
     [ ! -e "${from}/segments" ] || options=(--segments "${from}/segments")
     jobs=$(job_count "${nj}" "${from}/wav.scp")
@@ -68,13 +85,14 @@ format_set() {
         ${train_cmd} JOB=1:"${jobs}" "${to}/logs/format_wav_scp.JOB.log" \
         python3 local/tools/format_audio.py --format "${audio_format}" --fs "${fs_hz}" \
         --scp "${to}/logs/wav.JOB.scp" --audio_dir "${to}/data/format.JOB" \
-        --out "${to}/logs/format.JOB" "${options[@]}"
+        "${options[@]}"
     echo "${feats_type}" > "${to}/feats_type"
+    echo "${audio_format}" > "${to}/audio_format"
     for n in $(seq "${jobs}"); do
-        cat "${to}/logs/format.${n}.samples"
+        cat "${to}/data/format.${n}/utt2num_samples"
     done | sort > "${to}/utt2num_samples"
     for n in $(seq "${jobs}"); do
-        cat "${to}/logs/format.${n}.scp"
+        cat "${to}/data/format.${n}/wav.scp"
     done | sort > "${to}/wav.scp.tmp"
     mv "${to}/wav.scp.tmp" "${to}/wav.scp"
 }
@@ -85,13 +103,9 @@ stage_3() {
         flac | wav) ;;
         *) die "--audio_format ${audio_format} is not supported; use flac or wav" ;;
     esac
-    local dset
-    for dset in "${train_set}" "${valid_set}"; do
-        format_set "data/${dset}" "${data_feats}/org/${dset}"
-    done
-    for dset in ${test_sets}; do
-        format_set "data/${dset}" "${data_feats}/${dset}"
-    done
+    local dset wanted="org/${train_set} org/${valid_set} ${test_sets}"
+    [ "${skip_train}" = false ] || wanted=${decode_sets}
+    for dset in ${wanted}; do format_set "data/${dset#org/}" "${data_feats}/${dset}"; done
 }
 
 stage_4() {
@@ -107,9 +121,12 @@ stage_4() {
         # shellcheck disable=SC2086
         local/data.sh ${post_process_local_data_opts} --asr_data_dir "${data_feats}/${train_set}"
     fi
-    for dset in ${lm_train_text}; do need "${dset}" 1; done
-    # shellcheck disable=SC2086
-    cat ${lm_train_text} | awk 'NF > 1' > "${data_feats}/lm_train.txt.tmp"
+    for dset in ${lm_train_text}; do
+        need "${dset}" 3
+        # What a file's name has beside "text" tells its lines from those of others.
+        awk -v mark="$(basename "${dset}" | sed 's/text//')" \
+            'NF > 1 { $1 = $1 mark; print }' "${dset}"
+    done > "${data_feats}/lm_train.txt.tmp"
     mv "${data_feats}/lm_train.txt.tmp" "${data_feats}/lm_train.txt"
 }
 
@@ -117,7 +134,7 @@ stage_5() {
     log "Stage 5: tokens (${token_type}): ${token_list}"
     local file
     if [ "${token_type}" = bpe ]; then
-        for file in ${bpe_train_text}; do need "${file}" 4; done
+        for file in ${bpe_train_text}; do need "${file}" 3; done
         # shellcheck disable=SC2086
         python3 local/tools/train_bpe.py --text ${bpe_train_text} --out "${bpedir}" \
             --pieces "${nbpe}" --mode "${bpemode}" --coverage "${bpe_char_cover}" \

@@ -66,31 +66,20 @@ stage_12() {
 
 # score_file DIR: DIR/result.txt from DIR/ref.trn and DIR/hyp.trn
 score_file() {
-    if [ -n "${sclite}" ]; then
-        # shellcheck disable=SC2086
-        ${sclite} ${score_opts} -r "$1/ref.trn" trn -h "$1/hyp.trn" trn -i rm \
-            -o all stdout > "$1/result.txt.tmp"
-        mv "$1/result.txt.tmp" "$1/result.txt"
-    else
-        python3 local/tools/score_trn.py --ref "$1/ref.trn" --hyp "$1/hyp.trn" \
-            --out "$1/result.txt"
-    fi
+    # shellcheck disable=SC2086
+    sclite ${score_opts} -r "$1/ref.trn" trn -h "$1/hyp.trn" trn -i rm \
+        -o all stdout > "$1/result.txt.tmp"
+    mv "$1/result.txt.tmp" "$1/result.txt"
     log "${1#"${asr_exp}"/}/result.txt"
     grep -e Avg -e SPKR -m 2 "$1/result.txt" \
-        || die "$1/result.txt has no summary; did ${sclite:-the scorer} fail?"
+        || die "$1/result.txt has no summary; did sclite fail?"
 }
 
 stage_13() {
     log "Stage 13: scoring: ${asr_exp}/${inference_tag}"
     local dset dir kind
-    sclite=
-    if command -v sclite > /dev/null; then
-        sclite=sclite
-    elif command -v sctk > /dev/null; then
-        sclite="sctk sclite"
-    else
-        log "sclite is not installed: scoring with jiwer instead"
-    fi
+    command -v sctk > /dev/null || [[ $(command -v sclite) != */local/bin/sclite ]] \
+        || log "sclite is not installed: scoring with jiwer instead"
     for dset in ${decode_sets}; do
         dir=${asr_exp}/${inference_tag}/${dset}
         need "${dir}/text" 12

@@ -11,10 +11,6 @@ lm_text_options() {
 }
 
 stage_6() {
-    if [ "${use_lm}" = false ]; then
-        log "Stages 6-8: skipped, --use_lm false"
-        return
-    fi
     log "Stage 6: language model statistics: ${lm_stats_dir}"
     local logdir=${lm_stats_dir}/logdir text=${data_feats}/lm_train.txt jobs part
     need "${text}" 4
@@ -38,7 +34,6 @@ stage_6() {
 }
 
 stage_7() {
-    [ "${use_lm}" = true ] || return 0
     log "Stage 7: language model training: ${lm_exp}"
     need "${lm_stats_dir}/valid/text_shape.${token_type}" 6
     local text=${data_feats}/lm_train.txt
@@ -63,7 +58,6 @@ stage_7() {
 }
 
 stage_8() {
-    [ "${use_lm}" = true ] || return 0
     log "Stage 8: perplexity of ${lm_test_text}"
     need "${lm_exp}/${inference_lm}" 7
     need "${lm_test_text}" 3
@@ -77,10 +71,6 @@ stage_8() {
 }
 
 stage_9() {
-    if [ "${use_ngram}" = false ]; then
-        log "Stage 9: skipped, --use_ngram false"
-        return
-    fi
     log "Stage 9: ${ngram_num}-gram of ${data_feats}/lm_train.txt"
     need "${data_feats}/lm_train.txt" 4
     type lmplz build_binary > /dev/null 2>&1 \

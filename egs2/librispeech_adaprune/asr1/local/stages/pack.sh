@@ -22,7 +22,7 @@ stage_14() {
     python3 local/tools/model_card.py "${asr_exp}" --out "${asr_exp}/README.md" \
         --zip "$(basename "${packed_model}")" --repo "${hf_repo}"
     # What pruning leaves beside the model goes along.
-    for extra in README.md RESULTS.md images plan.yaml certificate.json report.{md,json}; do
+    for extra in RESULTS.md images ${packed_besides}; do
         [ ! -e "${asr_exp}/${extra}" ] || options+=(--option "${asr_exp}/${extra}")
     done
     ${python} -m espnet2.bin.pack asr --asr_train_config "${asr_exp}/config.yaml" \

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from common import RecipeError, invert, read_table, replacing, run_tool, write_table
 
-_MERGED = ("wav.scp", "text", "utt2spk", "utt2num_samples")
+_MERGED = ("wav.scp", "text", "utt2spk", "utt2lang", "spk2gender", "utt2num_samples")
+# by utterance or by speaker, copied where they are there
+_OPTIONAL = ("utt2uniq", "utt2lang", "spk2gender")
 
 
 def write_speakers(out: Path, utt2spk: dict[str, str]) -> None:
@@ -23,12 +25,38 @@ def write_speakers(out: Path, utt2spk: dict[str, str]) -> None:
     write_table(out / "spk2utt", invert(utt2spk).items())
 
 
+def _optional(directory: Path, name: str) -> dict[str, str] | None:
+    path = directory / name
+    return read_table(path) if path.is_file() else None
+
+
 def prefix(source: Path, out: Path, mark: str) -> None:
-    """Write text and speakers of a directory with a prefix before all names."""
+    """Write the tables of a directory, wav.scp aside, with a prefix before all names.
+
+    ``utt2uniq`` tells which utterances are the same words of the same speaker.
+    """
     text = read_table(source / "text")
     speakers = read_table(source / "utt2spk")
     write_table(out / "text", [(mark + name, line) for name, line in text.items()])
     write_speakers(out, {mark + name: mark + spk for name, spk in speakers.items()})
+    unique = _optional(source, "utt2uniq") or {name: name for name in speakers}
+    write_table(out / "utt2uniq", [(mark + name, one) for name, one in unique.items()])
+    for name in ("utt2lang", "spk2gender"):
+        table = _optional(source, name)
+        if table is not None:
+            rows = [(mark + key, value) for key, value in table.items()]
+            write_table(out / name, rows)
+
+
+def _combine_unique(out: Path, sources: list[Path]) -> None:
+    if not any((source / "utt2uniq").is_file() for source in sources):
+        (out / "utt2uniq").unlink(missing_ok=True)
+        return
+    merged: dict[str, str] = {}
+    for source in sources:
+        own = {name: name for name in read_table(source / "utt2spk")}
+        merged.update(_optional(source, "utt2uniq") or own)
+    write_table(out / "utt2uniq", merged.items())
 
 
 def combine(out: Path, sources: list[Path]) -> None:
@@ -52,6 +80,18 @@ def combine(out: Path, sources: list[Path]) -> None:
             merged.update(table)
         write_table(out / name, merged.items())
     write_speakers(out, read_table(out / "utt2spk"))
+    _combine_unique(out, sources)
+
+
+def _filter_optional(source: Path, out: Path) -> None:
+    kept = read_table(out / "utt2spk")
+    for name in _OPTIONAL:
+        table = _optional(source, name)
+        if table is None:
+            (out / name).unlink(missing_ok=True)
+            continue
+        names = set(kept.values()) if name == "spk2gender" else kept.keys()
+        write_table(out / name, [row for row in table.items() if row[0] in names])
 
 
 def filter_lengths(source: Path, out: Path, shortest: int, longest: int) -> str:
@@ -92,6 +132,7 @@ def filter_lengths(source: Path, out: Path, shortest: int, longest: int) -> str:
     ]:
         write_table(out / name, [row for row in table.items() if row[0] in kept])
     write_speakers(out, read_table(out / "utt2spk"))
+    _filter_optional(source, out)
     with replacing(out / "feats_type") as stream:
         shutil.copyfileobj((source / "feats_type").open(encoding="utf-8"), stream)
     return (

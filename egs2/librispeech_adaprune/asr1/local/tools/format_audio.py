@@ -4,7 +4,7 @@
 A file that has both already stays where it is; the others, and the parts of
 recordings that a segments file names, are written to --audio_dir. Every file is
 read to its end, so that a damaged one is found here and not in the middle of the
-training. Writes OUT.scp and OUT.samples (number of samples of each utterance).
+training. Writes wav.scp and utt2num_samples to --audio_dir, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from audio import check_entry, read_audio, resample, write_audio
+import soundfile
+from audio import Recording, read_entry, resample, write_audio
 from common import RecipeError, read_table, run_tool, write_table
 
 
@@ -33,8 +34,9 @@ def cut_segment(
     Raises:
         RecipeError: The segment is empty or starts after the recording's end.
     """
-    first = round(start * rate)
-    last = len(samples) if end < 0 else min(round(end * rate), len(samples))
+    # Rounded down as in ESPnet, so that both drivers cut the same samples.
+    first = int(start * rate)
+    last = len(samples) if end < 0 else min(int(end * rate), len(samples))
     if not 0 <= first < last:
         raise RecipeError(
             f"{utterance}: segment {start}-{end} s is not inside the recording of "
@@ -58,19 +60,34 @@ def segments_of(path: Path, names: set[str]) -> dict[str, list[tuple[str, str]]]
 
 def utterances(
     scp: dict[str, str], segments: Path | None
-) -> Iterator[tuple[str, Path, np.ndarray, int, bool]]:
-    """Yield name, source file, samples, rate and whether it is the whole file."""
+) -> Iterator[tuple[str, Recording]]:
+    """Yield the name and the audio of every utterance."""
     spans = segments_of(segments, set(scp)) if segments else {}
     for name, entry in scp.items():
-        path = check_entry(name, entry)
-        samples, rate = read_audio(name, path)
+        whole = read_entry(name, entry)
         if segments is None:
-            yield name, path, samples, rate, True
+            yield name, whole
             continue
         for utterance, span in spans.get(name, []):
             start, end = (float(field) for field in span.split())
-            part = cut_segment(utterance, samples, rate, start, end)
-            yield utterance, path, part, rate, False
+            part = cut_segment(utterance, whole.samples, whole.rate, start, end)
+            yield utterance, whole._replace(samples=part, path=None)
+
+
+def can_stay(recording: Recording, kind: str, rate: int) -> bool:
+    """Tell whether a recording's file is already as it shall be.
+
+    Args:
+        recording: What was read.
+        kind: ``"flac"`` or ``"wav"``.
+        rate: Hz.
+    """
+    return (
+        recording.path is not None
+        and recording.rate == rate
+        and recording.path.suffix == f".{kind}"
+        and recording.subtype == soundfile.default_subtype(kind.upper())
+    )
 
 
 def main() -> None:
@@ -81,23 +98,21 @@ def main() -> None:
     parser.add_argument("--audio_dir", type=Path, required=True)
     parser.add_argument("--format", choices=["flac", "wav"], default="flac")
     parser.add_argument("--fs", type=int, required=True, help="Hz")
-    parser.add_argument("--out", required=True)
     args = parser.parse_args()
 
     paths, counts = [], []
     args.audio_dir.mkdir(parents=True, exist_ok=True)
-    for name, path, samples, rate, whole in utterances(
-        read_table(args.scp), args.segments
-    ):
-        if not whole or rate != args.fs or path.suffix != f".{args.format}":
-            samples = resample(samples, rate, args.fs)
+    for name, recording in utterances(read_table(args.scp), args.segments):
+        samples, path = recording.samples, recording.path
+        if not can_stay(recording, args.format, args.fs):
+            samples = resample(samples, recording.rate, args.fs)
             path = args.audio_dir / f"{name}.{args.format}"
             write_audio(path, samples, args.fs)
         paths.append((name, str(path)))
         counts.append((name, str(len(samples))))
         print(f"utterance {name}", flush=True)
-    write_table(Path(f"{args.out}.samples"), counts)
-    write_table(Path(f"{args.out}.scp"), paths)
+    write_table(args.audio_dir / "utt2num_samples", counts)
+    write_table(args.audio_dir / "wav.scp", paths)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import argparse
 from fractions import Fraction
 from pathlib import Path
 
-from audio import change_speed, check_entry, read_audio, write_audio
+from audio import change_speed, read_entry, write_audio
 from common import RecipeError, read_table, run_tool, write_table
 
 
@@ -43,9 +43,9 @@ def main() -> None:
     args.audio_dir.mkdir(parents=True, exist_ok=True)
     rows = []
     for name, entry in read_table(args.scp).items():
-        samples, rate = read_audio(name, check_entry(name, entry))
+        recording = read_entry(name, entry)
         path = args.audio_dir / f"sp{args.factor}-{name}.flac"
-        write_audio(path, change_speed(samples, factor), rate)
+        write_audio(path, change_speed(recording.samples, factor), recording.rate)
         rows.append((f"sp{args.factor}-{name}", str(path)))
         print(f"utterance {name}", flush=True)
     write_table(Path(f"{args.out}.scp"), rows)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import re
 import statistics
+import sys
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -145,11 +146,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ref", type=Path, required=True)
     parser.add_argument("--hyp", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="default: standard output")
     args = parser.parse_args()
     speakers = score(read_trn(args.ref), read_trn(args.hyp))
     if not speakers:
         raise RecipeError(f"{args.ref} has no sentence")
+    if args.out is None:
+        sys.stdout.write(table(speakers))
+        return
     with replacing(args.out) as stream:
         stream.write(table(speakers))
 

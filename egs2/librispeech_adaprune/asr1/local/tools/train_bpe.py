@@ -9,7 +9,9 @@ needs it.
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import tempfile
 from pathlib import Path
 
 import sentencepiece
@@ -38,22 +40,53 @@ def user_symbols(given: str) -> list[str]:
     return [symbol for symbol in given.split(",") if symbol]
 
 
-def train(args: argparse.Namespace, corpus: Path, prefix: Path) -> list[str]:
-    """Train the model; return its pieces without SentencePiece's own symbols."""
+def train(args: argparse.Namespace, symbols: list[str], prefix: Path) -> None:
+    """Train the model on train.txt beside it, under the name that it shall have.
+
+    Args:
+        args: The command line.
+        symbols: Symbols of the user's.
+        prefix: Path without suffix, below the current directory.
+    """
     try:
         sentencepiece.SentencePieceTrainer.train(
-            input=str(corpus),
+            input=str(prefix.with_name("train.txt")),
             model_prefix=str(prefix),
             vocab_size=args.pieces,
             model_type=args.mode,
             character_coverage=args.coverage,
             input_sentence_size=args.sentences,
-            user_defined_symbols=user_symbols(args.symbols),
+            user_defined_symbols=symbols,
             minloglevel=1,
         )
     except (RuntimeError, OSError) as error:
         raise RecipeError(explain(error, args.pieces)) from None
-    lines = Path(f"{prefix}.vocab").read_text(encoding="utf-8").splitlines()
+
+
+def train_aside(args: argparse.Namespace) -> list[str]:
+    """Make bpe.model and bpe.vocab, which appear only when they are whole.
+
+    The model keeps the file names that it was trained with. A copy of the directory's
+    path inside a temporary one gives it the final names, and so the same bytes as
+    ESPnet's stage 5.
+
+    Returns:
+        The pieces without SentencePiece's own symbols.
+    """
+    symbols, home, out = user_symbols(args.symbols), Path.cwd(), args.out.resolve()
+    name = args.out.relative_to(args.out.anchor)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".bpe.") as scratch:
+        inside = Path(scratch) / name
+        inside.mkdir(parents=True)
+        (inside / "train.txt").symlink_to(out / "train.txt")
+        os.chdir(scratch)
+        try:
+            train(args, symbols, name / "bpe")
+        finally:
+            os.chdir(home)
+        lines = (inside / "bpe.vocab").read_text(encoding="utf-8").splitlines()
+        for suffix in ("vocab", "model"):
+            (inside / f"bpe.{suffix}").replace(out / f"bpe.{suffix}")
     return [line.split("\t")[0] for line in lines[_OWN_SYMBOLS:]]
 
 
@@ -72,14 +105,11 @@ def main() -> None:
     parser.add_argument("--sos_eos", default="<sos/eos>")
     args = parser.parse_args()
 
-    corpus, prefix = args.out / "train.txt", args.out / ".bpe.tmp"
-    with replacing(corpus) as stream:
+    with replacing(args.out / "train.txt") as stream:
         for path in args.text:
             for line in read_table(path).values():
                 stream.write(line + "\n")
-    pieces = train(args, corpus, prefix)
-    for suffix in ("vocab", "model"):
-        Path(f"{prefix}.{suffix}").replace(args.out / f"bpe.{suffix}")
+    pieces = train_aside(args)
     with replacing(args.out / "tokens.txt") as stream:
         for token in [args.blank, args.oov, *pieces, args.sos_eos]:
             stream.write(token + "\n")

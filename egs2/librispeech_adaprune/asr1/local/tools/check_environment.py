@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Checks that a Python environment has what the recipe needs.
+
+Prints "installed" when the stages shall use the environment's ESPnet, "checkout"
+when the modules of the checkout must go before it: they are of another version, or
+none is installed, and the checkout's scripts are made for its own modules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from common import RecipeError, run_tool
+
+_PLUGIN = ("espnet_adaptive_dropout", "torch", "sentencepiece", "yaml")
+_RECIPE = ("soundfile", "scipy", "tqdm", "editdistance", "jiwer")
+# of pyscripts/audio/format_wav_scp.py, by the release that imports them
+_SCRIPTS = ("humanfriendly", "kaldiio", "omniio", "resampy")
+
+
+def missing(names: Iterable[str]) -> list[str]:
+    """Return those of some top-level modules that cannot be found."""
+    return [name for name in names if find_spec(name) is None]
+
+
+def installed_espnet() -> str | None:
+    """Return the version of the environment's ESPnet; None without one."""
+    try:
+        return version("espnet")
+    except PackageNotFoundError:
+        return None
+
+
+def imports_of(script: Path) -> set[str]:
+    """Return the first words of the modules that a script imports at its top."""
+    names = set()
+    for line in script.read_text(encoding="utf-8").splitlines():
+        words = line.split()
+        if line.startswith(("import ", "from ")) and len(words) > 1:
+            names.add(words[1].split(".")[0])
+    return names
+
+
+def whose_espnet(checkout: Path | None) -> str:
+    """Return "installed" or "checkout".
+
+    Args:
+        checkout: Root of an ESPnet checkout, or None.
+
+    Raises:
+        RecipeError: Neither has ESPnet, or the checkout's scripts need a package
+            that is not installed.
+    """
+    found = installed_espnet()
+    if checkout is None:
+        if found is None:
+            raise RecipeError(
+                f"{sys.executable} has no ESPnet; install the plugin there "
+                "(pip install espnet-adaptive-dropout[recipe]), which brings it"
+            )
+        return "installed"
+    scripts = checkout / "egs2/TEMPLATE/asr1/pyscripts/audio/format_wav_scp.py"
+    wanted = imports_of(scripts) & set(_SCRIPTS) if scripts.is_file() else set()
+    absent = sorted(missing(wanted))
+    if absent:
+        raise RecipeError(
+            f"{checkout}: its scripts import {', '.join(absent)}, which "
+            f"{sys.executable} lacks: install them with its pip"
+        )
+    marker = checkout / "espnet" / "version.txt"
+    own = marker.read_text(encoding="utf-8").strip() if marker.is_file() else None
+    if own is None and found is None:
+        raise RecipeError(f"neither {checkout} nor {sys.executable} has ESPnet")
+    return "installed" if own is None or own == found else "checkout"
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--espnet_root", default="", help="a checkout, if there is one")
+    args = parser.parse_args()
+    checkout = Path(args.espnet_root) if args.espnet_root else None
+    choice = whose_espnet(checkout)
+    absent = missing(_PLUGIN) + missing(_RECIPE)
+    if absent:
+        raise RecipeError(
+            f"{sys.executable} lacks {', '.join(absent)}: {sys.executable} -m pip "
+            "install 'espnet-adaptive-dropout[recipe]', or name another environment "
+            "with ADAPRUNE_VENV"
+        )
+    print(choice)
+
+
+if __name__ == "__main__":
+    run_tool(main)
