@@ -44,11 +44,21 @@ def test_what_the_scripts_need_is_asked_for(checkout, monkeypatch):
         whose_espnet(checkout)
 
 
+def test_nobody_has_espnet(checkout, monkeypatch):
+    monkeypatch.setattr("check_environment.installed_espnet", lambda: None)
+    assert whose_espnet(checkout) == "checkout"
+    (checkout / "espnet/version.txt").unlink()
+    with pytest.raises(RecipeError, match="neither .* has ESPnet"):
+        whose_espnet(checkout)
+    with pytest.raises(RecipeError, match="has no ESPnet"):
+        whose_espnet(None)
+
+
 def test_missing():
     assert missing(["sys", "no_such_module"]) == ["no_such_module"]
 
 
-def test_an_environment_without_espnet(tmp_path):
+def test_a_bare_environment(tmp_path):
     tools = str(TOOL.parent)
     code = (
         f"import runpy, sys; sys.path.insert(0, {tools!r}); "
@@ -62,5 +72,5 @@ def test_an_environment_without_espnet(tmp_path):
         text=True,
     )
     assert done.returncode == 1
-    assert "has no ESPnet; install the plugin there" in done.stderr
+    assert "lacks espnet_adaptive_dropout, " in done.stderr
     assert done.stderr.count("\n") == 1

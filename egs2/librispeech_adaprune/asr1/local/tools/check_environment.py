@@ -59,10 +59,7 @@ def whose_espnet(checkout: Path | None) -> str:
     found = installed_espnet()
     if checkout is None:
         if found is None:
-            raise RecipeError(
-                f"{sys.executable} has no ESPnet; install the plugin there "
-                "(pip install espnet-adaptive-dropout[recipe]), which brings it"
-            )
+            raise RecipeError(f"{sys.executable} has no ESPnet; pip install espnet")
         return "installed"
     scripts = checkout / "egs2/TEMPLATE/asr1/pyscripts/audio/format_wav_scp.py"
     wanted = imports_of(scripts) & set(_SCRIPTS) if scripts.is_file() else set()
@@ -85,15 +82,14 @@ def main() -> None:
     parser.add_argument("--espnet_root", default="", help="a checkout, if there is one")
     args = parser.parse_args()
     checkout = Path(args.espnet_root) if args.espnet_root else None
-    choice = whose_espnet(checkout)
     absent = missing(_PLUGIN) + missing(_RECIPE)
     if absent:
         raise RecipeError(
-            f"{sys.executable} lacks {', '.join(absent)}: {sys.executable} -m pip "
-            "install 'espnet-adaptive-dropout[recipe]', or name another environment "
-            "with ADAPRUNE_VENV"
+            f"{sys.executable} lacks {', '.join(absent)}: install the plugin there, "
+            "pip install 'espnet-adaptive-dropout[recipe]' or 'DIR[recipe]' with DIR "
+            "its repository, or name another environment with ADAPRUNE_VENV"
         )
-    print(choice)
+    print(whose_espnet(checkout))
 
 
 if __name__ == "__main__":
