@@ -189,6 +189,7 @@ def checkout(tmp_path):
         (template / name).mkdir(parents=True)
     (template / "asr.sh").write_text(DRIVER)
     (template / "asr.sh").chmod(0o755)
+    (template / "db.sh").write_text("")
     return tmp_path / "espnet"
 
 
@@ -198,8 +199,9 @@ def test_espnet_checkout_runs_the_stages(stages, recipe, checkout):
     done, calls = stages(*options, ESPNET_ROOT=str(checkout))
     assert done.returncode == 0, done.stderr
     assert last(calls[0], "--use_streaming") == "false"
-    utils = checkout / "egs2/TEMPLATE/asr1/utils"
-    assert (recipe / "utils").resolve() == utils
+    template = checkout / "egs2/TEMPLATE/asr1"
+    for name in ("utils", "db.sh"):
+        assert (recipe / name).resolve() == template / name
     assert [call[0] for call in calls[-4:]] == ["prune", "--lang", "pack", "--lang"]
     assert [span(calls[-3]), span(calls[-1])] == [(12, 14), (15, 15)]
     compact = f"{ADAPTIVE}_compact"

@@ -133,6 +133,8 @@ fi
 # use_espnet_checkout: links to what its asr.sh expects in the current directory
 use_espnet_checkout() {
     local template=${ESPNET_ROOT}/egs2/TEMPLATE/asr1 name
+    # It says where corpora are; a recipe's own stays.
+    [ -e db.sh ] || [ ! -e "${template}/db.sh" ] || ln -sfn "${template}/db.sh" db.sh
     for name in asr.sh utils scripts pyscripts; do
         if [ -L "${name}" ] || [ ! -e "${name}" ]; then
             ln -sfn "${template}/${name}" "${name}"
