@@ -128,17 +128,23 @@ class Checkout:
         return plain_names(self.note(hook, VARIABLES, options))
 
 
+# Audio, pictures, hidden files, other jobs' than the first, other test sets
 _PASSING = re.compile(
-    r"/\.|\.(flac|png|zip)$|tfevents|/(stats|output|asr_inference|format)\.[2-9]"
-    r"|\.[2-9]\.(scp|log)$|\.tmp|/launch\.log|/run\.log"
+    r"/\.|\.(flac|png|zip)$|tfevents|/(stats|output|asr_inference|format)\.([2-9]|1\d)"
+    r"|\.([2-9]|1\d)\.(scp|log)$|\.tmp|/test_other/"
+)
+# What depends on settings of the recipe
+_NAMED = (
+    (re.compile(r"/\d+epoch"), "/Nepoch"),
+    (re.compile(r"(bpe|unigram)\d+"), r"\1N"),
+    (re.compile(r"^exp/asr_train_[^/]*?(_compact)?/"), r"exp/asr_TAG\1/"),
 )
 
 
 def files_of(recipe: Path) -> list[str]:
     """Return the files that stages 2-14 made, one of each kind.
 
-    Of numbered files those of the first job stay; epochs become N; audio, pictures and
-    hidden files are left out, and the data directories, which local/data.sh makes.
+    The data directories, which local/data.sh makes, are left out.
     """
     found = set()
     for top in ("data", "dump", "exp"):
@@ -148,7 +154,9 @@ def files_of(recipe: Path) -> list[str]:
                 continue
             if top == "data" and "token_list" not in name:
                 continue
-            found.add(re.sub(r"/\d+epoch", "/Nepoch", name))
+            for pattern, text in _NAMED:
+                name = pattern.sub(text, name)
+            found.add(name)
     return sorted(found)
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 from common import read_table
 from conftest import RECIPE
+from describe_asr_sh import files_of
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +79,12 @@ def test_stages_ran_in_espnets_layout(finished):
     results = (experiment / "RESULTS.md").read_text()
     for score in ("WER", "CER", "TER", "RTF"):
         assert f"### {score}" in results
+
+
+def test_files_are_those_of_espnets_asr_sh(finished):
+    recorded = json.loads((Path(__file__).parent / "asr_sh_interface.json").read_text())
+    missing = set(recorded["files"]) - set(files_of(finished[0]))
+    assert recorded["files"] and not missing
 
 
 def test_pruned_model_has_the_size_asked_for(finished):

@@ -17,7 +17,7 @@ help_message="Usage: local/asr.sh --train_set NAME --valid_set NAME --test_sets 
 Stages: 1 data, 2 speed perturbation, 3 audio, 4 filter, 5 tokens, 6-9 language
 model, 10 statistics, 11 training, 12 decoding, 13 scoring, 14 packing, 15 upload.
 
-Options and defaults:
+Options and defaults (ESPnet's asr.sh has more, see ESPNET_ROOT in run.sh --help):
 $(sed -e '/^[a-z][a-z0-9_]*=/!d' -e '/^parse_options_only=/d' -e 's/^/  --/' "${here}/asr_options.sh")"
 # shellcheck source=/dev/null
 . "${here}/parse_options.sh"
