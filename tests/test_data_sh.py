@@ -131,6 +131,15 @@ def test_an_existing_copy_is_used_in_place(recipe, tmp_path, corpus, variable, i
     assert not (recipe / "downloads").exists()
 
 
+def test_the_environment_goes_before_db_sh(recipe, tmp_path):
+    tiny_corpus.write_tree(tmp_path / "mine" / "LibriSpeech")
+    (recipe / "db.sh").write_text("LIBRISPEECH=downloads\n")
+    place = f"{tmp_path}/mine"
+    done = run(recipe, "--corpus", "librispeech_100", LIBRISPEECH=place)
+    assert done.returncode == 0, done.stderr
+    assert f"using LIBRISPEECH={place}" in done.stdout
+
+
 def test_a_copy_that_is_not_there_is_an_error(recipe, tmp_path):
     place = f"{tmp_path}/typo"
     error = one_error(run(recipe, "--corpus", "librispeech", LIBRISPEECH=place))

@@ -38,12 +38,12 @@ die() {
 
 # own_copy NAME: takes the corpus's place from that variable, where it is set
 own_copy() {
-    local place
+    local place given=${!1:-}   # the environment goes first
     if [ -f ./db.sh ]; then
         # shellcheck source=/dev/null
         . ./db.sh
     fi
-    place=${!1:-}
+    place=${given:-${!1:-}}
     # what ESPnet's db.sh has until the user changes it
     [ -n "${place}" ] && [ "${place}" != downloads ] || return 0
     [ -d "${place}" ] || die "$1=${place}: no such directory; correct $1 or unset it"
