@@ -39,7 +39,10 @@ class HeadGrid(torch.nn.Module):
         if not self.is_plain:
             vectors = torch.nn.functional.pad(vectors, (0, 1))
             vectors = vectors.index_select(-1, self.index)
-        return vectors.unflatten(-1, (self.heads, self.width)).transpose(1, 2)
+        batch, time = vectors.size(0), vectors.size(1)
+        # Not unflatten, which would fix the length in an exported model.
+        grid = vectors.reshape(batch, time, self.heads, self.width)
+        return grid.transpose(1, 2)
 
 
 class HeadsInOrder(torch.nn.Module):

@@ -26,6 +26,9 @@ from espnet_adaptive_dropout.pruning.trained import (
 from espnet_adaptive_dropout.ranked_cut import even_scores, ranked_cut
 from espnet_adaptive_dropout.registry import MODEL, stock_model_name
 
+# What ESPnet writes into config.yaml and refuses in a ``--config``.
+_NOT_OPTIONS = ("required", "version", "distributed")
+
 
 @dataclasses.dataclass
 class PruneOptions:
@@ -198,6 +201,8 @@ def compact_experiment_config(
     if new.get("model") == MODEL:
         new["model"] = model
     new["init_param"] = []
+    for name in _NOT_OPTIONS:
+        new.pop(name, None)
     # [phase, name, mode] in ESPnet2, ["phase/name", number, mode] in ESPnet3.
     new["best_model_criterion"] = [
         [_without_final(part) for part in item]
