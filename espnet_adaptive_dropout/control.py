@@ -54,8 +54,8 @@ class SizeControl(torch.nn.Module):
         self.register_buffer("frozen", torch.zeros(()))
         self.register_buffer("loss_average", torch.zeros(()))
         pools = table.pools(config.budget)[table.gated()].unique(return_inverse=True)[1]
-        self.pools = int(pools.max()) + 1
-        self.register_buffer("pool", pools, persistent=False)
+        self.pool_count = int(pools.max()) + 1
+        self.register_buffer("pool_of_unit", pools, persistent=False)
         self.steering = STEERING[config.control](
             config, pools, self._removed(torch.ones(len(pools)))
         )
@@ -96,7 +96,11 @@ class SizeControl(torch.nn.Module):
 
     def _removed(self, gone: torch.Tensor) -> torch.Tensor:
         saved = removed_by_pool(
-            self.per_unit, self.gated_cost.shared, gone, self.pool, self.pools
+            self.per_unit,
+            self.gated_cost.shared,
+            gone,
+            self.pool_of_unit,
+            self.pool_count,
         )
         return saved / self.cost.total
 

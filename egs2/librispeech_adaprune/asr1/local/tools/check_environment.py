@@ -25,7 +25,8 @@ _SCRIPTS = ("humanfriendly", "kaldiio", "omniio", "resampy")
 
 def missing(names: Iterable[str]) -> list[str]:
     """Return those of some top-level modules that cannot be found."""
-    return [name for name in names if find_spec(name) is None]
+    # find_spec refuses modules that replaced themselves on import.
+    return [n for n in names if n not in sys.modules and find_spec(n) is None]
 
 
 def installed_espnet() -> str | None:
