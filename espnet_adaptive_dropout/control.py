@@ -54,11 +54,14 @@ class SizeControl(torch.nn.Module):
         self.register_buffer("frozen", torch.zeros(()))
         self.register_buffer("loss_average", torch.zeros(()))
         pools = table.pools(config.budget)[table.gated()].unique(return_inverse=True)[1]
-        self.pool_count = int(pools.max()) + 1
-        self.register_buffer("pool_of_unit", pools, persistent=False)
-        self.steering = STEERING[config.control](
-            config, pools, self._removed(torch.ones(len(pools)))
+        bounds = removed_by_pool(
+            self.per_unit,
+            self.gated_cost.shared,
+            torch.ones(len(pools)),
+            pools,
+            int(pools.max()) + 1,
         )
+        self.steering = STEERING[config.control](config, pools, bounds / cost.total)
         start = torch.full((len(pools),), float(config.initial_logit))
         self.removed_at_start = self.expected_reductions(start).sum().item()
         self.history = None
@@ -92,15 +95,12 @@ class SizeControl(torch.nn.Module):
         Args:
             logits: of the gated units, (units,).
         """
-        return self._removed(torch.sigmoid(-logits))
-
-    def _removed(self, gone: torch.Tensor) -> torch.Tensor:
         saved = removed_by_pool(
             self.per_unit,
             self.gated_cost.shared,
-            gone,
-            self.pool_of_unit,
-            self.pool_count,
+            torch.sigmoid(-logits),
+            self.steering.pools,
+            len(self.steering.bounds),
         )
         return saved / self.cost.total
 
