@@ -156,17 +156,22 @@ def sources(full: torch.nn.Module, keep: Keep) -> Dict[str, torch.Tensor]:
     from espnet_adaptive_dropout.units import UnitTable
 
     table = UnitTable(full.encoder)
+    places = {
+        name: torch.arange(tensor.numel()).view(tensor.shape)
+        for name, tensor in full.state_dict().items()
+    }
+    return cut_weights(places, table, kept_row(table, keep), "encoder.")
+
+
+def kept_row(table, keep: Keep) -> torch.Tensor:
+    """What stays, as a row of the encoder's UnitTable, bool (units,)."""
     row = torch.ones(table.units, dtype=torch.bool)
     for group in table.groups:
         kind = "attention" if group.location in ("query", "value") else group.location
         if group.block is not None and kind in keep[group.block]:
             row[group.row] = False
             row[group.start + torch.tensor(keep[group.block][kind])] = True
-    places = {
-        name: torch.arange(tensor.numel()).view(tensor.shape)
-        for name, tensor in full.state_dict().items()
-    }
-    return cut_weights(places, table, row, "encoder.")
+    return row
 
 
 def narrow_parameters(full: torch.nn.Module, keep: Keep) -> int:

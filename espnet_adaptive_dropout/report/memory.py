@@ -1,9 +1,9 @@
-"""Peak of the memory that the tensors of a forward pass take."""
+"""Peak of the memory that the tensors of a forward pass, or of any run, take."""
 
 from __future__ import annotations
 
 import weakref
-from typing import Any, Dict, Set
+from typing import Any, Callable, Dict, Iterable, Set
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -24,13 +24,21 @@ def weight_bytes(module: torch.nn.Module) -> int:
 def activation_bytes(encoder: torch.nn.Module, inputs: Inputs) -> int:
     """Peak, over one forward pass, of the bytes of the tensors alive at once.
 
-    Weights and inputs are not counted, nor is what an operator takes for itself
+    Weights and inputs are not counted; see :func:`peak_bytes`.
+    """
+    known = (*encoder.parameters(), *encoder.buffers(), *inputs)
+    return peak_bytes(lambda: inputs.run(encoder), known)
+
+
+def peak_bytes(run: Callable[[], object], known: Iterable[torch.Tensor]) -> int:
+    """Peak of the bytes of the tensors that ``run`` makes and that are alive at once.
+
+    Tensors ``known`` before are not counted, nor is what an operator takes for itself
     while it runs. The number is exact and the same on every run and machine, which
     the resident memory of a process is not.
     """
-    known = (*encoder.parameters(), *encoder.buffers(), *inputs)
     with _LiveTensors(known) as live:
-        inputs.run(encoder)
+        run()
     return live.peak
 
 

@@ -1,0 +1,124 @@
+"""Makes the encoders of the rows, all from the same random full-width weights."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, Dict, Tuple
+
+import torch
+
+from benchmarks.speed.architecture import FRAMES_PER_SECOND, INPUT_SIZE, asr_config
+from benchmarks.speed.choice import trained_like_scores
+from benchmarks.speed.rows import STOCK, Row
+from espnet_adaptive_dropout.experiment import build_model, load_task, load_weights
+from espnet_adaptive_dropout.locations import LOCATIONS
+from espnet_adaptive_dropout.place import ADAPTIVE
+from espnet_adaptive_dropout.pruning.features import Inputs
+from espnet_adaptive_dropout.pruning.plan import compact_options
+from espnet_adaptive_dropout.pruning.prune import (
+    PruneOptions,
+    Ranking,
+    compact_experiment_config,
+    plan_units,
+)
+from espnet_adaptive_dropout.pruning.surgery import cut_weights
+from espnet_adaptive_dropout.pruning.trained import Trained
+
+
+def noise(batch: int, seconds: float) -> Inputs:
+    """Features of ``batch`` utterances of the same length."""
+    generator = torch.Generator().manual_seed(0)
+    frames = int(seconds * FRAMES_PER_SECOND)
+    features = torch.randn(batch, frames, INPUT_SIZE, generator=generator)
+    return Inputs(features, torch.full((batch,), frames))
+
+
+class Builder:
+    """Models of one size in every form, with ESPnet's own initial weights.
+
+    Args:
+        size: key of ``architecture.SIZES``.
+    """
+
+    def __init__(self, size: str):
+        self.size = size
+        self.task = load_task("asr")
+        self.config = asr_config(size)
+        torch.manual_seed(0)
+        state = build_model(self.task, self.config).state_dict()
+        # As an untrained checkpoint, so that it is planned and cut as a trained one is.
+        self.trained = Trained(self.task, self.config, state, Path(f"size {size}"))
+
+    def config_of(self, row: Row) -> Dict[str, Any]:
+        """Training config of the row's model; its form is made from the model."""
+        if row.base == STOCK:
+            return self.config
+        if row.choice is None:
+            locations = "all" if row.base.endswith("all") else None
+            return self.adaptive_config(locations=locations)
+        options = compact_options(self.trained.table, self.keep(row.choice, row.target))
+        return compact_experiment_config(self.config, options)
+
+    def adaptive_config(self, **conf: Any) -> Dict[str, Any]:
+        """Training config with gates; ``conf``: of ``adaptive_dropout_conf``."""
+        place = self.trained.place
+        options = place.options(self.config)
+        options["adaptive_dropout_conf"] = {"control": "schedule", **conf}
+        return place.with_encoder(self.config, ADAPTIVE, options)
+
+    def model(self, row: Row) -> torch.nn.Module:
+        """The row's model in PyTorch and float32, in evaluation mode."""
+        model = build_model(self.task, self.config_of(row))
+        if row.choice is None:
+            # Gates are as they start: all units stay.
+            model.load_state_dict({**model.state_dict(), **self.trained.state})
+        else:
+            keep = self.keep(row.choice, row.target)
+            state = self.trained.state
+            cut = cut_weights(state, self.trained.table, keep, "encoder.")
+            load_weights(model, cut, row.name)
+        return model.eval()
+
+    @functools.lru_cache(maxsize=None)  # noqa: B019  (lives as long as the command)
+    def keep(self, choice: str, target: float) -> torch.Tensor:
+        """Which units stay, bool (units,).
+
+        Raises:
+            ValueError: the locations cannot give that much.
+        """
+        if choice == "torch_pruning":
+            return self._keep_of_torch_pruning(target)
+        table = self.trained.table
+        chosen = [x.name for x in LOCATIONS.values() if choice == "all" or x.in_paper]
+        ranking = Ranking(trained_like_scores(table), ~table.without(chosen), True)
+        options = PruneOptions(
+            target, "trained-like", budget="location" if choice == "all" else "encoder"
+        )
+        return plan_units(self.trained, ranking, options)[0]
+
+    def _keep_of_torch_pruning(self, target: float) -> torch.Tensor:
+        from benchmarks import torch_prune
+        from benchmarks.torch_units import UnitChooser
+
+        full = build_model(self.task, self.config)
+        full.load_state_dict(self.trained.state)
+        chooser = UnitChooser(full.encoder, tuple(noise(1, 2.0)))
+        keep = torch_prune.choose(chooser, full, self.config, target)[0]
+        return torch_prune.kept_row(self.trained.table, keep)
+
+    @functools.lru_cache(maxsize=None)  # noqa: B019
+    def full_macs(self, seconds: float) -> Any:
+        """Cost in multiply-accumulates for one utterance."""
+        return self.trained.cost("macs", int(seconds * FRAMES_PER_SECOND))
+
+    def counts(self, row: Row, seconds: float) -> Tuple[int, int]:
+        """Parameters and, for one utterance, multiply-accumulates of the encoder."""
+        parameters = self.trained.table.parameters
+        macs = self.full_macs(seconds)
+        gone = torch.zeros(self.trained.table.units)
+        if row.choice is not None:
+            gone = ~self.keep(row.choice, row.target)
+        return tuple(
+            round(cost.total - cost.removed(gone).item()) for cost in (parameters, macs)
+        )

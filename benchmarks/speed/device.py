@@ -1,0 +1,104 @@
+"""CPU or GPU: where tensors lie, how time and memory are read, in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from typing import Callable, ContextManager, Dict, Sequence
+
+import torch
+
+from espnet_adaptive_dropout.report.memory import peak_bytes
+
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """Where and in which precision the encoders run.
+
+    Args:
+        name: "cpu" or "cuda".
+        dtype: "float32", or "bfloat16" by autocast.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+
+    name: str = "cpu"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.is_cuda and not torch.cuda.is_available():
+            raise ValueError("--device cuda: PyTorch sees no GPU here; use cpu")
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether it is a GPU."""
+        return self.name.startswith("cuda")
+
+    @property
+    def description(self) -> str:
+        """Name of the hardware."""
+        if self.is_cuda:
+            return torch.cuda.get_device_name(self.name)
+        return _cpu_model()
+
+    def precision(self) -> ContextManager:
+        """Autocast to ``dtype``, or nothing."""
+        if self.dtype == "float32":
+            return contextlib.nullcontext()
+        kind = self.name.partition(":")[0]
+        return torch.autocast(kind, dtype=getattr(torch, self.dtype))
+
+    def time(self, run: Callable[[], object]) -> Dict[str, float]:
+        """Run once; seconds of "wall" and of "cpu" (of all threads of the process).
+
+        On a GPU "wall" is the time between two events on it.
+        """
+        if self.is_cuda:
+            return self._time_on_gpu(run)
+        cpu, wall = time.process_time(), time.perf_counter()
+        run()
+        return {
+            "wall": time.perf_counter() - wall,
+            "cpu": time.process_time() - cpu,
+        }
+
+    def _time_on_gpu(self, run: Callable[[], object]) -> Dict[str, float]:
+        start = torch.cuda.Event(enable_timing=True)
+        end = torch.cuda.Event(enable_timing=True)
+        torch.cuda.synchronize()
+        cpu = time.process_time()
+        start.record()
+        run()
+        end.record()
+        torch.cuda.synchronize()
+        return {
+            "wall": start.elapsed_time(end) / 1e3,
+            "cpu": time.process_time() - cpu,
+        }
+
+    def peak_memory(
+        self, run: Callable[[], object], known: Sequence[torch.Tensor]
+    ) -> int:
+        """Peak of the bytes that ``run`` takes for tensors beside those ``known``."""
+        if not self.is_cuda:
+            return peak_bytes(run, known)
+        run()  # what libraries keep for themselves is there before the reading
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+            lines = [line for line in stream if line.startswith("model name")]
+        return lines[0].partition(":")[2].strip()
+    except (OSError, IndexError):
+        return "unknown CPU"

@@ -1,0 +1,92 @@
+"""Turns an encoder into what is timed: a function of features and lengths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable
+
+import torch
+
+from benchmarks.speed.architecture import INPUT_SIZE
+from benchmarks.speed.build import Builder
+from benchmarks.speed.device import Device
+from benchmarks.speed.rows import Row
+from espnet_adaptive_dropout.place import main_encoder
+from espnet_adaptive_dropout.pruning.features import Inputs
+
+Run = Callable[[], object]
+
+
+class Forms:
+    """Encoders of one size, ready to run; each is made once.
+
+    Args:
+        builder: of the models.
+        device: where they run.
+        directory: for ONNX files.
+    """
+
+    def __init__(self, builder: Builder, device: Device, directory: Path):
+        self.builder = builder
+        self.device = device
+        self.directory = directory
+        self._encoders = {}
+
+    def run(self, row: Row, inputs: Inputs, threads: int) -> Run:
+        """A function that encodes ``inputs``.
+
+        Args:
+            row: what encodes.
+            inputs: float32, on the CPU.
+            threads: of ONNX Runtime; PyTorch's number is set by the caller.
+
+        Raises:
+            ValueError: the form cannot run here.
+        """
+        if self.device.is_cuda and row.form:
+            raise ValueError(f"{row.name} runs on a CPU only")
+        if row.form.startswith("onnx"):
+            return self._onnx_run(row, inputs, threads)
+        encoder = self.encoder(row)
+        features, lengths = (x.to(self.device.name) for x in inputs)
+
+        @torch.inference_mode()
+        def run() -> object:
+            with self.device.precision():
+                return encoder(features, lengths)
+
+        return run
+
+    def encoder(self, row: Row) -> torch.nn.Module:
+        """The encoder as a PyTorch module, in evaluation mode, on the device."""
+        if row.name not in self._encoders:
+            encoder = main_encoder(self.builder.model(row)).to(self.device.name)
+            if row.form == "int8":
+                from espnet_adaptive_dropout.export.int8 import quantize
+
+                encoder = quantize(encoder)
+            self._encoders[row.name] = encoder
+        return self._encoders[row.name]
+
+    def onnx_file(self, row: Row) -> Path:
+        """The row's ONNX file, exported if it is not there."""
+        from espnet_adaptive_dropout.export.onnx import export_onnx, quantize_onnx
+
+        path = self.directory / f"{row.base}.onnx"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            encoder = main_encoder(self.builder.model(row))
+            export_onnx(encoder, INPUT_SIZE, path)
+        if row.form == "onnx":
+            return path
+        int8_path = self.directory / f"{row.base}_int8.onnx"
+        if not int8_path.exists():
+            quantize_onnx(path, int8_path)
+        return int8_path
+
+    def _onnx_run(self, row: Row, inputs: Inputs, threads: int) -> Run:
+        from espnet_adaptive_dropout.export.onnx import OnnxEncoder
+
+        encoder = OnnxEncoder(self.onnx_file(row), threads=threads)
+        features, lengths = (x.numpy() for x in inputs)
+        return lambda: encoder(features, lengths)
