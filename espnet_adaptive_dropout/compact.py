@@ -13,7 +13,7 @@ from espnet_adaptive_dropout.compact_attention import compact_attention
 from espnet_adaptive_dropout.convolution import CompactConvolution
 from espnet_adaptive_dropout.layers import conv1d, linear
 from espnet_adaptive_dropout.prefix import PrefixInput
-from espnet_adaptive_dropout.subsampling import narrow_subsampling
+from espnet_adaptive_dropout.subsampling import ChannelsLast, narrow_subsampling
 from espnet_adaptive_dropout.widths import BlockWidths, parse_indices, parse_widths
 
 
@@ -56,6 +56,8 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
                 narrow_subsampling(self.embed, *subsampling)
             for layer, block in zip(self.encoders, blocks):
                 _narrow(layer, block)
+        if isinstance(getattr(self.embed, "conv", None), torch.nn.Sequential):
+            self.embed.conv = ChannelsLast(self.embed.conv)
 
 
 def _narrow(layer: torch.nn.Module, widths: BlockWidths) -> None:
@@ -63,23 +65,18 @@ def _narrow(layer: torch.nn.Module, widths: BlockWidths) -> None:
     _narrow_feed_forward(layer.feed_forward, widths.ffn)
     if layer.feed_forward_macaron is not None:
         _narrow_feed_forward(layer.feed_forward_macaron, widths.ffn_macaron)
-    attention = layer.self_attn
-    full = [attention.d_k] * attention.h
-    if widths.query != full or widths.value != full:
-        layer.self_attn = compact_attention(attention, widths.query, widths.value)
+    layer.self_attn = compact_attention(layer.self_attn, widths.query, widths.value)
     if layer.conv_module is not None:
         layer.conv_module = _narrow_convolution(layer.conv_module, widths)
 
 
 def _narrow_convolution(
     module: torch.nn.Module, widths: BlockWidths
-) -> torch.nn.Module:
+) -> CompactConvolution:
     kept = torch.tensor(parse_indices(widths.conv_input), dtype=torch.long)
-    inputs = module.pointwise_conv1.in_channels
-    full = module.depthwise_conv.out_channels
-    channels = full if widths.conv_channel is None else widths.conv_channel
-    if len(kept) == inputs and channels == full:
-        return module
+    channels = widths.conv_channel
+    if channels is None:
+        channels = module.depthwise_conv.out_channels
     return CompactConvolution(module, kept, channels)
 
 

@@ -5,7 +5,8 @@ of the full-width model. A head without query units attends evenly to all real f
 one without value units is void.
 
 Heads of like width are computed in one product, on vectors filled up with zeros to
-the width of the widest: exact, and faster than head by head (see ``head_grid``).
+the width of the widest (``head_grid``), or one after the other (``head_loop``), which
+is faster where a CPU evaluates. Both are exact.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ import torch
 from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.attention import attend
 from espnet_adaptive_dropout.head_grid import HeadGrid, HeadsInOrder, head_groups
+from espnet_adaptive_dropout.head_loop import (
+    PositionScores,
+    attend_by_head,
+    shifted_view,
+)
+from espnet_adaptive_dropout.inference import is_cpu_inference
 from espnet_adaptive_dropout.layers import linear
 
 
@@ -59,40 +66,62 @@ class CompactAttention(torch.nn.Module):
             self.dropout = torch.nn.Dropout(stock.dropout_rate)
         self.use_sdpa = getattr(stock, "use_sdpa", False)
 
-    def _attend(self, query, key, value, mask, scores_of_grid):
-        """Run all heads and the output layer.
+    def _context(self, q, k, v, mask, places):
+        """Run all heads.
 
         Args:
-            query, key, value: (#batch, time, size).
+            q: query vectors (#batch, time1, units), head after head.
+            k: (#batch, time2, units).
+            v: (#batch, time2, value units).
             mask: (#batch, 1, time2), (#batch, time1, time2) or None.
-            scores_of_grid: maps a query grid and the query vectors
-                (#batch, time1, units) to the biased vectors of its heads
-                (#batch, head, time1, width) and their relative-position scores.
+            places: projected positions (1, positions, units), or None.
+
+        Returns:
+            (#batch, time1, value units).
         """
-        if self.in_order is None:
-            return self.linear_out(self.linear_v(query))  # of no units: the bias
-        q, k, v = self.linear_q(query), self.linear_k(key), self.linear_v(value)
+        q_u = self._with_bias(q)
+        if is_cpu_inference(self, v):
+            scores = self._position_scores(q, places)
+            widths = list(zip(self.query_widths, self.value_widths))
+            return attend_by_head(q_u, k, v, scores, mask, self.d_k, widths)
         contexts = []
         for query_grid, value_grid in zip(self.query_grids, self.value_grids):
-            q_u, position = scores_of_grid(query_grid, q)
             context, _ = attend(
-                q_u,
+                query_grid.spread(q_u),
                 query_grid.spread(k),
                 value_grid.spread(v),
-                position,
+                self._grid_position_scores(query_grid, q, places),
                 mask,
                 self.d_k,
                 self.dropout,
                 self.use_sdpa,
             )
             contexts.append(context)
-        return self.linear_out(self.in_order(contexts))
+        return self.in_order(contexts)
+
+    def _with_bias(self, q: torch.Tensor) -> torch.Tensor:
+        """Query vectors as they meet the keys."""
+        return q
+
+    def _position_scores(self, q, places) -> Optional[PositionScores]:
+        """Scores of relative positions, head by head."""
+        return None
+
+    def _grid_position_scores(self, grid, q, places) -> Optional[torch.Tensor]:
+        """The same for all heads of a grid, (#batch, head, time1, time2)."""
+        return None
 
     def forward(self, query, key, value, mask, expand_kv=False):
         """As the stock module's forward."""
-        return self._attend(
-            query, key, value, mask, lambda grid, q: (grid.spread(q), None)
-        )
+        return self._attend(query, key, value, mask)
+
+    def _attend(self, query, key, value, mask, pos_emb=None):
+        v = self.linear_v(value)
+        if self.in_order is None:
+            return self.linear_out(v)  # of no units: the bias
+        q, k = self.linear_q(query), self.linear_k(key)
+        places = None if pos_emb is None else self.linear_pos(pos_emb)
+        return self.linear_out(self._context(q, k, v, mask, places))
 
 
 class _CompactRelPosition(CompactAttention):
@@ -100,32 +129,49 @@ class _CompactRelPosition(CompactAttention):
         super().__init__(stock, query_widths, value_widths)
         size = stock.linear_out.out_features
         self.zero_triu = stock.zero_triu
+        self.shifts_by_view = self.by_distance and not stock.zero_triu
         self.linear_pos = linear(size, sum(query_widths), bias=False)
-        self.pos_bias_u = torch.nn.Parameter(torch.zeros(sum(query_widths)))
-        self.pos_bias_v = torch.nn.Parameter(torch.zeros(sum(query_widths)))
+        units = sum(query_widths)
+        # At full width the shape of the stock module, for its checkpoints to fit.
+        shape = stock.pos_bias_u.shape if units == size else (units,)
+        self.pos_bias_u = torch.nn.Parameter(torch.zeros(shape))
+        self.pos_bias_v = torch.nn.Parameter(torch.zeros(shape))
 
     def forward(self, query, key, value, pos_emb, mask):
         """As the stock module's forward."""
-        places = self.linear_pos(pos_emb)
+        return self._attend(query, key, value, mask, pos_emb)
 
-        def scores_of_grid(grid, q):
-            q_w = grid.spread(q + self.pos_bias_v)
-            p = grid.spread(places).transpose(-2, -1)
-            scores = self.rel_shift(torch.matmul(q_w, p))
-            return grid.spread(q + self.pos_bias_u), scores
+    def _with_bias(self, q):
+        return q + self.pos_bias_u.flatten()
 
-        return self._attend(query, key, value, mask, scores_of_grid)
+    def _position_scores(self, q, places):
+        q = q + self.pos_bias_v.flatten()
+
+        def of_head(units):
+            scores = torch.matmul(q[..., units], places[..., units].transpose(1, 2))
+            if self.shifts_by_view:
+                return shifted_view(scores)
+            return self.rel_shift(scores.unsqueeze(1)).squeeze(1)
+
+        return of_head
+
+    def _grid_position_scores(self, grid, q, places):
+        q = grid.spread(q + self.pos_bias_v.flatten())
+        places = grid.spread(places).transpose(-2, -1)
+        return self.rel_shift(torch.matmul(q, places))
 
 
 class CompactRelPositionAttention(_CompactRelPosition):
     """``rel_selfattn`` at per-head widths."""
 
+    by_distance = True
     rel_shift = compat.RelPositionMultiHeadedAttention.rel_shift
 
 
 class CompactLegacyRelPositionAttention(_CompactRelPosition):
     """``legacy_rel_selfattn`` at per-head widths."""
 
+    by_distance = False
     rel_shift = compat.LegacyRelPositionMultiHeadedAttention.rel_shift
 
 
@@ -140,13 +186,20 @@ def compact_attention(
     stock: torch.nn.Module,
     query_widths: List[int],
     value_widths: List[int],
-) -> CompactAttention:
+) -> torch.nn.Module:
     """Return the narrow form of a stock attention module, newly initialised.
+
+    At full width, absolute positions (which may use flash attention) and
+    normalised queries stay with the stock module.
 
     Raises:
         ValueError: ``qk_norm`` with narrowed query units, which is not exact.
     """
-    normalised: Optional[torch.nn.Module] = getattr(stock, "q_norm", None)
-    if isinstance(normalised, torch.nn.LayerNorm):
+    full = [stock.d_k] * stock.h
+    is_full = query_widths == full and value_widths == full
+    normalises = isinstance(getattr(stock, "q_norm", None), torch.nn.LayerNorm)
+    if is_full and (normalises or type(stock) is compat.MultiHeadedAttention):
+        return stock
+    if normalises:
         raise ValueError("a compact Conformer cannot have qk_norm: true")
     return _COMPACT[type(stock)](stock, query_widths, value_widths)

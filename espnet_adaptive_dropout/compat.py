@@ -53,7 +53,7 @@ CONVOLUTION_TAKES_MASK = (
 def mask_padded_frames(
     x: torch.Tensor, mask_pad: Optional[torch.Tensor]
 ) -> torch.Tensor:
-    """Zero padded frames of ``x`` (#batch, channels, time), in releases that do.
+    """Zero padded frames of ``x`` (#batch, time, channels), in releases that do.
 
     Args:
         x: input of a depthwise convolution.
@@ -61,7 +61,7 @@ def mask_padded_frames(
     """
     if mask_pad is None or not CONVOLUTION_TAKES_MASK:
         return x
-    return x.masked_fill(~mask_pad.bool(), 0.0)
+    return x.masked_fill(~mask_pad.bool().transpose(1, 2), 0.0)
 
 
 def stock_options(options: Dict[str, Any]) -> Dict[str, Any]:

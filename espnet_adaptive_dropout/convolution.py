@@ -4,6 +4,8 @@ The layer norm before the module keeps all dimensions; mask and selection of inp
 come after it, so that only columns of the first pointwise convolution follow. The
 mask of a channel comes last, before the second pointwise convolution: what a removed
 channel would contribute is zero, and no constant of it stays behind.
+
+Both compute on (#batch, time, channels), see ``time_major``.
 """
 
 from __future__ import annotations
@@ -14,7 +16,11 @@ import torch
 
 from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.gate import AdaptiveDropout
-from espnet_adaptive_dropout.layers import conv1d, depthwise_conv1d
+from espnet_adaptive_dropout.inference import is_cpu_inference
+from espnet_adaptive_dropout.layers import linear
+from espnet_adaptive_dropout.time_major import DepthwiseConv, PointwiseConv, batch_norm
+
+_POINTWISE = ("pointwise_conv1", "pointwise_conv2")
 
 
 class AdaptiveDropoutConvolution(compat.ConvolutionModule):
@@ -29,6 +35,9 @@ class AdaptiveDropoutConvolution(compat.ConvolutionModule):
 
     def __init__(self, stock: compat.ConvolutionModule):
         compat.adopt(self, stock)
+        for name in _POINTWISE:
+            setattr(self, name, PointwiseConv.of(getattr(self, name)))
+        self.depthwise_conv = DepthwiseConv.of(self.depthwise_conv)
         self.input_gate = None
         self.channel_gate = None
 
@@ -36,17 +45,20 @@ class AdaptiveDropoutConvolution(compat.ConvolutionModule):
         """As the stock module's forward, (#batch, time, channels)."""
         if self.input_gate is not None:
             x = self.input_gate(x)
-        x = self.pointwise_conv1(x.transpose(1, 2))
-        x = torch.nn.functional.glu(x, dim=1)
-        x = compat.mask_padded_frames(x, mask_pad)
-        x = self.activation(self.norm(self.depthwise_conv(x)))
+        x = torch.nn.functional.glu(self.pointwise_conv1(x), dim=-1)
+        x = self.depthwise_conv(compat.mask_padded_frames(x, mask_pad))
+        x = self.activation(batch_norm(x, self.norm))
         if self.channel_gate is not None:
-            x = self.channel_gate(x.transpose(1, 2)).transpose(1, 2)
-        return self.pointwise_conv2(x).transpose(1, 2)
+            x = self.channel_gate(x)
+        return self.pointwise_conv2(x)
 
 
 class CompactConvolution(compat.ConvolutionModule):
     """ConvolutionModule that reads only some inputs and has fewer channels.
+
+    The pointwise convolutions are plain ``Linear`` modules, so that
+    ``--quantize_asr_model`` reaches them; in checkpoints their weights have the
+    stock shape (outputs, inputs, 1).
 
     Args:
         stock: the module whose parts are taken over.
@@ -60,30 +72,44 @@ class CompactConvolution(compat.ConvolutionModule):
         compat.adopt(self, stock)
         size = self.pointwise_conv1.in_channels
         bias = self.pointwise_conv1.bias is not None
-        self.channels = channels
         self.reads_all = len(kept) == size
-        self.pointwise_conv1 = conv1d(len(kept), 2 * channels, 1, bias=bias)
-        if channels != self.depthwise_conv.out_channels:
-            dense = self.depthwise_conv
-            self.depthwise_conv = depthwise_conv1d(
-                channels, dense.kernel_size[0], bias=dense.bias is not None
-            )
-            self.norm = torch.nn.BatchNorm1d(channels)
-            self.pointwise_conv2 = conv1d(channels, size, 1, bias=bias)
+        self.pointwise_conv1 = linear(len(kept), 2 * channels, bias=bias)
+        self.pointwise_conv2 = linear(channels, size, bias=bias)
+        self.depthwise_conv = DepthwiseConv.of(self.depthwise_conv, channels)
+        self.norm = torch.nn.BatchNorm1d(channels)
         # Averaging checkpoints sums integer tensors, so the indices live in the
         # config, not in the checkpoint.
         self.register_buffer("kept", kept, persistent=False)
+        self._register_state_dict_hook(_to_stock_shapes)
+        self._register_load_state_dict_pre_hook(_from_stock_shapes)
 
     def forward(self, x, mask_pad=None):
         """As the stock module's forward, (#batch, time, channels)."""
-        if self.channels == 0:
-            nothing = x.new_zeros(x.size(0), 0, x.size(1))
-            return self.pointwise_conv2(nothing).transpose(1, 2)
+        if self.depthwise_conv.in_channels == 0:
+            return self.pointwise_conv2(x[..., :0])  # the bias
         if not self.reads_all:
             x = x.index_select(-1, self.kept)
-        if compat.CONVOLUTION_TAKES_MASK:
-            return super().forward(x, mask_pad)
-        return super().forward(x)
+        x = torch.nn.functional.glu(self.pointwise_conv1(x), dim=-1)
+        x = compat.mask_padded_frames(x, mask_pad)
+        if is_cpu_inference(self, x):
+            x = self.depthwise_conv.normalised(x, self.norm)
+        else:
+            x = batch_norm(self.depthwise_conv(x), self.norm)
+        return self.pointwise_conv2(self.activation(x))
+
+
+def _to_stock_shapes(module, state, prefix, _):
+    for name in _POINTWISE:
+        key = f"{prefix}{name}.weight"
+        if key in state:  # it is not in a quantised module
+            state[key] = state[key].unsqueeze(-1)
+
+
+def _from_stock_shapes(state, prefix, *_):
+    for name in _POINTWISE:
+        key = f"{prefix}{name}.weight"
+        if key in state and state[key].dim() == 3:
+            state[key] = state[key].squeeze(-1)
 
 
 def gated_convolution(stock: compat.ConvolutionModule) -> AdaptiveDropoutConvolution:

@@ -14,8 +14,9 @@ class EmptyLinear(torch.nn.Linear):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., inputs) -> (..., outputs)."""
-        output = x.new_zeros(*x.shape[:-1], self.out_features)
-        return output if self.bias is None else output + self.bias
+        if self.bias is None or not self.out_features:
+            return x.new_zeros(*x.shape[:-1], self.out_features)
+        return self.bias.expand(*x.shape[:-1], -1)
 
 
 class EmptyConv1d(torch.nn.Conv1d):
@@ -40,20 +41,6 @@ def conv1d(inputs: int, outputs: int, kernel_size, **options) -> torch.nn.Conv1d
     """A plain Conv1d, or an empty one if a width is 0."""
     kind = torch.nn.Conv1d if inputs and outputs else EmptyConv1d
     return kind(inputs, outputs, kernel_size, **options)
-
-
-def depthwise_conv1d(
-    channels: int, kernel_size: int, bias: bool = True
-) -> torch.nn.Conv1d:
-    """A plain depthwise Conv1d of "same" length, or an empty one of no channels."""
-    options = dict(padding=(kernel_size - 1) // 2, bias=bias)
-    if channels:
-        return torch.nn.Conv1d(
-            channels, channels, kernel_size, groups=channels, **options
-        )
-    layer = EmptyConv1d(0, 0, kernel_size, **options)
-    layer.weight = torch.nn.Parameter(torch.empty(0, 1, kernel_size))
-    return layer
 
 
 class EmptyConv2d(torch.nn.Conv2d):

@@ -12,6 +12,7 @@ import torch
 
 from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.gate import AdaptiveDropout
+from espnet_adaptive_dropout.inference import is_cpu_inference
 from espnet_adaptive_dropout.layers import conv2d, linear
 
 
@@ -37,6 +38,25 @@ class GatedActivation(torch.nn.Module):
         batch, channels, time, frequency = x.shape
         mask = self.gate.mask((batch, time, frequency, channels), x.dtype)
         return x * mask.movedim(-1, 1)
+
+
+class ChannelsLast(torch.nn.Sequential):
+    """Convolutions that a CPU evaluates with the channels last in memory.
+
+    That takes two thirds of the time, but half as much again in training.
+
+    Args:
+        stock: whose layers are taken over.
+    """
+
+    def __init__(self, stock: torch.nn.Sequential):
+        super().__init__(*stock)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(#batch, 1, time, frequency) -> (#batch, channels, time', frequency')."""
+        if is_cpu_inference(self, x):
+            x = x.to(memory_format=torch.channels_last)
+        return super().forward(x)
 
 
 def has_two_convolutions(embed: torch.nn.Module) -> bool:

@@ -1,0 +1,24 @@
+"""When the compact encoder may take its faster ways, which CPUs like."""
+
+from __future__ import annotations
+
+import torch
+
+
+def is_cpu_inference(module: torch.nn.Module, x: torch.Tensor) -> bool:
+    """Whether ``module`` evaluates ``x`` on a CPU and nobody records how.
+
+    Not while it is trained, differentiated, traced, compiled or exported: what is
+    computed then is as ESPnet computes it.
+
+    Args:
+        module: decides between training and evaluation.
+        x: what it computes with.
+    """
+    recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
+    return (
+        x.device.type == "cpu"
+        and not module.training
+        and not x.requires_grad
+        and not recorded
+    )
