@@ -1,84 +1,115 @@
 """Measures how fast the encoders are: ``python -m benchmarks.speed``.
 
-What is measured is kept and not measured again, unless ``--again``; ``python -m
-benchmarks.speed.tables`` writes tables and plots of it.
+Takes about a quarter of an hour. What is measured is kept and not measured again,
+unless ``--again``; ``python -m benchmarks.speed.tables`` writes tables and plots.
+Nothing else should compute meanwhile; if something must, believe the ratios, and of
+those ``--clock cpu``.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import List
+from typing import TYPE_CHECKING, List
 
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
+if TYPE_CHECKING:
+    from benchmarks.speed.work import Work
+
 EXP = Path(__file__).resolve().parents[1] / "exp/speed"
+PARTS = ("forward", "load", "train", "decode")
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    from benchmarks.speed import rows
+    from benchmarks.speed import rows, settings
     from benchmarks.speed.architecture import REFERENCE, SIZES
     from benchmarks.speed.device import DTYPES
 
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--exp", type=Path, default=EXP, help="results go here")
-    add("--rows", default=",".join(rows.DEFAULT), help="what is compared")
-    add("--size", choices=SIZES, default=REFERENCE, help="width of the encoder")
-    add("--batch", type=int, nargs="+", default=[1], help="utterances")
-    add("--seconds", type=float, nargs="+", default=[10.0], help="of each")
-    add("--threads", type=int, nargs="+", default=[1])
-    add("--rounds", type=int, default=7)
+    add("--exp", type=Path, default=EXP, help="results go here: %(default)s")
+    add("--rows", default=",".join(rows.DEFAULT), help="what is compared: %(default)s")
+    add("--size", choices=SIZES, default=REFERENCE, help="width: %(default)s")
+    add("--parts", nargs="+", choices=PARTS, help="default: all; with any of the next")
+    add("--grid", choices=settings.GRIDS, default="default", help="of forward")
+    add("--batch", type=int, nargs="+", help="three, forward: every combination of")
+    add("--seconds", type=float, nargs="+", help="these, instead of a --grid; 1, 10")
+    add("--threads", nargs="+", help="seconds and 1 where not given; 'all' is known")
+    add("--minutes", type=float, default=15.0, help="for all parts: %(default)s")
+    add("--rounds", type=int, default=0, help="of everything, instead of --minutes")
     add("--device", default="cpu", help="cpu or cuda")
     add("--dtype", choices=DTYPES, default="float32", help="by autocast")
+    add("--clock", choices=("wall", "cpu"), default="wall", help="of what is printed")
     add("--again", action="store_true", help="measure what is there again")
     return parser
 
 
 def main(cmd: CommandLine = None) -> None:
     """Parse ``cmd`` and measure what is missing."""
-    execute("speed", get_parser, measure_all, cmd)
+    execute("speed", get_parser, measure, cmd)
 
 
-def measure_all(args: argparse.Namespace) -> None:
-    """Measure and print.
+def measure(args: argparse.Namespace) -> None:
+    """Measure what is missing and print it.
 
     Raises:
-        ValueError: a row, size or device is not there.
+        ValueError: a row or device is not there, or a number is out of range.
     """
-    from benchmarks.speed.build import Builder
-    from benchmarks.speed.device import Device
-    from benchmarks.speed.forms import Forms
-    from benchmarks.speed.forward import Effort, Setting, measure
-    from benchmarks.speed.rows import STOCK, parse_row, parse_rows
-    from benchmarks.speed.show import forward_lines
-    from benchmarks.speed.store import Store
+    from benchmarks.speed import decoding, forward, loading, training
+    from benchmarks.speed.show import content_lines
 
-    rows = parse_rows(args.rows)
-    device = Device(args.device, args.dtype)
-    forms = Forms(Builder(args.size), device, args.exp / "forms" / args.size)
-    store = Store(args.exp / "forward", args.again)
-    settings: List[Setting] = [
-        Setting(args.size, batch, seconds, threads, args.device, args.dtype)
-        for threads in args.threads
-        for batch in args.batch
-        for seconds in args.seconds
-    ]
-    for setting in settings:
-        names = store.todo(setting.key, [row.name for row in rows])
-        if names:
-            chosen = [parse_row(n) for n in dict.fromkeys([STOCK, *names])]
-            found, missing = measure(
-                forms, setting, chosen, Effort(args.rounds, float("inf"))
-            )
-            store.add(setting.key, vars(setting), found, missing)
-        content = store.read(setting.key)
-        print(f"\n{setting}")
-        print("\n".join(forward_lines(content, [row.name for row in rows])))
+    parts = dict(forward=forward, load=loading, train=training, decode=decoding)
+    chosen = args.parts
+    if chosen is None:
+        chosen = ["forward"] if _given(args) else list(PARTS)
+    work = make_work(args)
+    for part in chosen:
+        for key in parts[part].run(work):
+            content = work.store(part).read(key)
+            print("\n".join(content_lines(part, content, work.rows, args.clock)))
+
+
+def _given(args: argparse.Namespace) -> bool:
+    return any((args.batch, args.seconds, args.threads))
+
+
+def make_work(args: argparse.Namespace) -> Work:
+    """What the options ask for.
+
+    Raises:
+        ValueError: see :func:`measure`.
+    """
+    from benchmarks.speed.device import Device
+    from benchmarks.speed.rows import parse_rows
+    from benchmarks.speed.settings import Setting, chosen_grid, named_grid
+    from benchmarks.speed.work import Work
+
+    if args.rounds < 0 or args.minutes <= 0:
+        raise ValueError("--rounds and --minutes must be above 0")
+    device = dict(device=args.device, dtype=args.dtype)
+    settings: List[Setting]
+    if _given(args):
+        settings = chosen_grid(
+            args.size,
+            args.batch or [1],
+            args.seconds or [10.0],
+            args.threads or ["1"],
+            **device,
+        )
+    else:
+        settings = named_grid(args.grid, args.size, **device)
+    return Work(
+        args.exp,
+        Device(args.device, args.dtype),
+        args.size,
+        parse_rows(args.rows),
+        tuple(settings),
+        60.0 * args.minutes,
+        args.rounds,
+        args.again,
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ VOCABULARY = 500
 SIZES: Dict[str, Dict[str, int]] = {
     "tiny": dict(
         output_size=16,
-        linear_units=24,
+        linear_units=48,
         num_blocks=3,
         attention_heads=4,
         cnn_module_kernel=3,

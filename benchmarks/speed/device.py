@@ -94,6 +94,15 @@ class Device:
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
 
+    def wait(self) -> None:
+        """Until what has been started is done."""
+        if self.is_cuda:
+            torch.cuda.synchronize()
+
+    def memory_of_process(self, grown: int) -> int:
+        """Most that this process took: on a CPU it has ``grown`` by so many bytes."""
+        return torch.cuda.max_memory_allocated() if self.is_cuda else grown
+
 
 def _cpu_model() -> str:
     try:

@@ -60,7 +60,8 @@ class Forms:
     def encoder(self, row: Row) -> torch.nn.Module:
         """The encoder as a PyTorch module, in evaluation mode, on the device."""
         if row.name not in self._encoders:
-            encoder = main_encoder(self.builder.model(row)).to(self.device.name)
+            encoder = main_encoder(self.builder.model(row))
+            encoder = encoder.to(self.device.name).eval()
             if row.form == "int8":
                 from espnet_adaptive_dropout.export.int8 import quantize
 

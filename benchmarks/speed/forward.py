@@ -2,67 +2,45 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
 
 from benchmarks.speed.build import noise
 from benchmarks.speed.forms import Forms
-from benchmarks.speed.rows import STOCK, Row
-from benchmarks.speed.turns import Reading, ratios, time_in_turns
+from benchmarks.speed.rows import STOCK, Row, parse_row
+from benchmarks.speed.settings import (
+    WIDTH_ROWS,
+    Effort,
+    Setting,
+    describe,
+    efforts,
+)
+from benchmarks.speed.turns import summary, time_in_turns
+from benchmarks.speed.work import Work
 
 LOGGER = logging.getLogger("espnet_adaptive_dropout.benchmarks")
+# Share of the time for all parts that this one gets.
+SHARE = 0.55
 
 
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """In what an encoder is timed.
-
-    Args:
-        size: key of ``architecture.SIZES``.
-        batch: number of utterances.
-        seconds: length of each.
-        threads: of PyTorch and ONNX Runtime.
-        device: name.
-        dtype: see ``Device``.
-    """
-
-    size: str
-    batch: int
-    seconds: float
-    threads: int
-    device: str = "cpu"
-    dtype: str = "float32"
-
-    @property
-    def key(self) -> str:
-        """Name of its results' file."""
-        device = self.device.replace(":", "")
-        return (
-            f"{self.size}_{device}_{self.dtype}_batch{self.batch}"
-            f"_{self.seconds:g}s_{self.threads}threads"
-        )
-
-    def __str__(self) -> str:
-        return (
-            f"width {self.size}, batch {self.batch}, {self.seconds:g} s, "
-            f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Effort:
-    """How long to measure.
-
-    Args:
-        rounds: at most.
-        seconds: no new round after so many, once there are five.
-    """
-
-    rounds: int
-    seconds: float
+def run(work: Work) -> List[str]:
+    """Measure the settings of ``work``; the names of their results."""
+    store = work.store("forward")
+    todo = {}
+    for setting in work.settings:
+        names = [row.name for row in work.rows]
+        if setting.size != work.size:
+            names = [name for name in names if name in WIDTH_ROWS]
+        missing = store.todo(setting.key, names)
+        if missing:
+            todo[setting] = [parse_row(n) for n in dict.fromkeys([STOCK, *missing])]
+    for setting, effort in efforts(list(todo), SHARE * work.seconds, work.rounds):
+        forms = work.forms(setting.size)
+        found, missing = measure(forms, setting, todo[setting], effort)
+        store.add(setting.key, describe(setting), found, missing)
+    return [setting.key for setting in work.settings]
 
 
 def measure(
@@ -83,28 +61,14 @@ def measure(
         except (ValueError, ImportError) as error:
             missing[row.name] = str(error)
             LOGGER.warning("%s is left out: %s", row.name, error)
-    readings = time_in_turns(
-        runs, forms.device.time, effort.rounds, effort.seconds, str(setting)
-    )
+    readings = time_in_turns(runs, forms.device.time, effort, str(setting))
     results = {}
     for row in rows:
         if row.name in readings:
-            result = summary(readings[row.name], readings[STOCK])
+            result: Dict[str, Any] = summary(readings[row.name], readings[STOCK])
             result.update(_sizes(forms, row, setting))
             results[row.name] = result
     return results, missing
-
-
-def summary(
-    readings: List[Reading], stock: List[Reading]
-) -> Dict[str, Mapping[str, List[float]]]:
-    """Seconds and ratios of each round, by clock ("wall", "cpu")."""
-    columns = {clock: [r[clock] for r in readings] for clock in readings[0]}
-    base = {clock: [r[clock] for r in stock] for clock in stock[0]}
-    return {
-        "seconds": columns,
-        "ratios": {clock: ratios(columns[clock], base[clock]) for clock in columns},
-    }
 
 
 def _sizes(forms: Forms, row: Row, setting: Setting) -> Dict[str, Any]:
@@ -118,12 +82,12 @@ def _sizes(forms: Forms, row: Row, setting: Setting) -> Dict[str, Any]:
 def activation_bytes(forms: Forms, row: Row, setting: Setting) -> int:
     """Peak of what encoding takes beside weights and inputs."""
     encoder, device = forms.encoder(row), forms.device
-    inputs = noise(setting.batch, setting.seconds)
-    inputs = tuple(x.to(device.name) for x in inputs)
+    inputs = tuple(x.to(device.name) for x in noise(setting.batch, setting.seconds))
 
     @torch.no_grad()
     def run() -> None:
         with device.precision():
             encoder(*inputs)
 
-    return device.peak_memory(run, (*encoder.parameters(), *encoder.buffers(), *inputs))
+    known = (*encoder.parameters(), *encoder.buffers(), *inputs)
+    return device.peak_memory(run, known)

@@ -1,34 +1,56 @@
-"""A setting's results as lines of Markdown."""
+"""Results of one setting as a table in Markdown."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from benchmarks.speed.rows import STOCK, parse_row
+from benchmarks.speed.rows import STOCK, Row, parse_row
 from benchmarks.speed.turns import spread
 
+Column = Tuple[str, Callable[[Dict[str, Any]], str]]
 
-def forward_lines(
-    content: Dict[str, Any], names: Optional[Sequence[str]] = None, clock: str = "wall"
+
+def content_lines(
+    part: str, content: Dict[str, Any], rows: Sequence[Row], clock: str
 ) -> List[str]:
-    """Table of one setting.
+    """Heading and table of a setting; empty if nothing was measured.
 
     Args:
+        part: "forward", "load", "train" or "decode".
         content: of the setting's file.
-        names: of rows; None: all that are there.
+        rows: in order; those that are not there are left out.
         clock: "wall" or "cpu".
     """
-    rows = content["rows"]
-    names = [name for name in names or rows if name in rows]
+    there = content["rows"]
+    names = [row.name for row in rows if row.name in there]
+    if part == "train":
+        names = list(there)
+    if not names:
+        return []
+    columns = {
+        "forward": _forward_columns,
+        "load": _load_columns,
+        "train": _train_columns,
+        "decode": _decode_columns,
+    }[part](content, clock)
+    heading = ", ".join(f"{k} {v}" for k, v in content["setting"].items())
+    lines = ["", f"**{part}**: {heading}", ""]
+    return lines + table(names, there, columns)
+
+
+def table(
+    names: Sequence[str], rows: Dict[str, Any], columns: Sequence[Column]
+) -> List[str]:
+    """One line a row."""
     lines = [
-        "| row | params | MACs | time [ms] | MAD | of stock [%] | quartiles "
-        "| time saved / MACs saved | tensors, peak [MB] |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| row | " + " | ".join(name for name, _ in columns) + " |",
+        "|---|" + "---:|" * len(columns),
     ]
     for name in names:
-        cells = _cells(rows[name], rows[STOCK], clock)
-        lines.append(f"| {parse_row(name).title} (`{name}`) | " + " | ".join(cells))
-    return [line if line.endswith("|") else line + " |" for line in lines]
+        cells = [read(rows[name]) for _, read in columns]
+        title = f"{parse_row(name).title} (`{name}`)"
+        lines.append("| " + " | ".join([title, *cells]) + " |")
+    return lines
 
 
 def saved_share(
@@ -38,21 +60,83 @@ def saved_share(
     saved_macs = 1.0 - row["macs"] / stock["macs"]
     if saved_macs < 1e-3:
         return None
-    return (1.0 - spread(row["ratios"][clock])["median"]) / saved_macs
+    return (1.0 - ratio(row, clock)) / saved_macs
 
 
-def _cells(row: Dict[str, Any], stock: Dict[str, Any], clock: str) -> List[str]:
+def ratio(row: Dict[str, Any], clock: str = "wall") -> float:
+    """Time of the stock encoder's, median over the rounds."""
+    return spread(row["ratios"][clock])["median"]
+
+
+def percent(row: Dict[str, Any], clock: str = "wall") -> str:
+    """The ratio with its quartiles: "61.5 (60.9-62.2)"."""
+    of = {k: 100 * v for k, v in spread(row["ratios"][clock]).items()}
+    return f"{of['median']:.1f} ({of['low']:.1f}-{of['high']:.1f})"
+
+
+def _milliseconds(row: Dict[str, Any], clock: str) -> str:
     time = spread(row["seconds"][clock])
-    ratio = spread(row["ratios"][clock])
-    share = saved_share(row, stock, clock)
-    memory = row.get("activation_bytes")
+    return f"{1e3 * time['median']:.1f} ± {1e3 * time['deviation']:.1f}"
+
+
+def _time_columns(clock: str) -> List[Column]:
     return [
-        f"{row['parameters'] / 1e6:.2f} M",
-        f"{row['macs'] / 1e9:.2f} G ({row['macs'] / stock['macs']:.0%})",
-        f"{1e3 * time['median']:.1f}",
-        f"{1e3 * time['deviation']:.1f}",
-        f"{100 * ratio['median']:.1f}",
-        f"{100 * ratio['low']:.1f}-{100 * ratio['high']:.1f}",
-        "-" if share is None else f"{share:.2f}",
-        "-" if memory is None else f"{memory / 1e6:.1f}",
+        ("time [ms]", lambda row: _milliseconds(row, clock)),
+        ("of stock [%]", lambda row: percent(row, clock)),
     ]
+
+
+def _forward_columns(content: Dict[str, Any], clock: str) -> List[Column]:
+    stock = content["rows"][STOCK]
+
+    def saved(row: Dict[str, Any]) -> str:
+        share = saved_share(row, stock, clock)
+        return "-" if share is None else f"{share:.2f}"
+
+    def memory(row: Dict[str, Any]) -> str:
+        taken = row.get("activation_bytes")
+        return "-" if taken is None else f"{taken / 1e6:.1f}"
+
+    return [
+        ("params", lambda row: f"{row['parameters'] / 1e6:.2f} M"),
+        ("MACs", lambda row: f"{row['macs'] / 1e9:.2f} G"),
+        ("of stock [%]", lambda row: f"{100 * row['macs'] / stock['macs']:.1f}"),
+        *_time_columns(clock),
+        ("time saved / MACs saved", saved),
+        ("tensors, peak [MB]", memory),
+    ]
+
+
+def _load_columns(content: Dict[str, Any], clock: str) -> List[Column]:
+    return [
+        ("file [MB]", lambda row: f"{row['file_bytes'] / 1e6:.1f}"),
+        ("file to ready [s]", lambda row: f"{row['load_seconds']:.2f}"),
+        ("first utterance [ms]", lambda row: f"{1e3 * row['first_seconds']:.0f}"),
+        ("memory, peak [MB]", lambda row: f"{row['process_bytes'] / 1e6:.0f}"),
+    ]
+
+
+def _train_columns(content: Dict[str, Any], clock: str) -> List[Column]:
+    stock = content["rows"][STOCK]
+
+    def memory(row: Dict[str, Any]) -> str:
+        share = row["peak_bytes"] / stock["peak_bytes"]
+        return f"{row['peak_bytes'] / 1e6:.1f} ({100 * share:.1f} %)"
+
+    def control(row: Dict[str, Any]) -> str:
+        share = row.get("control_share")
+        return "-" if share is None else f"{100 * share[clock]:.2f}"
+
+    return [
+        *_time_columns(clock),
+        ("tensors, peak [MB]", memory),
+        ("size control, of stock's step [%]", control),
+    ]
+
+
+def _decode_columns(content: Dict[str, Any], clock: str) -> List[Column]:
+    def factor(row: Dict[str, Any]) -> str:
+        time = spread(row["seconds"][clock])["median"]
+        return f"{time / row['audio_seconds']:.4f}"
+
+    return [("RTF", factor), *_time_columns(clock)]

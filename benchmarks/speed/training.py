@@ -1,0 +1,154 @@
+"""Times training steps: ESPnet's encoder with its dropout, and adaptive dropout."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List
+
+import torch
+
+from benchmarks.speed.build import Builder, noise
+from benchmarks.speed.device import Device
+from benchmarks.speed.rows import STOCK, WHOLE
+from benchmarks.speed.settings import Effort
+from benchmarks.speed.turns import spread, summary, time_in_turns
+from benchmarks.speed.work import Work
+from espnet_adaptive_dropout.control import COUNTS
+from espnet_adaptive_dropout.experiment import build_model
+
+SHARE = 0.2
+BATCH, SECONDS, THREADS = 4, 10.0, 1
+# As long as a training of LibriSpeech; the step is in the middle of the ramp.
+STEPS, PROGRESS = 100_000, 0.375
+TOKENS_PER_SECOND = 3
+CLIP = 5.0
+
+
+def run(work: Work) -> List[str]:
+    """Measure what is missing; the name of the result."""
+    store = work.store("train")
+    key = work.key(batch=BATCH, seconds=f"{SECONDS:g}", threads=THREADS)
+    names = list(WHOLE)
+    if store.todo(key, names):
+        effort = work.effort(SHARE, 40)
+        found = measure(work.builder(work.size), work.device, effort)
+        setting = dict(size=work.size, batch=BATCH, seconds=SECONDS, threads=THREADS)
+        setting.update(device=work.device.name, dtype=work.device.dtype)
+        store.add(key, setting, found, {})
+    return [key]
+
+
+class Trainee:
+    """A model in training, as ESPnet's trainer drives it.
+
+    Args:
+        builder: of the model.
+        row: key of WHOLE.
+        device: where.
+    """
+
+    def __init__(self, builder: Builder, row: str, device: Device):
+        self.device = device
+        config = builder.config
+        if row != STOCK:
+            locations = "all" if row == "gated_all" else None
+            config = builder.adaptive_config(
+                control="feedback",
+                locations=locations,
+                total_steps=STEPS,
+                logit_scale=20.0,
+            )
+        self.model = build_model(builder.task, config).to(device.name).train()
+        # In this position the size control has everything to do.
+        if row != STOCK:
+            self.model.encoder.control.step.fill_(PROGRESS * STEPS)
+        self.batch = {k: v.to(device.name) for k, v in _batch().items()}
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-4)
+
+    def step(self) -> None:
+        """Forward, backward, clipping and update."""
+        with self.device.precision():
+            loss, _, _ = self.model(**self.batch)
+        self.optimizer.zero_grad()
+        loss.sum().backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        self.optimizer.step()
+
+    def known(self) -> List[torch.Tensor]:
+        """Tensors that are there between two steps, gradients aside."""
+        state = [
+            value
+            for entry in self.optimizer.state.values()
+            for value in entry.values()
+            if torch.is_tensor(value)
+        ]
+        model = self.model
+        return [*model.parameters(), *model.buffers(), *self.batch.values(), *state]
+
+
+def measure(
+    builder: Builder, device: Device, effort: Effort
+) -> Dict[str, Dict[str, Any]]:
+    """Time, peak memory and, of gated encoders, what the size control takes."""
+    torch.set_num_threads(THREADS)
+    trainees = {row: Trainee(builder, row, device) for row in WHOLE}
+    runs: Dict[str, Callable] = {row: x.step for row, x in trainees.items()}
+    readings = time_in_turns(runs, device.time, effort, "training steps")
+    results = {}
+    for row, trainee in trainees.items():
+        result: Dict[str, Any] = summary(readings[row], readings[STOCK])
+        trainee.optimizer.zero_grad()
+        result["peak_bytes"] = device.peak_memory(trainee.step, trainee.known())
+        if row != STOCK:
+            seconds = control_seconds(trainee)
+            result["control_seconds"] = seconds
+            result["control_share"] = {
+                clock: seconds[clock]
+                / spread(readings_of(readings[STOCK], clock))["median"]
+                for clock in seconds
+            }
+        results[row] = result
+    return results
+
+
+def readings_of(readings: List[Dict[str, float]], clock: str) -> List[float]:
+    """One column."""
+    return [reading[clock] for reading in readings]
+
+
+def control_seconds(trainee: Trainee, repeats: int = 30) -> Dict[str, float]:
+    """What the size control takes of a step, by clock, median.
+
+    Clock, ramp, penalty, stats and the penalty's gradient; and, by the share of the
+    steps in which it is due, the count of what a cut would leave.
+    """
+    encoder, device = trainee.model.encoder, trainee.device
+    loss = torch.ones(1, device=device.name)
+
+    def steer() -> None:
+        encoder.control.begin_step()
+        encoder.regularise(loss)[0].sum().backward()
+
+    def clocks(run: Callable[[], object], times: int) -> Dict[str, float]:
+        readings = time_in_turns({"": run}, device.time, Effort(times), "control")[""]
+        return {
+            clock: spread(readings_of(readings, clock))["median"]
+            for clock in readings[0]
+        }
+
+    steering = clocks(steer, repeats)
+    counting = clocks(encoder.control.actual_reduction, 3)
+    due = COUNTS / STEPS
+    return {clock: steering[clock] + due * counting[clock] for clock in steering}
+
+
+def _batch() -> Dict[str, torch.Tensor]:
+    features, lengths = noise(BATCH, SECONDS)
+    tokens = int(TOKENS_PER_SECOND * SECONDS)
+    generator = torch.Generator().manual_seed(0)
+    text = torch.randint(2, 400, (BATCH, tokens), generator=generator)
+    return dict(
+        speech=features,
+        speech_lengths=lengths,
+        text=text,
+        text_lengths=torch.full((BATCH,), tokens),
+    )

@@ -1,0 +1,64 @@
+"""What the parts of the measurement share."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Tuple
+
+from benchmarks.speed.build import Builder
+from benchmarks.speed.device import Device
+from benchmarks.speed.forms import Forms
+from benchmarks.speed.rows import Row
+from benchmarks.speed.settings import Effort, Setting
+from benchmarks.speed.store import Store
+
+
+@dataclasses.dataclass
+class Work:
+    """What to measure, where, and how thoroughly.
+
+    Args:
+        exp: directory of results, models and ONNX files.
+        device: where.
+        size: of the encoder, key of ``architecture.SIZES``.
+        rows: what is compared, the stock encoder first.
+        settings: of the part ``forward``.
+        seconds: for all parts together.
+        rounds: of everything; 0: as many as there is time for.
+        again: whether what is there is measured again.
+    """
+
+    exp: Path
+    device: Device
+    size: str
+    rows: Tuple[Row, ...]
+    settings: Tuple[Setting, ...]
+    seconds: float
+    rounds: int = 0
+    again: bool = False
+
+    def __post_init__(self) -> None:
+        self.builder = functools.lru_cache(maxsize=None)(Builder)
+        self.forms = functools.lru_cache(maxsize=None)(self._forms)
+
+    def _forms(self, size: str) -> Forms:
+        return Forms(self.builder(size), self.device, self.exp / "forms" / size)
+
+    def store(self, part: str) -> Store:
+        """Results of a part."""
+        return Store(self.exp / part, self.again)
+
+    def effort(self, share: float, rounds: int, least: int = 5) -> Effort:
+        """Of a part that gets this share of the time and so many rounds at most."""
+        if self.rounds:
+            return Effort(self.rounds)
+        return Effort(rounds, share * self.seconds, least)
+
+    def key(self, **setting: object) -> str:
+        """Name of the results of a setting that is not a ``Setting``."""
+        device = self.device
+        given = "_".join(f"{value}{name}" for name, value in setting.items())
+        name = device.name.replace(":", "")
+        return f"{self.size}_{name}_{device.dtype}_{given}"
