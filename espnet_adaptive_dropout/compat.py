@@ -21,6 +21,12 @@ try:
         MultiHeadedAttention,
         RelPositionMultiHeadedAttention,
     )
+    from espnet2.legacy.nets.pytorch_backend.transformer.embedding import (
+        LegacyRelPositionalEncoding,
+        PositionalEncoding,
+        RelPositionalEncoding,
+        ScaledPositionalEncoding,
+    )
 except ImportError:
     from espnet.nets.pytorch_backend.conformer.convolution import ConvolutionModule
     from espnet.nets.pytorch_backend.transformer.attention import (
@@ -28,14 +34,24 @@ except ImportError:
         MultiHeadedAttention,
         RelPositionMultiHeadedAttention,
     )
+    from espnet.nets.pytorch_backend.transformer.embedding import (
+        LegacyRelPositionalEncoding,
+        PositionalEncoding,
+        RelPositionalEncoding,
+        ScaledPositionalEncoding,
+    )
 
 __all__ = [
     "CONVOLUTION_TAKES_MASK",
     "ConformerEncoder",
     "ConvolutionModule",
     "LegacyRelPositionMultiHeadedAttention",
+    "LegacyRelPositionalEncoding",
     "MultiHeadedAttention",
+    "PositionalEncoding",
     "RelPositionMultiHeadedAttention",
+    "RelPositionalEncoding",
+    "ScaledPositionalEncoding",
     "adopt",
     "mask_padded_frames",
     "rename_subsampling_output",

@@ -40,6 +40,8 @@ class HeadGrid(torch.nn.Module):
             vectors = torch.nn.functional.pad(vectors, (0, 1))
             vectors = vectors.index_select(-1, self.index)
         batch, time = vectors.size(0), vectors.size(1)
+        if self.width == 0:  # ONNX takes a 0 in reshape for "as it is"
+            return vectors.new_zeros(batch, self.heads, time, 0)
         # Not unflatten, which would fix the length in an exported model.
         grid = vectors.reshape(batch, time, self.heads, self.width)
         return grid.transpose(1, 2)

@@ -1,0 +1,1 @@
+"""Forms of a trained encoder for use without training: ONNX and int8."""

@@ -1,0 +1,213 @@
+"""Encoders as ONNX: written, quantised, and run with onnxruntime."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+import numpy
+import torch
+
+from espnet_adaptive_dropout.export.positions import free_positions
+
+OPSET = 17
+# Inputs and outputs of the graph, in order.
+FEATURES, LENGTHS = "features", "lengths"
+OUTPUT, OUTPUT_LENGTHS = "output", "output_lengths"
+# Lengths of the utterances that the exporter follows through the encoder; the graph
+# fits any others.
+_EXAMPLE = (180, 131)
+
+
+class _EncoderGraph(torch.nn.Module):
+    """The encoder as it is exported: real frames are told by ``lengths`` alone."""
+
+    def __init__(self, encoder: torch.nn.Module, options: Dict[str, Any]):
+        super().__init__()
+        self.encoder = encoder
+        self.options = options
+
+    def forward(self, features: torch.Tensor, lengths: torch.Tensor):
+        frames = torch.arange(features.size(1), device=features.device)
+        # ESPnet's own mask would not follow the input's length in the graph.
+        padding = frames[None, :] >= lengths[:, None]
+        output, output_lengths, _ = self.encoder(
+            features, lengths, masks=padding, **self.options
+        )
+        if isinstance(output, tuple):  # with intermediate CTC outputs
+            output = output[0]
+        return output, output_lengths
+
+
+def export_onnx(
+    encoder: torch.nn.Module,
+    input_size: int,
+    path: Path,
+    options: Optional[Dict[str, Any]] = None,
+) -> None:
+    """Write an encoder as ONNX, in evaluation mode, for any length and batch size.
+
+    The graph takes ``features``, float32 (#batch, frames, input_size), and
+    ``lengths``, int64 (#batch,), and gives ``output``, float32 (#batch, time, size),
+    and ``output_lengths``, int64 (#batch,). An encoder that reads tokens has int64
+    (#batch, tokens) for ``features``.
+
+    Args:
+        encoder: an ESPnet Conformer, stock or compact, on the CPU; not changed.
+        input_size: dimension of the features.
+        path: of the file; complete or not there.
+        options: other arguments of the encoder, constant, such as ``ctc``.
+
+    Raises:
+        ValueError: onnx is missing, or the encoder cannot be exported.
+        OSError: the file cannot be written.
+    """
+    _need("onnx")
+    graph = _EncoderGraph(copy.deepcopy(encoder), dict(options or {})).eval()
+    free_positions(graph.encoder)
+    example = (_features(encoder, input_size), torch.tensor(_EXAMPLE))
+    partial = Path(path).with_name(f"{Path(path).name}.partial")
+    try:
+        with torch.no_grad(), _quiet():
+            torch.onnx.export(
+                graph,
+                example,
+                str(partial),
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=[FEATURES, LENGTHS],
+                output_names=[OUTPUT, OUTPUT_LENGTHS],
+                dynamic_axes={
+                    FEATURES: {0: "batch", 1: "frames"},
+                    LENGTHS: {0: "batch"},
+                    OUTPUT: {0: "batch", 1: "time"},
+                    OUTPUT_LENGTHS: {0: "batch"},
+                },
+            )
+        os.replace(partial, path)
+    except OSError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ValueError(f"the encoder cannot be exported as ONNX: {reason}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _features(encoder: torch.nn.Module, input_size: int) -> torch.Tensor:
+    """Example features of the kind that the encoder reads."""
+    shape = (len(_EXAMPLE), max(_EXAMPLE))
+    first = next(iter(encoder.embed.children()), None) if encoder.embed else None
+    if isinstance(first, torch.nn.Embedding):
+        return torch.ones(shape, dtype=torch.long)
+    return torch.randn(*shape, input_size, generator=torch.Generator().manual_seed(0))
+
+
+def quantize_onnx(path: Path, int8_path: Path) -> None:
+    """Write a form of ``path`` whose matrix products run in int8.
+
+    Weights are stored as int8; what they multiply is quantised as it comes.
+
+    Args:
+        path: of an ONNX file in float32.
+        int8_path: of the file to write; complete or not there.
+
+    Raises:
+        ValueError: onnx or onnxruntime is missing.
+        OSError: the file cannot be written.
+    """
+    _need("onnx")
+    _need("onnxruntime")
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    partial = Path(int8_path).with_name(f"{Path(int8_path).name}.partial")
+    try:
+        with _quiet():
+            quantize_dynamic(
+                str(path),
+                str(partial),
+                op_types_to_quantize=["MatMul", "Gemm"],
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+                reduce_range=True,
+            )
+        os.replace(partial, int8_path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+class OnnxEncoder:
+    """An exported encoder, run by onnxruntime on the CPU.
+
+    Args:
+        path: of the ONNX file.
+        threads: that one product may use.
+
+    Raises:
+        ValueError: onnxruntime is missing, or cannot read the file.
+    """
+
+    def __init__(self, path: Path, threads: int = 1):
+        _need("onnxruntime")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own exceptions have no common base
+            reason = (str(error).strip().splitlines() or ["no reason given"])[0][:200]
+            raise ValueError(f"{path}: onnxruntime cannot read it: {reason}") from error
+
+    def __call__(
+        self, features: numpy.ndarray, lengths: numpy.ndarray
+    ) -> Tuple[numpy.ndarray, numpy.ndarray]:
+        """Run the encoder.
+
+        Args:
+            features: float32 (#batch, frames, size).
+            lengths: int64 (#batch,).
+
+        Returns:
+            Output, float32 (#batch, time, size), and lengths, int64 (#batch,).
+        """
+        output, output_lengths = self.session.run(
+            [OUTPUT, OUTPUT_LENGTHS], {FEATURES: features, LENGTHS: lengths}
+        )
+        return output, output_lengths
+
+
+def _need(package: str) -> None:
+    """Raise a ValueError that says what to install if ``package`` is not there."""
+    try:
+        __import__(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise ValueError(
+            f"{package} is missing: pip install onnx onnxruntime "
+            f'(or "espnet-adaptive-dropout[export]")'
+        ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter warns of in every Conformer: branches on shapes that
+    do not differ, and that there is a newer exporter."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
