@@ -32,6 +32,14 @@ class _EncoderGraph(torch.nn.Module):
         self.encoder = encoder
         self.options = options
 
+    def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
+        """The weights as they are, whatever shapes the encoder saves them in: the
+        exporter must find in it the tensors that the encoder computes with."""
+        destination = {} if destination is None else destination
+        for name, tensor in (*self.named_parameters(), *self.named_buffers()):
+            destination[prefix + name] = tensor if keep_vars else tensor.detach()
+        return destination
+
     def forward(self, features: torch.Tensor, lengths: torch.Tensor):
         frames = torch.arange(features.size(1), device=features.device)
         # ESPnet's own mask would not follow the input's length in the graph.
