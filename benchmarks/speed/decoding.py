@@ -34,8 +34,9 @@ def run(work: Work) -> List[str]:
         if missing:
             chosen = [parse_row(n) for n in dict.fromkeys([STOCK, *missing])]
             found = measure(work, chosen, beam)
-            setting = dict(size=work.size, search=search, device=work.device.name)
-            setting.update(lengths=LENGTHS, tokens_per_second=TOKENS_PER_SECOND)
+            setting = work.describe(
+                search=search, seconds=LENGTHS, tokens_per_second=TOKENS_PER_SECOND
+            )
             store.add(key, setting, found, {})
     return keys
 

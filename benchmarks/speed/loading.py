@@ -55,7 +55,8 @@ def run(work: Work) -> List[str]:
             name: {"file_bytes": sizes[name], **_medians(read)}
             for name, read in readings.items()
         }
-        store.add(key, dict(size=work.size, device=work.device.name), found, missing)
+        setting = work.describe(batch=1, seconds=SECONDS, threads=1)
+        store.add(key, setting, found, missing)
     return [key]
 
 

@@ -34,7 +34,7 @@ def content_lines(
         "decode": _decode_columns,
     }[part](content, clock)
     heading = ", ".join(f"{k} {v}" for k, v in content["setting"].items())
-    lines = ["", f"**{part}**: {heading}", ""]
+    lines = ["", f"{part}: {heading}", ""] if heading else [""]
     return lines + table(names, there, columns)
 
 
@@ -50,6 +50,40 @@ def table(
         cells = [read(rows[name]) for _, read in columns]
         title = f"{parse_row(name).title} (`{name}`)"
         lines.append("| " + " | ".join([title, *cells]) + " |")
+    return lines
+
+
+def matrix_lines(
+    tables: Dict[str, Dict[str, Any]], rows: Sequence[Row], what: str, clock: str
+) -> List[str]:
+    """One line a row and one column a setting.
+
+    Args:
+        tables: rows of every setting, by its heading.
+        rows: in order; those that are nowhere are left out.
+        what: "ratios" (to stock, percent), "seconds" (as milliseconds) or "both"
+            (ratios of time and of MACs).
+        clock: "wall" or "cpu".
+    """
+
+    def cell(name: str, there: Dict[str, Any]) -> str:
+        if name not in there:
+            return "-"
+        row = there[name]
+        if what == "seconds":
+            return f"{1e3 * spread(row['seconds'][clock])['median']:.0f}"
+        of_time = f"{100 * ratio(row, clock):.1f}"
+        of_macs = f"{100 * row['macs'] / there[STOCK]['macs']:.1f}"
+        return of_time if what == "ratios" else f"{of_time}, {of_macs}"
+
+    names = [r.name for r in rows if any(r.name in there for there in tables.values())]
+    lines = [
+        "| row | " + " | ".join(tables) + " |",
+        "|---|" + "---:|" * len(tables),
+    ]
+    for name in names:
+        cells = [cell(name, there) for there in tables.values()]
+        lines.append("| " + " | ".join([f"`{name}`", *cells]) + " |")
     return lines
 
 

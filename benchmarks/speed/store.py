@@ -20,11 +20,13 @@ class Store:
     Args:
         directory: of the kind.
         again: whether what is there counts as missing.
+        hardware: what new results are measured on.
     """
 
-    def __init__(self, directory: Path, again: bool = False):
+    def __init__(self, directory: Path, again: bool = False, hardware: str = ""):
         self.directory = directory
         self.again = again
+        self.hardware = hardware
 
     def path(self, key: str) -> Path:
         """File of a setting."""
@@ -52,7 +54,7 @@ class Store:
         """Add rows; those of the same name are replaced."""
         content = self.read(key)
         content["setting"] = setting
-        about = environment()
+        about = {"hardware": self.hardware, **environment()}
         for name, row in rows.items():
             content["rows"][name] = {**row, "about": about}
             content["missing"].pop(name, None)

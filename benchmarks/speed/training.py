@@ -31,8 +31,7 @@ def run(work: Work) -> List[str]:
     if store.todo(key, names):
         effort = work.effort(SHARE, 40)
         found = measure(work.builder(work.size), work.device, effort)
-        setting = dict(size=work.size, batch=BATCH, seconds=SECONDS, threads=THREADS)
-        setting.update(device=work.device.name, dtype=work.device.dtype)
+        setting = work.describe(batch=BATCH, seconds=SECONDS, threads=THREADS)
         store.add(key, setting, found, {})
     return [key]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Tuple
+from typing import Dict, Tuple
 
 from benchmarks.speed.build import Builder
 from benchmarks.speed.device import Device
@@ -48,7 +48,12 @@ class Work:
 
     def store(self, part: str) -> Store:
         """Results of a part."""
-        return Store(self.exp / part, self.again)
+        return Store(self.exp / part, self.again, self.device.description)
+
+    def describe(self, **setting: object) -> Dict[str, object]:
+        """A setting that is not a ``Setting``, for JSON."""
+        device = dict(device=self.device.name, dtype=self.device.dtype)
+        return {"size": self.size, **setting, **device}
 
     def effort(self, share: float, rounds: int, least: int = 5) -> Effort:
         """Of a part that gets this share of the time and so many rounds at most."""

@@ -1,0 +1,146 @@
+"""What the encoders are meant to reach, and whether they do."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from benchmarks.speed.results import Results
+from benchmarks.speed.rows import STOCK
+from benchmarks.speed.show import ratio, saved_share
+from benchmarks.speed.turns import spread
+
+Rows = Dict[str, Dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Aim:
+    """One aim.
+
+    Args:
+        text: for people.
+        row: of the table that it is read from.
+        limit: at most, or at least.
+        read: the value, from the row, the stock row and the clock.
+        at_least: whether ``limit`` is a lower one.
+        judge: the value that is compared with the limit, if not ``read``'s.
+    """
+
+    text: str
+    row: str
+    limit: float
+    read: Callable[[Dict, Dict, str], float]
+    at_least: bool = False
+    judge: Optional[Callable[[Dict, Dict, str], float]] = None
+
+    def value(self, rows: Rows, clock: str) -> Optional[float]:
+        """None where the rows are not there."""
+        if self.row not in rows or STOCK not in rows:
+            return None
+        return self.read(rows[self.row], rows[STOCK], clock)
+
+    def reached(self, rows: Rows, clock: str) -> bool:
+        """Whether the measured rows reach it."""
+        value = (self.judge or self.read)(rows[self.row], rows[STOCK], clock)
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+def _time(row: Dict, stock: Dict, clock: str) -> float:
+    return ratio(row, clock)
+
+
+def _low(row: Dict, stock: Dict, clock: str) -> float:
+    return spread(row["ratios"][clock])["low"]
+
+
+def _saved(row: Dict, stock: Dict, clock: str) -> float:
+    return saved_share(row, stock, clock)
+
+
+def _memory(row: Dict, stock: Dict, clock: str) -> float:
+    return row["peak_bytes"] / stock["peak_bytes"]
+
+
+def _control(row: Dict, stock: Dict, clock: str) -> float:
+    return row["control_share"][clock]
+
+
+_NOT_SLOWER = "no slower than stock before pruning (judged by the lower quartile)"
+ENCODING = (
+    Aim("54 % removed, all locations: time of stock's", "all_54", 0.5, _time),
+    Aim(
+        "54 % removed, the paper's locations: time saved of MACs saved",
+        "paper_54",
+        0.9,
+        _saved,
+        at_least=True,
+    ),
+    Aim(f"{_NOT_SLOWER}, the paper's locations", "gated", 1.0, _time, judge=_low),
+    Aim(f"{_NOT_SLOWER}, all locations", "gated_all", 1.0, _time, judge=_low),
+    Aim("dynamic int8, all locations: time of stock's", "all_54_int8", 0.35, _time),
+    Aim(
+        "dynamic int8, the paper's locations: time of stock's",
+        "paper_54_int8",
+        0.35,
+        _time,
+    ),
+)
+TRAINING = (
+    Aim("training step, all locations: time of stock's", "gated_all", 1.03, _time),
+    Aim(
+        "training step, all locations: peak memory of stock's",
+        "gated_all",
+        1.03,
+        _memory,
+    ),
+    Aim("size control: time of stock's training step", "gated_all", 0.005, _control),
+)
+
+
+def aim_lines(results: Results, clock: str) -> List[str]:
+    """The table: aim, limit, measured, reached, and the range over the settings."""
+    lines = [
+        "| aim | limit | measured | reached | in the other settings |",
+        "|---|---:|---:|---|---|",
+    ]
+    reference = results.reference
+    tables = [results.forward[s] for s in results.settings() if s != reference]
+    first = [results.forward[reference]] if reference else []
+    trained = [content["rows"] for content in results.train]
+    for aims, rows, others in (
+        (ENCODING, first, tables),
+        (TRAINING, trained[:1], trained[1:]),
+    ):
+        for aim in aims:
+            lines.append(_line(aim, rows, others, clock))
+    return lines
+
+
+def _line(aim: Aim, first: List[Rows], others: List[Rows], clock: str) -> str:
+    limit = f"{'≥' if aim.at_least else '≤'} {100 * aim.limit:g} %"
+    value = aim.value(first[0], clock) if first else None
+    if value is None:
+        return f"| {aim.text} | {limit} | - | not measured | |"
+    reached = "yes" if aim.reached(first[0], clock) else "**no**"
+    measured, elsewhere = _percent(value), _others(aim, others, clock)
+    return f"| {aim.text} | {limit} | {measured} | {reached} | {elsewhere} |"
+
+
+def _others(aim: Aim, tables: List[Rows], clock: str) -> str:
+    there: List[Tuple[float, bool]] = [
+        (aim.value(rows, clock), aim.reached(rows, clock))
+        for rows in tables
+        if aim.value(rows, clock) is not None
+    ]
+    if not there:
+        return "-"
+    values = [value for value, _ in there]
+    reached = sum(is_reached for _, is_reached in there)
+    return (
+        f"{_percent(min(values))} to {_percent(max(values))}, reached in {reached} "
+        f"of {len(there)}"
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %" if value < 0.02 else f"{100 * value:.1f} %"
