@@ -65,6 +65,8 @@ def measure(args: argparse.Namespace) -> None:
     if chosen is None:
         chosen = ["forward"] if _given(args) else list(PARTS)
     work = make_work(args)
+    if args.again:
+        work.forget_files()
     for part in chosen:
         for key in parts[part].run(work):
             content = work.store(part).read(key)

@@ -68,7 +68,7 @@ class Builder:
         return place.with_encoder(self.config, ADAPTIVE, options)
 
     def model(self, row: Row) -> torch.nn.Module:
-        """The row's model in PyTorch and float32, in evaluation mode."""
+        """The row's model in PyTorch and float32, for inference alone."""
         model = build_model(self.task, self.config_of(row))
         if row.choice is None:
             # Gates are as they start: all units stay.
@@ -78,7 +78,7 @@ class Builder:
             state = self.trained.state
             cut = cut_weights(state, self.trained.table, keep, "encoder.")
             load_weights(model, cut, row.name)
-        return model.eval()
+        return model.requires_grad_(False).eval()
 
     @functools.lru_cache(maxsize=None)  # noqa: B019  (lives as long as the command)
     def keep(self, choice: str, target: float) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import shutil
 from pathlib import Path
 from typing import Dict, Tuple
 
@@ -45,6 +46,11 @@ class Work:
 
     def _forms(self, size: str) -> Forms:
         return Forms(self.builder(size), self.device, self.exp / "forms" / size)
+
+    def forget_files(self) -> None:
+        """Remove the models and ONNX files of earlier runs, which are made anew."""
+        for kind in ("forms", "models"):
+            shutil.rmtree(self.exp / kind, ignore_errors=True)
 
     def store(self, part: str) -> Store:
         """Results of a part."""
