@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Iterator, Optional, Sequence
 
 import torch
 
@@ -11,7 +11,7 @@ from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.checkpoint import CheckedLoading
 from espnet_adaptive_dropout.compact_attention import compact_attention
 from espnet_adaptive_dropout.convolution import CompactConvolution
-from espnet_adaptive_dropout.layers import conv1d, linear
+from espnet_adaptive_dropout.layers import UnreadNorm, conv1d, linear
 from espnet_adaptive_dropout.prefix import PrefixInput
 from espnet_adaptive_dropout.subsampling import ChannelsLast, narrow_subsampling
 from espnet_adaptive_dropout.widths import BlockWidths, parse_indices, parse_widths
@@ -58,6 +58,10 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
                 _narrow(layer, block)
         if isinstance(getattr(self.embed, "conv", None), torch.nn.Sequential):
             self.embed.conv = ChannelsLast(self.embed.conv)
+        # Distributed training waits for the gradient of every weight that wants one.
+        for parameter in self.parameters():
+            if parameter.numel() == 0:
+                parameter.requires_grad_(False)
 
 
 def _narrow(layer: torch.nn.Module, widths: BlockWidths) -> None:
@@ -68,6 +72,22 @@ def _narrow(layer: torch.nn.Module, widths: BlockWidths) -> None:
     layer.self_attn = compact_attention(layer.self_attn, widths.query, widths.value)
     if layer.conv_module is not None:
         layer.conv_module = _narrow_convolution(layer.conv_module, widths)
+    if layer.normalize_before and not layer.concat_after:
+        for name in _unread_norms(layer, widths):
+            setattr(layer, name, UnreadNorm.of(getattr(layer, name)))
+
+
+def _unread_norms(layer: torch.nn.Module, widths: BlockWidths) -> Iterator[str]:
+    """Layer norms before modules that only add their biases."""
+    if not widths.ffn:
+        yield "norm_ff"
+    if layer.feed_forward_macaron is not None and not widths.ffn_macaron:
+        yield "norm_ff_macaron"
+    if not sum(widths.value):
+        yield "norm_mha"
+    convolution = layer.conv_module
+    if convolution is not None and not convolution.reads_input:
+        yield "norm_conv"
 
 
 def _narrow_convolution(

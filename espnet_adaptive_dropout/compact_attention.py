@@ -11,7 +11,8 @@ is faster where a CPU evaluates. Both are exact.
 
 from __future__ import annotations
 
-from typing import List, Optional
+import contextlib
+from typing import Iterator, List, Optional
 
 import torch
 
@@ -19,9 +20,10 @@ from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.attention import attend
 from espnet_adaptive_dropout.head_grid import HeadGrid, HeadsInOrder, head_groups
 from espnet_adaptive_dropout.head_loop import (
+    ROWS,
     PositionScores,
     attend_by_head,
-    shifted_view,
+    scores_by_distance,
 )
 from espnet_adaptive_dropout.inference import is_cpu_inference
 from espnet_adaptive_dropout.layers import linear
@@ -47,6 +49,7 @@ class CompactAttention(torch.nn.Module):
         self.d_k = stock.d_k
         self.query_widths = list(query_widths)
         self.value_widths = list(value_widths)
+        self.rows: Optional[int] = ROWS
         groups = head_groups(query_widths, value_widths)
         self.query_grids = torch.nn.ModuleList(
             HeadGrid(query_widths, group) for group in groups
@@ -83,7 +86,7 @@ class CompactAttention(torch.nn.Module):
         if is_cpu_inference(self, v):
             scores = self._position_scores(q, places)
             widths = list(zip(self.query_widths, self.value_widths))
-            return attend_by_head(q_u, k, v, scores, mask, self.d_k, widths)
+            return attend_by_head(q_u, k, v, scores, mask, self.d_k, widths, self.rows)
         contexts = []
         for query_grid, value_grid in zip(self.query_grids, self.value_grids):
             context, _ = attend(
@@ -130,10 +133,12 @@ class _CompactRelPosition(CompactAttention):
         size = stock.linear_out.out_features
         self.zero_triu = stock.zero_triu
         self.shifts_by_view = self.by_distance and not stock.zero_triu
+        if not self.shifts_by_view:
+            self.rows = None  # rel_shift takes all rows
         self.linear_pos = linear(size, sum(query_widths), bias=False)
-        units = sum(query_widths)
         # At full width the shape of the stock module, for its checkpoints to fit.
-        shape = stock.pos_bias_u.shape if units == size else (units,)
+        is_full = sum(query_widths) == sum(value_widths) == size
+        shape = stock.pos_bias_u.shape if is_full else (sum(query_widths),)
         self.pos_bias_u = torch.nn.Parameter(torch.zeros(shape))
         self.pos_bias_v = torch.nn.Parameter(torch.zeros(shape))
 
@@ -147,11 +152,12 @@ class _CompactRelPosition(CompactAttention):
     def _position_scores(self, q, places):
         q = q + self.pos_bias_v.flatten()
 
-        def of_head(units):
-            scores = torch.matmul(q[..., units], places[..., units].transpose(1, 2))
+        def of_head(units, rows):
+            head, head_places = q[..., units], places[..., units]
             if self.shifts_by_view:
-                return shifted_view(scores)
-            return self.rel_shift(scores.unsqueeze(1)).squeeze(1)
+                return scores_by_distance(head, head_places, rows)
+            scores = torch.matmul(head, head_places.transpose(1, 2))
+            return self.rel_shift(scores.unsqueeze(1)).squeeze(1)[:, rows]
 
         return of_head
 
@@ -173,6 +179,20 @@ class CompactLegacyRelPositionAttention(_CompactRelPosition):
 
     by_distance = False
     rel_shift = compat.LegacyRelPositionMultiHeadedAttention.rel_shift
+
+
+@contextlib.contextmanager
+def all_rows(encoder: torch.nn.Module) -> Iterator[None]:
+    """Compute the scores of all rows together, as ESPnet does, to count products."""
+    modules = [m for m in encoder.modules() if isinstance(m, CompactAttention)]
+    before = [module.rows for module in modules]
+    try:
+        for module in modules:
+            module.rows = None
+        yield
+    finally:
+        for module, rows in zip(modules, before):
+            module.rows = rows
 
 
 _COMPACT = {

@@ -72,6 +72,7 @@ class CompactConvolution(compat.ConvolutionModule):
         compat.adopt(self, stock)
         size = self.pointwise_conv1.in_channels
         bias = self.pointwise_conv1.bias is not None
+        self.reads_input = bool(channels and len(kept))
         self.reads_all = len(kept) == size
         self.pointwise_conv1 = linear(len(kept), 2 * channels, bias=bias)
         self.pointwise_conv2 = linear(channels, size, bias=bias)

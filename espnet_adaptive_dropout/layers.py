@@ -1,8 +1,10 @@
-"""Linear and convolution layers of any width, 0 included."""
+"""Layers of any width, 0 included, which costs nothing."""
 
 from __future__ import annotations
 
 import torch
+
+from espnet_adaptive_dropout.compat import adopt
 
 
 class EmptyLinear(torch.nn.Linear):
@@ -29,6 +31,24 @@ class EmptyConv1d(torch.nn.Conv1d):
         """(#batch, inputs, time) -> (#batch, outputs, time)."""
         output = x.new_zeros(x.size(0), self.out_channels, x.size(2))
         return output if self.bias is None else output + self.bias[:, None]
+
+
+class UnreadNorm(torch.nn.LayerNorm):
+    """The layer norm of a module that reads nothing of it: gives its input.
+
+    Its weights stay in checkpoints, and are not trained.
+    """
+
+    @classmethod
+    def of(cls, stock: torch.nn.LayerNorm) -> UnreadNorm:
+        """The same weights; ``stock`` is given up."""
+        norm = cls.__new__(cls)
+        adopt(norm, stock)
+        return norm.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Any shape -> the same."""
+        return x
 
 
 def linear(inputs: int, outputs: int, bias: bool = True) -> torch.nn.Linear:

@@ -11,6 +11,7 @@ from encoders import (
     stock_of,
 )
 
+from espnet_adaptive_dropout import compact_attention
 from espnet_adaptive_dropout.compact import CompactConformerEncoder
 from espnet_adaptive_dropout.pruning.count import parameters
 from espnet_adaptive_dropout.pruning.plan import compact_options
@@ -135,6 +136,72 @@ def test_only_plain_linear_and_conv_modules():
     for module in compact.encoders.modules():
         if isinstance(module, torch.nn.Linear):
             assert type(module) is torch.nn.Linear
+
+
+@pytest.mark.parametrize(
+    "architecture", ["latest", "legacy", "zero_triu", "absolute", "conv2d6"]
+)
+def test_inference_on_a_cpu_is_what_is_trained(architecture, monkeypatch):
+    """Long padded batches, by the ways of inference and of training."""
+    options = options_of(architecture)
+    encoder = adaptive(options)
+    compact = compact_of(encoder, options, random_keep(encoder.units))
+    features = torch.randn(2, 1300, options["input_size"])
+    lengths = torch.tensor([1300, 900])
+    loops = []
+    by_head = compact_attention.attend_by_head
+    monkeypatch.setattr(
+        compact_attention, "attend_by_head", lambda *a: loops.append(1) or by_head(*a)
+    )
+    trained = compact(features, lengths)[0]
+    assert trained.requires_grad and not loops
+    with torch.no_grad():
+        output, output_lengths, _ = compact(features, lengths)
+    assert loops
+    for actual, expected, length in zip(output, trained, output_lengths):
+        assert (actual - expected)[:length].abs().max() <= 1e-5
+
+
+def test_checkpoints_have_the_shapes_of_stock_ones():
+    options = options_of("latest")
+    encoder = adaptive(options)
+    everything = torch.ones(encoder.units.units, dtype=torch.bool)
+    compact = compact_of(encoder, options, everything)
+    stock = stock_of(encoder, options)
+    stock.load_state_dict(compact.state_dict())
+    flat = {
+        name: tensor.squeeze(-1) if "pointwise" in name else tensor
+        for name, tensor in compact.state_dict().items()
+    }
+    compact.load_state_dict(flat)
+    features, lengths = batch()
+    assert difference(stock, compact, features, lengths) <= 1e-5
+
+
+@pytest.mark.parametrize("architecture", ["latest", "legacy", "absolute", "conv1d"])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_every_weight_that_wants_a_gradient_gets_one(architecture, share):
+    """Or distributed training would wait for it in vain."""
+    options = options_of(architecture)
+    encoder = adaptive(options)
+    compact = compact_of(encoder, options, random_keep(encoder.units, share)).train()
+    compact(*batch())[0].square().sum().backward()
+    for name, parameter in compact.named_parameters():
+        assert not parameter.requires_grad or parameter.grad is not None, name
+
+
+def test_what_nobody_reads_is_not_computed():
+    options = options_of("latest")
+    encoder = adaptive(options)
+    compact = compact_of(encoder, options, random_keep(encoder.units, 0.0))
+    with torch.profiler.profile() as profile, torch.no_grad():
+        compact(*batch())
+    called = {event.key: event.count for event in profile.key_averages()}
+    blocks = options["num_blocks"]
+    # One at the end of each block, and one of the encoder
+    assert called["aten::layer_norm"] == blocks + 1
+    products = ("aten::addmm", "aten::bmm", "aten::mm", "aten::convolution")
+    assert not set(products) & set(called)
 
 
 def test_training_and_half_precision():

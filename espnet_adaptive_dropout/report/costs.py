@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from espnet_adaptive_dropout.checkpoint import is_gate_weight
+from espnet_adaptive_dropout.compact_attention import all_rows
 from espnet_adaptive_dropout.pruning.features import Inputs
 from espnet_adaptive_dropout.report.memory import activation_bytes, weight_bytes
 
@@ -108,7 +109,7 @@ def parameters_by_part(encoder: torch.nn.Module) -> Dict[str, int]:
 
 def macs_by_part(encoder: torch.nn.Module, inputs: Inputs) -> Dict[str, int]:
     """Multiply-accumulates of each part in one forward pass."""
-    with FlopCounterMode(display=False) as counter:
+    with all_rows(encoder), FlopCounterMode(display=False) as counter:
         parts, _ = _meter(encoder, inputs, counter.get_total_flops)
     return {name: int(flops) // 2 for name, flops in parts.items()}
 
