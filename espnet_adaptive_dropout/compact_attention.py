@@ -12,7 +12,7 @@ is faster where a CPU evaluates. Both are exact.
 from __future__ import annotations
 
 import contextlib
-from typing import Iterator, List, Optional
+from typing import Iterator, List, Optional, Sequence
 
 import torch
 
@@ -50,7 +50,23 @@ class CompactAttention(torch.nn.Module):
         self.query_widths = list(query_widths)
         self.value_widths = list(value_widths)
         self.rows: Optional[int] = ROWS
-        groups = head_groups(query_widths, value_widths)
+        self.set_groups(head_groups(query_widths, value_widths))
+        self.linear_q = linear(size, sum(query_widths))
+        self.linear_k = linear(size, sum(query_widths))
+        self.linear_v = linear(size, sum(value_widths))
+        self.linear_out = linear(sum(value_widths), size)
+        self.dropout = stock.dropout
+        if not isinstance(self.dropout, torch.nn.Dropout):
+            self.dropout = torch.nn.Dropout(stock.dropout_rate)
+        self.use_sdpa = getattr(stock, "use_sdpa", False)
+
+    def set_groups(self, groups: Sequence[Sequence[int]]) -> None:
+        """Say which heads are computed in one product; not on a CPU in evaluation.
+
+        Args:
+            groups: of indices; all heads with values, each once.
+        """
+        query_widths, value_widths = self.query_widths, self.value_widths
         self.query_grids = torch.nn.ModuleList(
             HeadGrid(query_widths, group) for group in groups
         )
@@ -60,14 +76,6 @@ class CompactAttention(torch.nn.Module):
         self.in_order = None
         if groups:
             self.in_order = HeadsInOrder(list(self.value_grids), sum(value_widths))
-        self.linear_q = linear(size, sum(query_widths))
-        self.linear_k = linear(size, sum(query_widths))
-        self.linear_v = linear(size, sum(value_widths))
-        self.linear_out = linear(sum(value_widths), size)
-        self.dropout = stock.dropout
-        if not isinstance(self.dropout, torch.nn.Dropout):
-            self.dropout = torch.nn.Dropout(stock.dropout_rate)
-        self.use_sdpa = getattr(stock, "use_sdpa", False)
 
     def _context(self, q, k, v, mask, places):
         """Run all heads.

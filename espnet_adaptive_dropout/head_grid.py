@@ -32,10 +32,16 @@ class HeadGrid(torch.nn.Module):
             index[row, : widths[head]] = torch.arange(start, start + widths[head])
         index = index.flatten()
         self.is_plain = torch.equal(index, torch.arange(total))
+        self.units = None
+        if self.heads == 1:  # they lie side by side
+            start = sum(widths[: heads[0]])
+            self.units = slice(start, start + self.width)
         self.register_buffer("index", index, persistent=False)
 
     def spread(self, vectors: torch.Tensor) -> torch.Tensor:
         """(#batch, time, units) -> (#batch, head, time, width), zeros at the ends."""
+        if self.units is not None:
+            return vectors[..., self.units].unsqueeze(1)
         if not self.is_plain:
             vectors = torch.nn.functional.pad(vectors, (0, 1))
             vectors = vectors.index_select(-1, self.index)

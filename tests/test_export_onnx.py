@@ -88,6 +88,35 @@ def test_emptied_modules(locations, tmp_path):
     check(compact_of(encoder, options, keep), options, tmp_path / "encoder.onnx")
 
 
+def test_void_head_and_head_without_queries(tmp_path):
+    options = options_of("latest")
+    encoder = adaptive(options)
+    keep = torch.ones(encoder.units.units, dtype=torch.bool)
+    for group in encoder.units.groups:
+        if group.location == "value":
+            keep[group.start : group.start + 4] = False  # head 0
+        if group.location == "query":
+            keep[group.start + 4 : group.start + 8] = False  # head 1
+    compact = compact_of(encoder, options, encoder.units.close(keep))
+    check(compact, options, tmp_path / "encoder.onnx")
+
+
+def test_no_units_are_collected_one_by_one_in_attentions(tmp_path):
+    options = options_of("latest")
+    encoder = adaptive(options)
+    compact = compact_of(encoder, options, random_keep(encoder.units))
+    groups = [len(layer.self_attn.query_grids) for layer in compact.encoders]
+    check(compact, options, tmp_path / "encoder.onnx")
+    assert groups == [len(layer.self_attn.query_grids) for layer in compact.encoders]
+    graph = onnx.load(tmp_path / "encoder.onnx").graph
+    large = [i.name for i in graph.initializer if np.prod(i.dims) > 1]
+    gathered = [n.name for n in graph.node if n.op_type == "Gather"]
+    collected = [
+        n.name for n in graph.node if n.op_type == "Gather" and n.input[1] in large
+    ]
+    assert gathered and all("conv_module" in name for name in collected)
+
+
 def test_everything_removed(tmp_path):
     options = options_of("latest")
     encoder = adaptive(options)

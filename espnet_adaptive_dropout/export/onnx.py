@@ -13,6 +13,7 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 import numpy
 import torch
 
+from espnet_adaptive_dropout.compact_attention import CompactAttention
 from espnet_adaptive_dropout.export.positions import free_positions
 
 OPSET = 17
@@ -78,6 +79,7 @@ def export_onnx(
     _need("onnx")
     graph = _EncoderGraph(copy.deepcopy(encoder), dict(options or {})).eval()
     free_positions(graph.encoder)
+    _separate_heads(graph.encoder)
     example = (_features(encoder, input_size), torch.tensor(_EXAMPLE))
     partial = Path(path).with_name(f"{Path(path).name}.partial")
     try:
@@ -105,6 +107,19 @@ def export_onnx(
         raise ValueError(f"the encoder cannot be exported as ONNX: {reason}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _separate_heads(encoder: torch.nn.Module) -> None:
+    """Let compact attentions take heads of unequal width one by one, in place.
+
+    onnxruntime is slow at collecting single units, as several heads side by side
+    need it.
+    """
+    for module in encoder.modules():
+        if isinstance(module, CompactAttention) and module.in_order is not None:
+            if not all(grid.is_plain for grid in module.value_grids):
+                widths = enumerate(module.value_widths)
+                module.set_groups([[head] for head, width in widths if width])
 
 
 def _features(encoder: torch.nn.Module, input_size: int) -> torch.Tensor:
