@@ -13,7 +13,7 @@ import torch
 
 from espnet_adaptive_dropout import family
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
-from espnet_adaptive_dropout.cost import Cost, removed_by_pool
+from espnet_adaptive_dropout.cost import Cost, SavingByPool
 from espnet_adaptive_dropout.history import RetentionHistory
 from espnet_adaptive_dropout.ranked_cut import even_scores, ranked_cut
 from espnet_adaptive_dropout.schedule import size_ramp
@@ -47,20 +47,12 @@ class SizeControl(torch.nn.Module):
         self.cost = cost
         self.sizes = family.all_sizes(config.target_reduction, config.family or [])
         self.gated_cost = cost.of_units(table.gated())
-        self.register_buffer(
-            "per_unit", self.gated_cost.per_unit.float(), persistent=False
-        )
         self.register_buffer("step", torch.zeros(()))
         self.register_buffer("frozen", torch.zeros(()))
         self.register_buffer("loss_average", torch.zeros(()))
         pools = table.pools(config.budget)[table.gated()].unique(return_inverse=True)[1]
-        bounds = removed_by_pool(
-            self.per_unit,
-            self.gated_cost.shared,
-            torch.ones(len(pools)),
-            pools,
-            int(pools.max()) + 1,
-        )
+        self.saving = SavingByPool(self.gated_cost, pools, torch.float32)
+        bounds = self.saving(torch.ones(len(pools)))
         self.steering = STEERING[config.control](config, pools, bounds / cost.total)
         start = torch.full((len(pools),), float(config.initial_logit))
         self.removed_at_start = self.expected_reductions(start).sum().item()
@@ -68,6 +60,7 @@ class SizeControl(torch.nn.Module):
         if config.history_dir and config.total_steps:
             self.history = RetentionHistory(config.history_dir, config.total_steps)
         self._counted: Optional[float] = None
+        self._known: Dict[str, Tuple[torch.Tensor, int, float]] = {}
         if config.control != "schedule":
             self._check_bound()
 
@@ -95,24 +88,36 @@ class SizeControl(torch.nn.Module):
         Args:
             logits: of the gated units, (units,).
         """
-        saved = removed_by_pool(
-            self.per_unit,
-            self.gated_cost.shared,
-            torch.sigmoid(-logits),
-            self.steering.pools,
-            len(self.steering.bounds),
-        )
-        return saved / self.cost.total
+        return self.saving(torch.sigmoid(-logits)) / self.cost.total
+
+    def _value(self, name: str) -> float:
+        """Value of a buffer; a GPU is asked only after others have changed it."""
+        buffer = getattr(self, name)
+        known, version, value = self._known.get(name, (None, 0, 0.0))
+        if known is not buffer or version != buffer._version:
+            value = float(buffer)
+            self._known[name] = (buffer, buffer._version, value)
+        return value
+
+    @property
+    def steps(self) -> int:
+        """Training steps so far."""
+        return int(self._value("step"))
 
     @property
     def progress(self) -> float:
         """Share of the training that is over."""
-        return float(self.step) / self.config.total_steps
+        return self.steps / self.config.total_steps
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the units have been ranked and cut."""
+        return self._value("frozen") > 0
 
     @property
     def is_final(self) -> bool:
         """Whether the size that evaluation sees is the final one."""
-        return not self.config.freezes or bool(self.frozen > 0)
+        return not self.config.freezes or self.is_frozen
 
     def begin_step(self) -> None:
         """Advance the clock by one training forward; freeze when it is time.
@@ -127,9 +132,11 @@ class SizeControl(torch.nn.Module):
                     f"with 'python -m espnet_adaptive_dropout -m <espnet2.bin...>', "
                     f"which works it out, or set it in encoder_conf"
                 )
+        steps = self.steps + 1
         self.step += 1
+        self._known["step"] = (self.step, self.step._version, float(steps))
         due = self.config.freezes and self.progress > self.config.freeze_at
-        if due and not self.frozen:
+        if due and not self.is_frozen:
             self.freeze()
         if len(self.sizes) > 1:
             self._choose_size()
@@ -144,7 +151,7 @@ class SizeControl(torch.nn.Module):
         keeps = self._cuts(logits)
         chosen = self.sizes.index(float(self.config.target_reduction))
         final = family.banded_logits(logits, keeps, chosen)
-        self.table.set_logits(final.to(self.per_unit.device))
+        self.table.set_logits(final.to(self.step.device))
         self.frozen.fill_(1.0)
         self._counted = None
 
@@ -165,15 +172,18 @@ class SizeControl(torch.nn.Module):
     @torch.no_grad()
     def _choose_size(self) -> None:
         """Shift the logits to the size that this step trains."""
-        index = family.draw(int(self.step), self.sizes)
+        index = family.draw(self.steps, self.sizes)
         chosen = self.sizes.index(float(self.config.target_reduction))
-        if self.frozen:
+        if self.is_frozen:
             shift = -family.BAND * (index - chosen)
         else:
             # Not beyond the ramp: the units are let go gradually.
             size = min(self.sizes[index], self._ramp())
-            logits = self.table.logits().cpu()
-            shift = family.shift_to_size(logits, self.gated_cost, size)
+            shift = family.shift_to_size(
+                self.table.logits(),
+                lambda logits: self.expected_reductions(logits).sum(),
+                size,
+            )
         for gate in self.table.gates.values():
             gate.shift = shift
 
@@ -205,7 +215,7 @@ class SizeControl(torch.nn.Module):
         expected = of_pools.sum()
         target = self._ramp()
         self._average(task_loss)
-        if self.frozen:
+        if self.is_frozen:
             # Keeps the logits in the graph, which distributed training wants.
             penalty = 0.0 * logits.sum()
         else:
@@ -214,7 +224,7 @@ class SizeControl(torch.nn.Module):
             self.steering.update(error if started else 0.0 * error, self.progress)
             penalty = self.loss_average * self.steering.penalty(logits, of_pools)
         if self.history is not None:
-            self.history.record(int(self.step), self.table)
+            self.history.record(self.steps, self.table)
         undecided = ((probabilities > 0.1) & (probabilities < 0.9)).float().mean()
         stats = {
             "retention_penalty": penalty,
@@ -228,7 +238,7 @@ class SizeControl(torch.nn.Module):
         return penalty.reshape(1), stats
 
     def _average(self, task_loss: torch.Tensor) -> None:
-        memory = min(float(self.step), max(1.0, LOSS_MEMORY * self.config.total_steps))
+        memory = min(self.steps, max(1.0, LOSS_MEMORY * self.config.total_steps))
         change = (task_loss.float().mean() - self.loss_average) / memory
         # ESPnet skips an update whose loss is not finite and trains on; so do we.
         self.loss_average += change.nan_to_num(0.0, 0.0, 0.0)
@@ -236,7 +246,7 @@ class SizeControl(torch.nn.Module):
     def _count(self) -> float:
         """``actual_reduction``, counted afresh now and then: it takes a while."""
         every = max(1, self.config.total_steps // COUNTS)
-        if self._counted is None or (not self.frozen and self.step % every == 0):
+        if self._counted is None or (not self.is_frozen and self.steps % every == 0):
             self._counted = self.actual_reduction()
         return self._counted
 

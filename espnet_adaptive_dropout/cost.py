@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -55,8 +56,11 @@ class Cost:
             gone: which units go, (units,), 0 or 1. With the probabilities of going,
                 of units that go independently, the result is the expectation.
         """
-        pools = torch.zeros(len(gone), dtype=torch.long)
-        return removed_by_pool(self.per_unit, self.shared, gone.double(), pools, 1)[0]
+        return self._saving(gone.double())[0]
+
+    @functools.cached_property
+    def _saving(self) -> SavingByPool:
+        return SavingByPool(self, torch.zeros(len(self.per_unit), dtype=torch.long))
 
     def of_units(self, chosen: torch.Tensor) -> Cost:
         """The same for some of the units, bool (units,), which are whole groups."""
@@ -73,31 +77,61 @@ class Cost:
         return Cost(self.name, self.per_unit[chosen], self.total, shared)
 
 
-def removed_by_pool(
-    per_unit: torch.Tensor,
-    shared: Sequence[Shared],
-    gone: torch.Tensor,
-    pools: torch.Tensor,
-    count: int,
-) -> torch.Tensor:
-    """What is saved in every pool of units, (pools,), differentiable in ``gone``.
+class SavingByPool(torch.nn.Module):
+    """What is saved in every pool of units when some of them go.
 
-    What two pools share counts as half of each.
+    What two pools share counts as half of each. A module, to lie on the device of
+    the model that it is part of; its buffers are in no checkpoint.
 
     Args:
-        per_unit: cost of every unit, (units,).
-        shared: of the same units.
-        gone: share of every unit that goes, (units,).
+        cost: of the units.
         pools: number of the pool of every unit, (units,).
-        count: number of pools.
+        dtype: to calculate in.
     """
-    saved = torch.zeros(count, dtype=per_unit.dtype, device=per_unit.device)
-    saved = saved.index_add(0, pools, per_unit * gone)
-    for pair in shared:
-        both = pair.amount * gone[pair.first].sum() * gone[pair.second].sum()
-        ends = pools[[pair.first.start, pair.second.start]]
-        saved = saved.index_add(0, ends, -0.5 * torch.stack([both, both]))
-    return saved
+
+    def __init__(
+        self,
+        cost: Cost,
+        pools: torch.Tensor,
+        dtype: torch.dtype = torch.float64,
+    ):
+        super().__init__()
+        self.pools = int(pools.max()) + 1 if len(pools) else 0
+        groups = {pair.first.start: pair.first for pair in cost.shared}
+        groups.update({pair.second.start: pair.second for pair in cost.shared})
+        numbers = {start: number for number, start in enumerate(groups)}
+        # Units of no shared pair have a number of their own.
+        group_of_unit = torch.full((len(pools),), len(groups))
+        for start, row in groups.items():
+            group_of_unit[row] = numbers[start]
+        ends = [(pair.first.start, pair.second.start) for pair in cost.shared]
+        self.groups = len(groups) + 1
+        for name, tensor in {
+            "per_unit": cost.per_unit.to(dtype),
+            "pool_of_unit": pools,
+            "group_of_unit": group_of_unit,
+            "pairs": torch.tensor(
+                [[numbers[end] for end in pair] for pair in ends]
+            ).view(-1, 2),
+            "pools_of_pairs": pools[torch.tensor(ends).long().view(-1, 2)],
+            "amounts": torch.tensor([pair.amount for pair in cost.shared]).to(dtype),
+        }.items():
+            self.register_buffer(name, tensor, persistent=False)
+
+    def forward(self, gone: torch.Tensor) -> torch.Tensor:
+        """Savings of all pools, (pools,), differentiable.
+
+        Args:
+            gone: share of every unit that goes, (units,).
+        """
+        saved = self.per_unit.new_zeros(self.pools)
+        saved = saved.index_add(0, self.pool_of_unit, self.per_unit * gone)
+        if len(self.amounts) == 0:
+            return saved
+        sums = gone.new_zeros(self.groups).index_add(0, self.group_of_unit, gone)
+        both = self.amounts * sums[self.pairs].prod(dim=1)
+        halves = (-0.5 * both).repeat_interleave(2)
+        return saved.index_add(0, self.pools_of_pairs.flatten(), halves)
 
 
 def parameter_cost(encoder: torch.nn.Module, table) -> Cost:

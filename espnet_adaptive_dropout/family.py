@@ -8,11 +8,10 @@ each step from size to size, and a shift by whole bands moves the threshold.
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from typing import Callable, List, Sequence
 
 import torch
 
-from espnet_adaptive_dropout.cost import Cost
 from espnet_adaptive_dropout.gate import SATURATED_LOGIT
 
 # Distance of two bands, and how far a band may reach to either side of its middle:
@@ -48,22 +47,29 @@ def banded_logits(
     return result
 
 
-def shift_to_size(logits: torch.Tensor, cost: Cost, reduction: float) -> float:
+def shift_to_size(
+    logits: torch.Tensor,
+    expected: Callable[[torch.Tensor], torch.Tensor],
+    reduction: float,
+) -> torch.Tensor:
     """The common shift of ``logits`` whose expected removed share is ``reduction``.
+
+    Found by bisection, all of it on the device of ``logits``.
 
     Args:
         logits: (units,).
-        cost: of these units.
-        reduction: what is to go, as a share of the encoder's cost.
+        expected: share of the encoder that is expected to go with given logits, ().
+        reduction: what that share is to be.
+
+    Returns:
+        (), to 0.001.
     """
-    low, high = -4.0 * BAND, 4.0 * BAND
-    for _ in range(24):
+    low, high = logits.new_tensor(-4.0 * BAND), logits.new_tensor(4.0 * BAND)
+    for _ in range(21):
         middle = 0.5 * (low + high)
-        gone = cost.removed(torch.sigmoid(-(logits + middle)))
-        if gone > reduction * cost.total:
-            low = middle
-        else:
-            high = middle
+        too_much = expected(logits + middle) > reduction
+        low = torch.where(too_much, middle, low)
+        high = torch.where(too_much, high, middle)
     return 0.5 * (low + high)
 
 

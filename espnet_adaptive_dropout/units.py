@@ -133,9 +133,9 @@ class UnitTable:
 
     def logits(self) -> torch.Tensor:
         """Logits of the gated units in row order, differentiable."""
-        return torch.cat(
-            [self.gates[(g.block, g.location)].logits for g in self.gated_groups()]
-        )
+        gates = list(self.gates.values())  # in row order, of one scale
+        scaled = torch.cat([gate.scaled_logits for gate in gates])
+        return scaled * gates[0].logit_scale
 
     @torch.no_grad()
     def set_logits(self, logits: torch.Tensor) -> None:

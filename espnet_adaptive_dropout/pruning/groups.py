@@ -6,7 +6,7 @@ from typing import List
 
 import torch
 
-from espnet_adaptive_dropout.cost import removed_by_pool
+from espnet_adaptive_dropout.cost import SavingByPool
 from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.units import UnitGroup, UnitTable
 from espnet_adaptive_dropout.widths import format_indices
@@ -43,17 +43,13 @@ def size_table(table: UnitTable, keep: torch.Tensor) -> List[str]:
     they are, while a bound is of its location alone, with all that it takes along.
     Weights of both an input and a channel count as half of each.
     """
-    cost, pools = table.parameters, table.pools("location")
+    cost = table.parameters
+    saving = SavingByPool(cost, table.pools("location"))
     names = list(dict.fromkeys(group.location for group in table.groups))
     bounds = table.bounds()
 
-    def by_location(units: torch.Tensor) -> List[float]:
-        return removed_by_pool(
-            cost.per_unit, cost.shared, units.double(), pools, len(names)
-        ).tolist()
-
-    before = by_location(torch.ones(table.units))
-    removed = by_location(~keep)
+    before = saving(torch.ones(table.units)).tolist()
+    removed = saving((~keep).double()).tolist()
     total, rest = cost.total, cost.total - sum(before)
     lines = [
         "| location | parameters | bound | removed | removed of encoder | kept |",
