@@ -50,8 +50,8 @@ def carry_over(args: argparse.Namespace) -> None:
     where = ts.sources(full, ts.load_plan(args.cut_dir))
     checkpoint = ts.moved(
         ts.load_checkpoint(args.checkpoint),
-        ts.parameter_names(full),
-        ts.parameter_names(narrow),
+        ts.parameter_shapes(full),
+        ts.parameter_shapes(narrow),
         lambda state: ts.gather(state, where),
     )
     narrow.load_state_dict(checkpoint["model"])  # or an error says what differs

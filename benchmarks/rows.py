@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence
 LOCATIONS = ("ffn_macaron", "ffn", "query", "value", "conv_input")
 # With channels of the convolution module in place of its inputs
 CHANNELS = ("ffn_macaron", "ffn", "query", "value", "conv_channel")
+EVERYTHING = (*LOCATIONS, "conv_channel", "subsampling_1", "subsampling_2")
 PRUNE_POINTS = (0.3, 0.5, 0.8)
 FAMILY = (0.2, 0.4, 0.54, 0.7)
 
@@ -63,6 +64,7 @@ def all_runs() -> List[Run]:
         _single("hard_concrete", "hard concrete gates", "gated", gate="hard_concrete"),
         *_even(),
         *_channels(),
+        *_everything(),
         *_prune_points("random", "random units, then fine-tuning", points=(0.5,)),
         *_ablations(),
         _single("gradual", "gradual magnitude (cubic, 5 rounds)", "gradual"),
@@ -149,6 +151,18 @@ def _channels() -> List[Run]:
         cut = dict(options, criterion=criterion, at=0.5)
         runs.append(_single(f"{criterion}_channels", title, "cut", **cut))
     return runs
+
+
+def _everything() -> List[Run]:
+    """All locations, the channels of the subsampling too, alike for each."""
+    options = dict(locations=list(EVERYTHING), budget="location")
+    cut = dict(options, criterion="magnitude", at=0.5)
+    return [
+        _single("ours_all", "ours, all locations", "gated", **options),
+        _single(
+            "magnitude_all", "magnitude, all locations, then fine-tuning", "cut", **cut
+        ),
+    ]
 
 
 def _ablations() -> List[Run]:

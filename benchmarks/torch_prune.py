@@ -63,8 +63,8 @@ def torch_prune(args: argparse.Namespace) -> None:
     where = sources(full, keep)
     moved = ts.moved(
         checkpoint,
-        ts.parameter_names(full),
-        ts.parameter_names(narrow),
+        ts.parameter_shapes(full),
+        ts.parameter_shapes(narrow),
         lambda state: ts.gather(state, where),
     )
     narrow.load_state_dict(moved["model"])

@@ -7,7 +7,7 @@ tensor is cut like a weight, which tells where each entry of the narrow one come
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict
 
 import torch
 import yaml
@@ -75,16 +75,16 @@ def scatter(state: State, where: State, full: State) -> State:
     return wide
 
 
-def parameter_names(model: torch.nn.Module) -> List[str]:
-    """Names in the order in which ESPnet's optimizers number parameters."""
-    return [name for name, parameter in model.named_parameters()]
+def parameter_shapes(model: torch.nn.Module) -> Dict[str, torch.Size]:
+    """Shapes by name, in the order in which ESPnet's optimizers number parameters."""
+    return {name: parameter.shape for name, parameter in model.named_parameters()}
 
 
 def moved(
     checkpoint: Checkpoint,
-    old_names: List[str],
-    new_names: List[str],
-    move,
+    old: Dict[str, torch.Size],
+    new: Dict[str, torch.Size],
+    move: Callable[[State], State],
 ) -> Checkpoint:
     """A checkpoint whose tensors have been given other shapes.
 
@@ -94,8 +94,9 @@ def moved(
 
     Args:
         checkpoint: of ESPnet's trainer.
-        old_names: parameters of its model, in the optimizer's order.
-        new_names: those of the new one.
+        old: parameters of its model, see :func:`parameter_shapes`.
+        new: those of the new one; moments take their shapes, which may differ from
+            those in a checkpoint.
         move: maps name -> tensor dicts of the old shapes to the new ones.
 
     Raises:
@@ -106,8 +107,8 @@ def moved(
     if len(checkpoint["optimizers"]) != 1 or len(groups) != 1:
         raise ValueError("a training with several parameter groups cannot be carried")
     moments: Dict[str, State] = {}
-    others: Dict[str, Dict[str, Any]] = {name: {} for name in old_names}
-    for number, name in zip(groups[0]["params"], old_names):
+    others: Dict[str, Dict[str, Any]] = {name: {} for name in old}
+    for number, name in zip(groups[0]["params"], old):
         for key, value in optimizer["state"].get(number, {}).items():
             if torch.is_tensor(value) and value.dim() > 0:
                 moments.setdefault(key, {})[name] = value
@@ -117,9 +118,13 @@ def moved(
     state = {
         number: {
             **others[name],
-            **{key: tensors[name] for key, tensors in moments.items()},
+            **{
+                key: tensors[name].reshape(shape)
+                for key, tensors in moments.items()
+                if name in tensors  # what nobody reads has none
+            },
         }
-        for number, name in enumerate(new_names)
+        for number, (name, shape) in enumerate(new.items())
     }
     return {
         **checkpoint,
@@ -128,7 +133,7 @@ def moved(
         "optimizers": [
             dict(
                 state=state,
-                param_groups=[{**groups[0], "params": list(range(len(new_names)))}],
+                param_groups=[{**groups[0], "params": list(range(len(new)))}],
             )
         ],
     }

@@ -40,8 +40,8 @@ def widen(args: argparse.Namespace) -> None:
     where = ts.sources(full, ts.load_plan(args.cut_dir))
     checkpoint = ts.moved(
         ts.load_checkpoint(args.checkpoint),
-        ts.parameter_names(narrow),
-        ts.parameter_names(full),
+        ts.parameter_shapes(narrow),
+        ts.parameter_shapes(full),
         lambda state: ts.scatter(state, where, full.state_dict()),
     )
     save_torch(args.full_width, checkpoint)

@@ -58,7 +58,7 @@ def trained(model, steps=3):
 
 
 def cut(checkpoint, full, narrow, where):
-    names = ts.parameter_names(full), ts.parameter_names(narrow)
+    names = ts.parameter_shapes(full), ts.parameter_shapes(narrow)
     return ts.moved(checkpoint, *names, lambda state: ts.gather(state, where))
 
 
