@@ -14,7 +14,9 @@ from espnet_adaptive_dropout.pruning.count import macs, parameters
 from espnet_adaptive_dropout.pruning.trained import set_masks
 
 
-@pytest.mark.parametrize("name", ["stock", "gated_all", "paper_30", "all_54"])
+@pytest.mark.parametrize(
+    "name", ["stock", "gated_all", "compact", "paper_30", "all_54"]
+)
 def test_sizes_are_those_of_the_encoder(name):
     builder, row = tiny_builder(), parse_row(name)
     encoder = builder.model(row).encoder

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from benchmark_speed import SETTING, tiny_work
 
 from benchmarks.speed import forward
+from benchmarks.speed.device import Device
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +54,13 @@ def test_what_cannot_be_made_is_left_out_and_named(tmp_path):
     content = work.store("forward").read(SETTING.key)
     assert list(content["rows"]) == ["stock"]
     assert "more than these locations can give" in content["missing"]["paper_95"]
+
+
+def test_bfloat16_is_kept_apart(tmp_path):
+    setting = dataclasses.replace(SETTING, dtype="bfloat16")
+    work = tiny_work(tmp_path, "stock,all_54", [setting])
+    work.device = Device(dtype="bfloat16")
+    forward.run(work)
+    assert work.store("forward").read(SETTING.key)["rows"] == {}
+    rows = work.store("forward").read(setting.key)["rows"]
+    assert list(rows) == ["stock", "all_54"]

@@ -77,7 +77,7 @@ def test_aims_are_judged_by_the_reference_setting(exp):
         "**no**"
     )
     assert aim(exp, "pruning (judged by the lower quartile), all")[2] == "yes"
-    assert aim(exp, "int8, all")[2] == "not measured"
+    assert aim(exp, "dynamic int8, all")[2] == "not measured"
 
 
 def test_aims_of_training(exp):

@@ -25,7 +25,7 @@ def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     from benchmarks.speed import rows, settings
     from benchmarks.speed.architecture import REFERENCE, SIZES
-    from benchmarks.speed.device import DTYPES
+    from benchmarks.speed.device import DEVICES, DTYPES
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
@@ -39,7 +39,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--threads", nargs="+", help="seconds and 1 where not given; 'all' is known")
     add("--minutes", type=float, default=15.0, help="for all parts: %(default)s")
     add("--rounds", type=int, default=0, help="of everything, instead of --minutes")
-    add("--device", default="cpu", help="cpu or cuda")
+    add("--device", choices=DEVICES, default="cpu")
     add("--dtype", choices=DTYPES, default="float32", help="by autocast")
     add("--clock", choices=("wall", "cpu"), default="wall", help="of what is printed")
     add("--again", action="store_true", help="measure what is there again")

@@ -84,6 +84,7 @@ ENCODING = (
         0.35,
         _time,
     ),
+    Aim("ONNX int8, all locations: time of stock's", "all_54_onnx_int8", 0.35, _time),
 )
 TRAINING = (
     Aim("training step, all locations: time of stock's", "gated_all", 1.03, _time),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import torch
 
 from benchmarks.speed.architecture import FRAMES_PER_SECOND, INPUT_SIZE, asr_config
 from benchmarks.speed.choice import trained_like_scores
-from benchmarks.speed.rows import STOCK, Row
+from benchmarks.speed.rows import COMPACT, STOCK, Row
 from espnet_adaptive_dropout.experiment import build_model, load_task, load_weights
 from espnet_adaptive_dropout.locations import LOCATIONS
 from espnet_adaptive_dropout.place import ADAPTIVE
@@ -54,10 +54,11 @@ class Builder:
         """Training config of the row's model; its form is made from the model."""
         if row.base == STOCK:
             return self.config
-        if row.choice is None:
+        keep = self.kept(row)
+        if keep is None:
             locations = "all" if row.base.endswith("all") else None
             return self.adaptive_config(locations=locations)
-        options = compact_options(self.trained.table, self.keep(row.choice, row.target))
+        options = compact_options(self.trained.table, keep)
         return compact_experiment_config(self.config, options)
 
     def adaptive_config(self, **conf: Any) -> Dict[str, Any]:
@@ -70,15 +71,21 @@ class Builder:
     def model(self, row: Row) -> torch.nn.Module:
         """The row's model in PyTorch and float32, for inference alone."""
         model = build_model(self.task, self.config_of(row))
-        if row.choice is None:
+        keep, state = self.kept(row), self.trained.state
+        if keep is None:
             # Gates are as they start: all units stay.
-            model.load_state_dict({**model.state_dict(), **self.trained.state})
+            model.load_state_dict({**model.state_dict(), **state})
         else:
-            keep = self.keep(row.choice, row.target)
-            state = self.trained.state
             cut = cut_weights(state, self.trained.table, keep, "encoder.")
             load_weights(model, cut, row.name)
         return model.requires_grad_(False).eval()
+
+    def kept(self, row: Row) -> Optional[torch.Tensor]:
+        """Which units the row's compact encoder has; None if it is not compact."""
+        if row.choice is not None:
+            return self.keep(row.choice, row.target)
+        units = self.trained.table.units
+        return torch.ones(units, dtype=torch.bool) if row.base == COMPACT else None
 
     @functools.lru_cache(maxsize=None)  # noqa: B019  (lives as long as the command)
     def keep(self, choice: str, target: float) -> torch.Tensor:
@@ -116,9 +123,8 @@ class Builder:
         """Parameters and, for one utterance, multiply-accumulates of the encoder."""
         parameters = self.trained.table.parameters
         macs = self.full_macs(seconds)
-        gone = torch.zeros(self.trained.table.units)
-        if row.choice is not None:
-            gone = ~self.keep(row.choice, row.target)
+        keep = self.kept(row)
+        gone = torch.zeros(self.trained.table.units) if keep is None else ~keep
         return tuple(
             round(cost.total - cost.removed(gone).item()) for cost in (parameters, macs)
         )

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List
 
 import torch
 
+from benchmarks.speed.device import Device
 from benchmarks.speed.models import write_experiment
 from benchmarks.speed.rows import STOCK, Row, parse_row
 from benchmarks.speed.turns import summary, time_in_turns
@@ -50,7 +51,9 @@ def measure(work: Work, rows: List[Row], beam: int) -> Dict[str, Dict[str, Any]]
         0.1 * torch.randn(int(seconds * RATE), generator=generator)
         for seconds in LENGTHS
     ]
-    runs = {name: _decoding(made, audio) for name, made in recognisers.items()}
+    runs = {
+        name: _decoding(made, audio, work.device) for name, made in recognisers.items()
+    }
     effort = work.effort(SHARE / len(SEARCHES), 20, least=3)
     readings = time_in_turns(runs, work.device.time, effort, f"decoding, beam {beam}")
     return {
@@ -76,11 +79,14 @@ def recogniser(work: Work, row: Row, beam: int):
     )
 
 
-def _decoding(recognise, audio: List[torch.Tensor]) -> Callable[[], None]:
+def _decoding(
+    recognise, audio: List[torch.Tensor], device: Device
+) -> Callable[[], None]:
     def run() -> None:
         for samples in audio:
             tokens = TOKENS_PER_SECOND * len(samples) // RATE
             recognise.maxlenratio = float(-tokens)  # ESPnet's way of an exact number
-            recognise(samples)
+            with device.precision():
+                recognise(samples)
 
     return run

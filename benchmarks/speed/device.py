@@ -11,6 +11,7 @@ import torch
 
 from espnet_adaptive_dropout.report.memory import peak_bytes
 
+DEVICES = ("cpu", "cuda")
 DTYPES = ("float32", "bfloat16")
 
 
@@ -19,7 +20,7 @@ class Device:
     """Where and in which precision the encoders run.
 
     Args:
-        name: "cpu" or "cuda".
+        name: of DEVICES; which GPU, CUDA_VISIBLE_DEVICES says.
         dtype: "float32", or "bfloat16" by autocast.
 
     Raises:
@@ -36,7 +37,7 @@ class Device:
     @property
     def is_cuda(self) -> bool:
         """Whether it is a GPU."""
-        return self.name.startswith("cuda")
+        return self.name == "cuda"
 
     @property
     def description(self) -> str:
@@ -49,8 +50,7 @@ class Device:
         """Autocast to ``dtype``, or nothing."""
         if self.dtype == "float32":
             return contextlib.nullcontext()
-        kind = self.name.partition(":")[0]
-        return torch.autocast(kind, dtype=getattr(torch, self.dtype))
+        return torch.autocast(self.name, dtype=getattr(torch, self.dtype))
 
     def time(self, run: Callable[[], object]) -> Dict[str, float]:
         """Run once; seconds of "wall" and of "cpu" (of all threads of the process).

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
 
 from benchmarks.speed.build import noise
-from benchmarks.speed.forms import Forms
+from benchmarks.speed.forms import Forms, Run
 from benchmarks.speed.rows import STOCK, Row, parse_row
 from benchmarks.speed.settings import (
     WIDTH_ROWS,
@@ -17,12 +18,14 @@ from benchmarks.speed.settings import (
     describe,
     efforts,
 )
-from benchmarks.speed.turns import summary, time_in_turns
+from benchmarks.speed.turns import Reading, summary, time_in_turns
 from benchmarks.speed.work import Work
 
 LOGGER = logging.getLogger("espnet_adaptive_dropout.benchmarks")
 # Share of the time for all parts that this one gets.
 SHARE = 0.55
+# Seconds before a run, for the threads of the one before to go to sleep.
+REST = 0.02
 
 
 def run(work: Work) -> List[str]:
@@ -61,7 +64,13 @@ def measure(
         except (ValueError, ImportError) as error:
             missing[row.name] = str(error)
             LOGGER.warning("%s is left out: %s", row.name, error)
-    readings = time_in_turns(runs, forms.device.time, effort, str(setting))
+
+    def clock(run: Run) -> Reading:
+        if setting.threads > 1:
+            time.sleep(REST)
+        return forms.device.time(run)
+
+    readings = time_in_turns(runs, clock, effort, str(setting))
     results = {}
     for row in rows:
         if row.name in readings:

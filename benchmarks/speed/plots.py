@@ -41,7 +41,7 @@ def draw(results: Results, directory: Path, clock: str) -> List[str]:
             figures["widths"] = lambda: width_curves(results, clock)
     written = []
     for name, make in figures.items():
-        written += save(make(), directory / (name + suffix.replace(":", "")))
+        written += save(make(), directory / (name + suffix))
     return [path.name for path in written]
 
 
@@ -138,7 +138,7 @@ def forms_bars(results: Results, clock: str) -> Figure:
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     what = "time" if clock == "wall" else "CPU time"
-    axes.set_xlabel(f"{what} and MACs of stock's [%]; {results.reference}")
+    axes.set_xlabel(f"{what} and MACs, % of stock's; {results.reference}")
     axes.set_xlim(left=0.0)
     figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -7,11 +7,14 @@ import re
 from typing import List, Optional, Tuple
 
 STOCK = "stock"
+COMPACT = "compact"
 # Row -> what it is, for those that are not made by cutting.
 WHOLE = {
     STOCK: "ESPnet's encoder",
     "gated": "adaptive dropout, not pruned, the paper's locations",
     "gated_all": "adaptive dropout, not pruned, all locations",
+    # What the compact encoder's way to compute gives by itself.
+    COMPACT: "compact encoder, nothing removed",
 }
 CHOICES = {
     "paper": "the paper's locations",

@@ -37,9 +37,8 @@ class Setting:
     @property
     def key(self) -> str:
         """Name of its results' file."""
-        device = self.device.replace(":", "")
         return (
-            f"{self.size}_{device}_{self.dtype}_batch{self.batch}"
+            f"{self.size}_{self.device}_{self.dtype}_batch{self.batch}"
             f"_{self.seconds:g}s_{self.threads}threads"
         )
 

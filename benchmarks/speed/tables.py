@@ -25,10 +25,11 @@ Nothing is trained: the weights are ESPnet's initial ones and the features are n
 What the time depends on, the widths, has the shape of a real training's: the shares
 that each block and location kept in one on the toy corpus (early feed-forward modules
 nearly empty, late attention nearly whole), stretched over the depth, with unequal heads
-and random units. Torch-Pruning chose by magnitude. Utterances have 80 features at a
-10 ms hop; those of a batch are of one length. MACs are counted for the width that is
-there, without padding. "tensors, peak" is what encoding has alive at once beside
-weights and inputs; "memory, peak" is what a fresh process grew by in loading and
+and random units. Torch-Pruning chose by magnitude; what it left runs in the compact
+encoder too, for lack of one of its own that ESPnet could load. Utterances have 80
+features at a 10 ms hop; those of a batch are of one length. MACs are counted for the
+width that is there, without padding. "tensors, peak" is what encoding has alive at once
+beside weights and inputs; "memory, peak" is what a fresh process grew by in loading and
 encoding ten seconds. "file" is of the encoder alone. PyTorch forms are loaded by
 ESPnet, with its model around the encoder, int8 from the float file, as
 `--quantize_asr_model` does it: that time is counted.

@@ -71,5 +71,4 @@ class Work:
         """Name of the results of a setting that is not a ``Setting``."""
         device = self.device
         given = "_".join(f"{value}{name}" for name, value in setting.items())
-        name = device.name.replace(":", "")
-        return f"{self.size}_{name}_{device.dtype}_{given}"
+        return f"{self.size}_{device.name}_{device.dtype}_{given}"
