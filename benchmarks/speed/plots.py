@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.speed.architecture import SIZES
 from benchmarks.speed.results import Results
-from benchmarks.speed.rows import DEFAULT, STOCK, parse_row
+from benchmarks.speed.rows import COMPACT, DEFAULT, STOCK, parse_row
 from benchmarks.speed.settings import Setting
 from benchmarks.speed.turns import spread
 from espnet_adaptive_dropout.report.style import (
@@ -21,7 +21,7 @@ from espnet_adaptive_dropout.report.style import (
 )
 
 # Whose curves are drawn; adaptive dropout before pruning lies on the stock one's.
-CURVES = (STOCK, "paper_54", "all_54", "torch_pruning_54")
+CURVES = (STOCK, COMPACT, "paper_54", "all_54", "torch_pruning_54")
 
 
 def draw(results: Results, directory: Path, clock: str) -> List[str]:
@@ -49,7 +49,7 @@ def draw(results: Results, directory: Path, clock: str) -> List[str]:
 def length_curves(results: Results, clock: str) -> Figure:
     """Time and MACs over the length of the utterance."""
     places = [(s.seconds, s) for s in results.lengths()]
-    return _curves(results, places, "utterance length [s]", clock, linear=True)
+    return _curves(results, places, "utterance length [s]", clock)
 
 
 @styled
@@ -57,7 +57,7 @@ def width_curves(results: Results, clock: str) -> Figure:
     """Time and MACs over the width of the encoder."""
     places = [(SIZES[s.size]["output_size"], s) for s in results.widths()]
     label = "encoder width before pruning [units]"
-    return _curves(results, places, label, clock, linear=False)
+    return _curves(results, places, label, clock)
 
 
 def _curves(
@@ -65,7 +65,6 @@ def _curves(
     places: Sequence[Tuple[float, Setting]],
     label: str,
     clock: str,
-    linear: bool,
 ) -> Figure:
     figure = new_figure(PAGE, 2.6)
     left, right = figure.subplots(1, 2)
@@ -75,18 +74,13 @@ def _curves(
         if there:
             _draw_curve(left, right, there, line_style(index), name, clock)
     what = "time" if clock == "wall" else "CPU time"
-    left.set_ylabel(f"{what} of encoding, {_threads(places[0][1])} [s]")
+    left.set_ylabel(f"{what}, {_threads(places[0][1])} [s]")
     right.set_ylabel("multiply-accumulates [G]")
     for axes in (left, right):
         axes.set_xlabel(label)
-        if linear:
-            axes.set_xlim(left=0.0)
-            axes.set_ylim(bottom=0.0)
-            continue
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xticks([x for x, _ in places], [f"{x:g}" for x, _ in places])
-        axes.minorticks_off()
+        axes.set_xticks([x for x, _ in places])
+        axes.set_xlim(left=0.0)
+        axes.set_ylim(bottom=0.0)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure

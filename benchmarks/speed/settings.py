@@ -11,7 +11,7 @@ from benchmarks.speed.architecture import REFERENCE, SIZES
 GRIDS = ("quick", "default", "full")
 LENGTHS = (5.0, 10.0, 20.0, 30.0)
 # What the plot over the width compares.
-WIDTH_ROWS = ("stock", "gated", "paper_54", "all_54")
+WIDTH_ROWS = ("stock", "compact", "gated", "paper_54", "all_54")
 
 
 @dataclasses.dataclass(frozen=True)
