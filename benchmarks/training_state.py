@@ -106,26 +106,12 @@ def moved(
     groups = optimizer["param_groups"]
     if len(checkpoint["optimizers"]) != 1 or len(groups) != 1:
         raise ValueError("a training with several parameter groups cannot be carried")
-    moments: Dict[str, State] = {}
-    others: Dict[str, Dict[str, Any]] = {name: {} for name in old}
-    for number, name in zip(groups[0]["params"], old):
-        for key, value in optimizer["state"].get(number, {}).items():
-            if torch.is_tensor(value) and value.dim() > 0:
-                moments.setdefault(key, {})[name] = value
-            else:
-                others[name][key] = value
-    moments = {key: move(state) for key, state in moments.items()}
-    state = {
-        number: {
-            **others[name],
-            **{
-                key: tensors[name].reshape(shape)
-                for key, tensors in moments.items()
-                if name in tensors  # what nobody reads has none
-            },
-        }
-        for number, (name, shape) in enumerate(new.items())
-    }
+    names = dict(zip(groups[0]["params"], old))
+    state = _moved_moments(
+        {names[number]: value for number, value in optimizer["state"].items()},
+        new,
+        move,
+    )
     return {
         **checkpoint,
         "model": move(checkpoint["model"]),
@@ -136,4 +122,29 @@ def moved(
                 param_groups=[{**groups[0], "params": list(range(len(new)))}],
             )
         ],
+    }
+
+
+def _moved_moments(
+    state: Dict[str, Dict[str, Any]],
+    new: Dict[str, torch.Size],
+    move: Callable[[State], State],
+) -> Dict[int, Dict[str, Any]]:
+    """An optimizer's state by parameter name -> by number, of other shapes."""
+    moments: Dict[str, State] = {}
+    others: Dict[str, Dict[str, Any]] = {name: {} for name in state}
+    for name, values in state.items():
+        for key, value in values.items():
+            if torch.is_tensor(value) and value.dim() > 0:
+                moments.setdefault(key, {})[name] = value
+            else:
+                others[name][key] = value
+    moments = {key: move(tensors) for key, tensors in moments.items()}
+    return {
+        number: {
+            **others[name],
+            **{key: tensors[name].view(shape) for key, tensors in moments.items()},
+        }
+        for number, (name, shape) in enumerate(new.items())
+        if name in others  # what nobody reads is never updated
     }

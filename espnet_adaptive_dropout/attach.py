@@ -66,10 +66,11 @@ def select(
     can = [LOCATIONS[name] for name in possible(owner)]
     if names is None:
         return [location for location in can if location.in_paper]
-    if names == "all":
+    names = [names] if isinstance(names, str) else list(names)
+    chosen = [LOCATIONS[name] for name in expand(names)]
+    if "all" in names:
         return can
     is_encoder = hasattr(owner, "encoders")
-    chosen = [LOCATIONS[name] for name in expand(names)]
     chosen = [x for x in chosen if x.in_input_layer == is_encoder]
     for location in chosen:
         if location not in can:

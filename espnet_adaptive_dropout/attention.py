@@ -46,16 +46,8 @@ def attend(
     """
     padding = None if mask is None else mask.unsqueeze(1).eq(0)
     if fused:
-        bias = None if padding is None else ~padding
-        if position is not None:
-            bias = position / math.sqrt(d_k)
-            if padding is not None:
-                bias = bias.masked_fill(padding, torch.finfo(bias.dtype).min)
         rate = dropout.p if dropout.training else 0.0
-        context = torch.nn.functional.scaled_dot_product_attention(
-            query, key, value, bias, dropout_p=rate, scale=1.0 / math.sqrt(d_k)
-        )
-        return context, None
+        return _attend_fused(query, key, value, position, padding, d_k, rate), None
     scores = torch.matmul(query, key.transpose(-2, -1))
     if position is not None:
         scores = scores + position
@@ -66,6 +58,18 @@ def attend(
         scores = scores.masked_fill(padding, torch.finfo(scores.dtype).min)
         weights = torch.softmax(scores, dim=-1).masked_fill(padding, 0.0)
     return torch.matmul(dropout(weights), value), weights
+
+
+def _attend_fused(query, key, value, position, padding, d_k, rate):
+    """The context, by PyTorch's scaled_dot_product_attention."""
+    bias = None if padding is None else ~padding
+    if position is not None:
+        bias = position / math.sqrt(d_k)
+        if padding is not None:
+            bias = bias.masked_fill(padding, torch.finfo(bias.dtype).min)
+    return torch.nn.functional.scaled_dot_product_attention(
+        query, key, value, bias, dropout_p=rate, scale=1.0 / math.sqrt(d_k)
+    )
 
 
 class _Gated:
