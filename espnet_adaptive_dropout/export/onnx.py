@@ -32,6 +32,8 @@ class _EncoderGraph(torch.nn.Module):
         super().__init__()
         self.encoder = encoder
         self.options = options
+        modules = [v for v in options.values() if isinstance(v, torch.nn.Module)]
+        self.others = torch.nn.ModuleList(modules)
 
     def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
         """The weights as they are, whatever shapes the encoder saves them in: the
@@ -77,7 +79,7 @@ def export_onnx(
         OSError: the file cannot be written.
     """
     _need("onnx")
-    graph = _EncoderGraph(copy.deepcopy(encoder), dict(options or {})).eval()
+    graph = _EncoderGraph(*copy.deepcopy((encoder, options or {}))).eval()
     free_positions(graph.encoder)
     _separate_heads(graph.encoder)
     example = (_features(encoder, input_size), torch.tensor(_EXAMPLE))

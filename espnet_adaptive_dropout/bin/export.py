@@ -1,0 +1,91 @@
+"""Export a trained encoder: ``python -m espnet_adaptive_dropout.bin.export``.
+
+Reads an ESPnet experiment with a Conformer, pruned or stock, and writes a directory
+with encoder.onnx (any length and batch size), encoder.int8.onnx, and export.json /
+export.md: sizes, CPU times, and differences from the encoder in PyTorch on the
+model's data, also for the int8 that ESPnet's ``--quantize_asr_model`` makes. Nothing
+is written if ONNX in float32 does not compute what PyTorch does.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from espnet_adaptive_dropout.bin.command import CommandLine, NewDirectory, execute
+from espnet_adaptive_dropout.bin.prune import add_model_options
+
+REPORT = "export.json"
+# Rounds of the time measurement.
+ROUNDS = 21
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    from espnet2.utils.types import str2bool
+
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add_model_options(parser)
+    add("--output_dir", type=Path, required=True, help="new directory")
+    add("--onnx", type=str2bool, default=True, help="write ONNX files")
+    add("--int8", type=str2bool, default=True, help="int8 forms, too")
+    add(
+        "--data",
+        action="append",
+        help="PATH,NAME,TYPE of audio for the comparison; default: validation data",
+    )
+    add("--utterances", type=int, default=4, help="utterances for the comparison")
+    add("--tolerance", type=float, default=1e-5, help="of ONNX, relative to the output")
+    add("--measure_time", type=str2bool, default=True, help="time the forms")
+    return parser
+
+
+def main(cmd: CommandLine = None) -> None:
+    """Parse ``cmd``, export, compare and write."""
+    execute("export", get_parser, export_to_directory, cmd)
+
+
+def export_to_directory(args: argparse.Namespace) -> None:
+    """Write the export.
+
+    Raises:
+        ValueError: see :func:`export.export.export`; or the output directory is
+            something else's.
+        OSError: the result cannot be written.
+    """
+    from espnet_adaptive_dropout.export.export import ExportOptions, export
+    from espnet_adaptive_dropout.export.markdown import to_markdown
+    from espnet_adaptive_dropout.pruning.write import write_json
+
+    options = ExportOptions(
+        onnx=args.onnx,
+        int8=args.int8,
+        data=args.data,
+        utterances=args.utterances,
+        tolerance=args.tolerance,
+        rounds=ROUNDS if args.measure_time else 0,
+        task=args.task,
+    )
+    with NewDirectory(args.output_dir, REPORT) as partial:
+        report = export(args.train_config, args.model_file, partial, options)
+        write_json(partial / REPORT, report)
+        (partial / "export.md").write_text(to_markdown(report), encoding="utf-8")
+    print(f"{args.output_dir}: {_summary(report)}")
+
+
+def _summary(report: dict) -> str:
+    parts = []
+    for name, row in report["forms"].items():
+        text = f"{name} {row['bytes'] / 1e6:.2f} MB"
+        if name != "pytorch":
+            text += f" (difference {row['difference']['relative']:.1e})"
+        parts.append(text)
+    return ", ".join(parts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Exports the encoder of a trained model and measures what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import torch
+
+import espnet_adaptive_dropout
+from espnet_adaptive_dropout import compat
+from espnet_adaptive_dropout.experiment import (
+    build_model,
+    load_config,
+    load_state,
+    load_task,
+    load_weights,
+)
+from espnet_adaptive_dropout.export.batches import comparison_batches
+from espnet_adaptive_dropout.export.compare import (
+    Form,
+    compare,
+    onnx_form,
+    pytorch_form,
+    time_forms,
+)
+from espnet_adaptive_dropout.export.int8 import quantize
+from espnet_adaptive_dropout.export.onnx import (
+    OPSET,
+    OnnxEncoder,
+    export_onnx,
+    quantize_onnx,
+)
+from espnet_adaptive_dropout.place import ADAPTIVE, encoder_place, main_encoder
+from espnet_adaptive_dropout.pruning.count import MAC_SECONDS, parameters
+from espnet_adaptive_dropout.pruning.features import Inputs, noise_inputs
+
+# Names of the forms, in the order in which they are shown.
+PYTORCH, PYTORCH_INT8, ONNX, ONNX_INT8 = "pytorch", "pytorch_int8", "onnx", "onnx_int8"
+FILES = {ONNX: "encoder.onnx", ONNX_INT8: "encoder.int8.onnx"}
+_PACKAGES = ("torch", "onnx", "onnxruntime", "espnet")
+
+
+@dataclasses.dataclass
+class ExportOptions:
+    """What to export and how to check it; the options of ``bin.export``."""
+
+    onnx: bool = True
+    int8: bool = True
+    data: Optional[List[str]] = None
+    utterances: int = 4
+    tolerance: float = 1e-5
+    rounds: int = 0
+    task: str = "asr"
+
+
+def export(
+    train_config: Path, model_file: Path, directory: Path, options: ExportOptions
+) -> Dict[str, Any]:
+    """Write the ONNX files that are asked for and measure all forms.
+
+    Args:
+        train_config: config.yaml of the experiment.
+        model_file: its checkpoint.
+        directory: of the files, an existing one.
+        options: what to write.
+
+    Returns:
+        The report, JSON-serialisable.
+
+    Raises:
+        ValueError: the model cannot be read or exported, or what was exported in
+            float32 does not compute what the encoder does.
+        OSError: a file cannot be written.
+    """
+    if not (options.onnx or options.int8):
+        raise ValueError("--onnx false --int8 false: that leaves nothing to do")
+    config = load_config(train_config)
+    state = load_state(model_file)
+    _refuse_other_encoders(train_config, config)
+    task = load_task(options.task)
+    model = build_model(task, config)
+    load_weights(model, state, str(model_file))
+    batches, source = comparison_batches(
+        task, model, config, options.utterances, options.data
+    )
+    encoder = main_encoder(model)
+    _refuse_other_inputs(encoder, batches[0])
+    forms, sizes = _write_forms(encoder, batches[0], directory, options)
+    rows = {name: {"bytes": sizes[name], "file": FILES.get(name)} for name in forms}
+    for name, form in forms.items():
+        difference = compare(forms[PYTORCH], form, batches)
+        if name == ONNX and not difference.relative <= options.tolerance:
+            raise ValueError(
+                f"the exported encoder differs by {difference.relative:.1e} of its "
+                f"outputs from the one in PyTorch (--tolerance {options.tolerance:g}); "
+                f"nothing was written"
+            )
+        rows[name]["difference"] = dataclasses.asdict(difference)
+    if options.rounds:
+        inputs = noise_inputs(model, MAC_SECONDS)
+        for name, times in time_forms(forms, inputs, options.rounds).items():
+            rows[name]["seconds"] = dataclasses.asdict(times)
+    return {
+        "train_config": str(train_config),
+        "model_file": str(model_file),
+        "encoder_params": parameters(encoder),
+        "input_size": _input_size(batches[0]),
+        "opset": OPSET,
+        "versions": _versions(),
+        "tolerance": options.tolerance,
+        "compared_on": source,
+        "batches": [inputs.lengths.tolist() for inputs in batches],
+        "threads": torch.get_num_threads(),
+        "rounds": options.rounds,
+        "forms": rows,
+    }
+
+
+def _refuse_other_encoders(train_config: Path, config: Dict[str, Any]) -> None:
+    option = encoder_place(config).option
+    if config[option] == ADAPTIVE:
+        raise ValueError(
+            f"{train_config}: '{option}: {ADAPTIVE}' has its gates still; prune it "
+            f"with bin.prune and export what comes of it"
+        )
+
+
+def _refuse_other_inputs(encoder: torch.nn.Module, inputs: Inputs) -> None:
+    """Only a Conformer whose output depends on features and lengths alone."""
+    if not isinstance(encoder, compat.ConformerEncoder):
+        raise ValueError(
+            f"the encoder is a {type(encoder).__name__}; only a Conformer, stock or "
+            f"pruned, can be exported"
+        )
+    others = [name for name, value in inputs.options.items() if torch.is_tensor(value)]
+    if others:
+        raise ValueError(
+            f"this model gives its encoder more than features and lengths "
+            f"({', '.join(others)}), which an exported encoder has no input for"
+        )
+    if encoder.ctc_trim and inputs.options.get("ctc") is not None:
+        raise ValueError(
+            "encoder_conf.ctc_trim: true: lengths that depend on what is recognised "
+            "cannot be exported"
+        )
+
+
+def _write_forms(
+    encoder: torch.nn.Module, inputs: Inputs, directory: Path, options: ExportOptions
+):
+    """Write the files; returns all forms that are to be measured, and their bytes."""
+    forms: Dict[str, Form] = {PYTORCH: pytorch_form(encoder)}
+    sizes = {PYTORCH: saved_bytes(encoder)}
+    if options.int8:
+        quantised = quantize(encoder)
+        forms[PYTORCH_INT8] = pytorch_form(quantised)
+        sizes[PYTORCH_INT8] = saved_bytes(quantised)
+    if options.onnx:
+        path = directory / FILES[ONNX]
+        export_onnx(encoder, _input_size(inputs), path, inputs.options)
+        if options.int8:
+            quantize_onnx(path, directory / FILES[ONNX_INT8])
+        for name in (ONNX, ONNX_INT8) if options.int8 else (ONNX,):
+            path = directory / FILES[name]
+            forms[name] = onnx_form(OnnxEncoder(path, torch.get_num_threads()))
+            sizes[name] = path.stat().st_size
+    return forms, sizes
+
+
+def _input_size(inputs: Inputs) -> int:
+    """Dimension of the features; 0 for tokens."""
+    return inputs.features.size(-1) if inputs.features.dim() == 3 else 0
+
+
+def saved_bytes(encoder: torch.nn.Module) -> int:
+    """Bytes of the file that ``torch.save`` makes of the weights."""
+    file = io.BytesIO()
+    torch.save(encoder.state_dict(), file)
+    return file.tell()
+
+
+def _versions() -> Dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    found["espnet-adaptive-dropout"] = espnet_adaptive_dropout.__version__
+    return found
