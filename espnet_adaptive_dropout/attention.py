@@ -4,7 +4,9 @@ A = softmax(((m_q . (q + u)) k^T + relshift((m_q . (q + w)) p^T)) / sqrt(d_k))
 y = W_o [A_1 (m_v . v_1) ... A_h (m_v . v_h)] + b_o
 
 The query mask m_q is applied after the position biases u and w are added: masking
-q alone would leave the terms u k^T and w p^T of a removed unit behind.
+q alone would leave the terms u k^T and w p^T of a removed unit behind. The value mask
+m_v of an utterance is applied after the attention, which is the same: A (m_v . v) =
+m_v . (A v).
 """
 
 from __future__ import annotations
@@ -99,9 +101,29 @@ class _Gated:
         mask = mask.view(*mask.shape[:2], heads, d_k).transpose(1, 2)
         return tuple(vector * mask for vector in vectors)
 
-    def _output(self, context: torch.Tensor) -> torch.Tensor:
-        """(#batch, head, time1, d_k) -> (#batch, time1, size)."""
-        return self.linear_out(context.transpose(1, 2).flatten(2))
+    def _attend(self, q, k, v, position, mask) -> torch.Tensor:
+        """Attention, value gate and output layer.
+
+        Args:
+            q, k, v: (#batch, head, time, d_k), the queries masked.
+            position: (#batch, head, time1, time2) or None.
+            mask: as in :func:`attend`.
+
+        Returns:
+            (#batch, time1, size).
+        """
+        gate = self.value_gate
+        # Masks that differ from frame to frame do not commute with the attention.
+        first = gate is not None and gate.training and gate.granularity == "element"
+        if first:
+            (v,) = self._gate(gate, v)
+        context, self.attn = attend(
+            q, k, v, position, mask, self.d_k, self.dropout, self.use_sdpa
+        )
+        context = context.transpose(1, 2).flatten(2)
+        if gate is None or first:
+            return self.linear_out(context)
+        return gate.into(self.linear_out, context)
 
 
 class AdaptiveDropoutAttention(_Gated, compat.MultiHeadedAttention):
@@ -115,11 +137,7 @@ class AdaptiveDropoutAttention(_Gated, compat.MultiHeadedAttention):
         """As the stock module's forward."""
         q, k, v = self.forward_qkv(query, key, value, expand_kv)
         (q,) = self._gate(self.query_gate, q)
-        (v,) = self._gate(self.value_gate, v)
-        context, self.attn = attend(
-            q, k, v, None, mask, self.d_k, self.dropout, self.use_sdpa
-        )
-        return self._output(context)
+        return self._attend(q, k, v, None, mask)
 
 
 class _GatedRelPosition(_Gated):
@@ -132,12 +150,8 @@ class _GatedRelPosition(_Gated):
             q + self.pos_bias_u.unsqueeze(1),
             q + self.pos_bias_v.unsqueeze(1),
         )
-        (v,) = self._gate(self.value_gate, v)
         position = self.rel_shift(torch.matmul(q_w, p.permute(0, 2, 3, 1)))
-        context, self.attn = attend(
-            q_u, k, v, position, mask, self.d_k, self.dropout, self.use_sdpa
-        )
-        return self._output(context)
+        return self._attend(q_u, k, v, position, mask)
 
 
 class AdaptiveDropoutRelPositionAttention(

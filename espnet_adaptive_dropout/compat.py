@@ -27,6 +27,9 @@ try:
         RelPositionalEncoding,
         ScaledPositionalEncoding,
     )
+    from espnet2.legacy.nets.pytorch_backend.transformer.positionwise_feed_forward import (  # noqa: E501
+        PositionwiseFeedForward,
+    )
 except ImportError:
     from espnet.nets.pytorch_backend.conformer.convolution import ConvolutionModule
     from espnet.nets.pytorch_backend.transformer.attention import (
@@ -49,6 +52,7 @@ __all__ = [
     "LegacyRelPositionalEncoding",
     "MultiHeadedAttention",
     "PositionalEncoding",
+    "PositionwiseFeedForward",
     "RelPositionMultiHeadedAttention",
     "RelPositionalEncoding",
     "ScaledPositionalEncoding",

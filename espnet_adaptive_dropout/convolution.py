@@ -43,14 +43,15 @@ class AdaptiveDropoutConvolution(compat.ConvolutionModule):
 
     def forward(self, x, mask_pad=None):
         """As the stock module's forward, (#batch, time, channels)."""
-        if self.input_gate is not None:
-            x = self.input_gate(x)
-        x = torch.nn.functional.glu(self.pointwise_conv1(x), dim=-1)
+        x = _through(self.input_gate, self.pointwise_conv1, x)
+        x = torch.nn.functional.glu(x, dim=-1)
         x = self.depthwise_conv(compat.mask_padded_frames(x, mask_pad))
         x = self.activation(batch_norm(x, self.norm))
-        if self.channel_gate is not None:
-            x = self.channel_gate(x)
-        return self.pointwise_conv2(x)
+        return _through(self.channel_gate, self.pointwise_conv2, x)
+
+
+def _through(gate: Optional[AdaptiveDropout], layer, x: torch.Tensor) -> torch.Tensor:
+    return layer(x) if gate is None else gate.into(layer, x)
 
 
 class CompactConvolution(compat.ConvolutionModule):

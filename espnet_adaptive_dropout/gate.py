@@ -12,6 +12,9 @@ from typing import Sequence
 
 import torch
 
+from espnet_adaptive_dropout.masked_product import masked_linear
+from espnet_adaptive_dropout.time_major import PointwiseConv
+
 DISTRIBUTIONS = ("bernoulli", "hard_concrete")
 # Usual temperatures: Jang et al. 2017; Louizos et al. 2018.
 TEMPERATURES = {"bernoulli": 1.0, "hard_concrete": 2.0 / 3.0}
@@ -171,6 +174,19 @@ class AdaptiveDropout(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mask ``x`` (#batch, ..., units)."""
         return x * self.mask(x.shape, x.dtype)
+
+    def into(self, layer: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """``layer`` of masked ``x``, in training without keeping the product.
+
+        Args:
+            layer: ``Linear``, or a convolution of kernel size 1 on such vectors.
+            x: (#batch, ..., units).
+        """
+        is_plain = type(layer) in (torch.nn.Linear, PointwiseConv)
+        if not self.training or not is_plain or self.granularity == "element":
+            return layer(self(x))
+        mask = self.mask(x.shape, x.dtype)
+        return masked_linear(x, mask, layer.weight.flatten(1), layer.bias)
 
     def extra_repr(self) -> str:
         forward = "hard" if self.hard else "soft"

@@ -15,6 +15,7 @@ import torch
 
 from espnet_adaptive_dropout.attention import gated_attention
 from espnet_adaptive_dropout.convolution import gated_convolution
+from espnet_adaptive_dropout.feed_forward import gated_feed_forward
 from espnet_adaptive_dropout.subsampling import gated_subsampling
 
 
@@ -156,7 +157,7 @@ LOCATIONS: Dict[str, Location] = {
             _FEED_FORWARD,
             False,
             (False, False),
-            None,
+            gated_feed_forward,
             "hidden units of the macaron feed-forward module",
         ),
         Location(
@@ -207,7 +208,7 @@ LOCATIONS: Dict[str, Location] = {
             _FEED_FORWARD,
             False,
             (False, False),
-            None,
+            gated_feed_forward,
             "hidden units of the feed-forward module",
         ),
     )

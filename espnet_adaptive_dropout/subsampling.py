@@ -14,6 +14,7 @@ from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.gate import AdaptiveDropout
 from espnet_adaptive_dropout.inference import is_cpu_inference
 from espnet_adaptive_dropout.layers import conv2d, linear
+from espnet_adaptive_dropout.masked_product import mask_channels
 
 
 class GatedActivation(torch.nn.Module):
@@ -37,7 +38,8 @@ class GatedActivation(torch.nn.Module):
             return x
         batch, channels, time, frequency = x.shape
         mask = self.gate.mask((batch, time, frequency, channels), x.dtype)
-        return x * mask.movedim(-1, 1)
+        mask = mask.movedim(-1, 1)
+        return mask_channels(x, mask) if mask[0, 0].numel() == 1 else x * mask
 
 
 class ChannelsLast(torch.nn.Sequential):

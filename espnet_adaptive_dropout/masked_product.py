@@ -1,0 +1,79 @@
+"""Products with masks that are the same at all times, made for training.
+
+mask * x has the size of x. Autograd would keep it beside x until the backward pass;
+here it is calculated again. Gradients are those of the plain product.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+
+
+def masked_linear(
+    x: torch.Tensor,
+    mask: torch.Tensor,
+    weight: torch.Tensor,
+    bias: Optional[torch.Tensor],
+) -> torch.Tensor:
+    """linear(mask * x), under autocast in its type.
+
+    Args:
+        x: (#batch, ..., inputs).
+        mask: broadcasts against ``x``.
+        weight: (outputs, inputs).
+        bias: (outputs,) or None.
+
+    Returns:
+        (#batch, ..., outputs).
+    """
+    device = x.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        x, mask, weight = x.to(dtype), mask.to(dtype), weight.to(dtype)
+        bias = None if bias is None else bias.to(dtype)
+    return _MaskedLinear.apply(x, mask, weight, bias)
+
+
+class _MaskedLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, mask, weight, bias):
+        ctx.save_for_backward(x, mask, weight)
+        ctx.has_bias = bias is not None
+        return torch.nn.functional.linear(x * mask, weight, bias)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, mask, weight = ctx.saved_tensors
+        of_product = gradient.matmul(weight)
+        of_mask = (of_product * x).sum_to_size(mask.shape)
+        rows = gradient.flatten(0, -2)
+        of_weight = rows.t().mm((x * mask).flatten(0, -2))
+        of_bias = rows.sum(0) if ctx.has_bias else None
+        return of_product.mul_(mask), of_mask, of_weight, of_bias
+
+
+def mask_channels(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """mask * x; the gradient of the mask takes no memory of the size of x.
+
+    Args:
+        x: (#batch, channels, ...).
+        mask: (#batch or 1, channels, 1, ...).
+    """
+    return _MaskChannels.apply(x, mask)
+
+
+class _MaskChannels(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, mask):
+        ctx.save_for_backward(x, mask)
+        return x * mask
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, mask = ctx.saved_tensors
+        rows = gradient.reshape(x.size(0) * x.size(1), 1, -1)
+        of_mask = rows.bmm(x.reshape(rows.size(0), -1, 1))
+        of_mask = of_mask.view(*x.shape[:2], *[1] * (x.dim() - 2))
+        return gradient * mask, of_mask.sum_to_size(mask.shape)
