@@ -18,7 +18,9 @@ class EmptyLinear(torch.nn.Linear):
         """(..., inputs) -> (..., outputs)."""
         if self.bias is None or not self.out_features:
             return x.new_zeros(*x.shape[:-1], self.out_features)
-        return self.bias.expand(*x.shape[:-1], -1)
+        # A view of a parameter wants a gradient even where none is recorded.
+        bias = self.bias if torch.is_grad_enabled() else self.bias.detach()
+        return bias.expand(*x.shape[:-1], -1)
 
 
 class EmptyConv1d(torch.nn.Conv1d):
