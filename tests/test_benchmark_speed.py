@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.speed import __main__ as speed
+from benchmarks.speed.architecture import asr_config
 
 
 def options(*given):
@@ -16,10 +17,15 @@ def test_ratios_are_printed_and_kept(tmp_path, capsys):
     command += ["--seconds", "2", "--rounds", "2"]
     speed.main(command)
     first = capsys.readouterr().out
-    assert "| 54% removed, all locations, even by location (`all_54`) |" in first
+    assert "| 54 % removed, all locations, even by location (`all_54`) |" in first
     assert "decode" not in first
     speed.main(command)
     assert capsys.readouterr().out == first
+
+
+def test_espnet_does_not_read_the_command_line(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["speed", "--batch", "8", "--ctc_conf", "{}"])
+    assert asr_config("tiny")["batch_type"] == "folded"
 
 
 def test_all_parts_by_default_only_encoding_with_a_setting(tmp_path):

@@ -15,7 +15,7 @@ def test_a_name_says_what_the_row_is():
         0.54,
         "onnx_int8",
     )
-    assert row.title == "54% removed, all locations, even by location, ONNX int8"
+    assert row.title == "54 % removed, all locations, even by location, ONNX int8"
     assert parse_row("gated_all").base == "gated_all"
     assert parse_row("stock_int8").form == "int8"
     assert parse_row("torch_pruning_30").choice == "torch_pruning"

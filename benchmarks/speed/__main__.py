@@ -1,9 +1,9 @@
 """Measures how fast the encoders are: ``python -m benchmarks.speed``.
 
-Takes about a quarter of an hour. What is measured is kept and not measured again,
-unless ``--again``; ``python -m benchmarks.speed.tables`` writes tables and plots.
-Nothing else should compute meanwhile; if something must, believe the ratios, and of
-those ``--clock cpu``.
+Takes about a quarter of an hour: two or three minutes to make the models, then
+``--minutes``. What is measured is kept and not measured again, unless ``--again``;
+``python -m benchmarks.speed.tables`` writes tables and plots. Nothing else should
+compute meanwhile; if something must, believe the ratios, and of those ``--clock cpu``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--batch", type=int, nargs="+", help="three, forward: every combination of")
     add("--seconds", type=float, nargs="+", help="these, instead of a --grid; 1, 10")
     add("--threads", nargs="+", help="seconds and 1 where not given; 'all' is known")
-    add("--minutes", type=float, default=15.0, help="for all parts: %(default)s")
+    add("--minutes", type=float, default=12.0, help="for all parts: %(default)s")
     add("--rounds", type=int, default=0, help="of everything, instead of --minutes")
     add("--device", choices=DEVICES, default="cpu")
     add("--dtype", choices=DTYPES, default="float32", help="by autocast")

@@ -47,7 +47,8 @@ def asr_config(size: str, **options: Any) -> Dict[str, Any]:
     """
     from espnet2.tasks.asr import ASRTask
 
-    config = ASRTask.get_default_config()
+    # Not ESPnet's get_default_config, which reads this program's command line.
+    config = vars(ASRTask.get_parser().parse_args([]))
     words = [f"w{index}" for index in range(VOCABULARY - 3)]
     config.update(
         encoder="conformer",

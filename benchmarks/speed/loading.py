@@ -45,6 +45,7 @@ def run(work: Work) -> List[str]:
             sizes[row.name] = _size(work, row, path)
         except (ValueError, ImportError) as error:
             missing[row.name] = str(error)
+            LOGGER.warning("%s is left out: %s", row.name, error)
             continue
         jobs[row.name] = lambda row=row, path=path: in_fresh_process(
             row.form, path, work.device
@@ -111,6 +112,7 @@ def in_fresh_process(form: str, path: Path, device: Device) -> Dict[str, float]:
 
 
 def _load(sender, form: str, path: Path, device: Device) -> None:
+    logging.getLogger().setLevel(logging.ERROR)
     torch.set_num_threads(1)
     before = _resident("VmRSS")
     start = time.perf_counter()

@@ -68,7 +68,7 @@ class Row:
         if self.choice is None:
             title = WHOLE[self.base]
         else:
-            title = f"{self.target:.0%} removed, {CHOICES[self.choice]}"
+            title = f"{100 * self.target:.0f} % removed, {CHOICES[self.choice]}"
         return f"{title}, {FORMS[self.form]}" if self.form else title
 
 
