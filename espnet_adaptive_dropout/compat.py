@@ -43,6 +43,9 @@ except ImportError:
         RelPositionalEncoding,
         ScaledPositionalEncoding,
     )
+    from espnet.nets.pytorch_backend.transformer.positionwise_feed_forward import (
+        PositionwiseFeedForward,
+    )
 
 __all__ = [
     "CONVOLUTION_TAKES_MASK",
