@@ -106,6 +106,7 @@ def test_a_full_report(with_history, tmp_path, capsys):
     assert content["scalars"]["valid"]["acc"]["values"] == [0.25, 0.5]
     assert content["missing"] == [
         "No WER of trained: it has no RESULTS.md with one.",
+        "No ONNX and int8: no --export was given.",
         "No times: --measure_time false.",
     ]
     assert "6 figures" in capsys.readouterr().out
@@ -141,10 +142,11 @@ def test_what_is_not_there_is_said(tmp_path, capsys):
         "No widths",
         "No WER of trained",
         "No size-WER curve",
+        "No ONNX and int8",
         "No times",
     ):
         assert what in text and what in said
-    assert len(content["missing"]) == 6
+    assert len(content["missing"]) == 7
 
 
 def test_times_are_in_the_report(experiment, tmp_path):

@@ -15,7 +15,6 @@ from pathlib import Path
 from espnet_adaptive_dropout.bin.command import CommandLine, NewDirectory, execute
 from espnet_adaptive_dropout.bin.prune import add_model_options
 
-REPORT = "export.json"
 # Rounds of the time measurement.
 ROUNDS = 21
 
@@ -57,7 +56,7 @@ def export_to_directory(args: argparse.Namespace) -> None:
             something else's.
         OSError: the result cannot be written.
     """
-    from espnet_adaptive_dropout.export.export import ExportOptions, export
+    from espnet_adaptive_dropout.export.export import REPORT, ExportOptions, export
     from espnet_adaptive_dropout.export.markdown import to_markdown
     from espnet_adaptive_dropout.pruning.write import write_json
 

@@ -2,8 +2,8 @@
 
 Shows in Markdown, JSON and PNG what an experiment and its pruned model have to show:
 widths kept by block and location, retention probabilities and size over the training,
-error over size of sweeps, and what the encoder costs before and after. What is not
-there is said in the report, one line each.
+error over size of sweeps, and what the encoder costs before and after, also as ONNX
+and in int8. What is not there is said in the report, one line each.
 """
 
 from __future__ import annotations
@@ -40,6 +40,12 @@ def get_parser() -> argparse.ArgumentParser:
         default=[],
         metavar="[NAME=]FILE",
         help="files of the same form, of separate trainings: points, not a curve",
+    )
+    add(
+        "--export",
+        type=Path,
+        help="what bin.export made of the pruned (or only) model; default: its "
+        "subdirectory export, where that is there",
     )
     add(
         "--measure_time",
@@ -80,6 +86,7 @@ def report_to_directory(args: argparse.Namespace) -> None:
             pruned=args.pruned,
             sweep=args.sweep,
             separate=args.separate,
+            export=args.export,
             measure_time=args.measure_time,
             task=args.task,
         )

@@ -42,6 +42,7 @@ from espnet_adaptive_dropout.pruning.features import Inputs, noise_inputs
 # Names of the forms, in the order in which they are shown.
 PYTORCH, PYTORCH_INT8, ONNX, ONNX_INT8 = "pytorch", "pytorch_int8", "onnx", "onnx_int8"
 FILES = {ONNX: "encoder.onnx", ONNX_INT8: "encoder.int8.onnx"}
+REPORT = "export.json"
 _PACKAGES = ("torch", "onnx", "onnxruntime", "espnet")
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from espnet_adaptive_dropout.report.cost_bars import cost_bars
 from espnet_adaptive_dropout.report.curves import shown_errors, size_error_curves
+from espnet_adaptive_dropout.report.form_bars import form_bars
 from espnet_adaptive_dropout.report.gather import Findings
 from espnet_adaptive_dropout.report.style import save
 from espnet_adaptive_dropout.report.training import (
@@ -18,7 +19,7 @@ from espnet_adaptive_dropout.report.training import (
 from espnet_adaptive_dropout.report.widths import head_heat_map, kept_heat_map
 
 # Names of the figures' files, without suffix.
-WIDTHS, HEADS, COSTS = "widths", "heads", "costs"
+WIDTHS, HEADS, COSTS, FORMS = "widths", "heads", "costs", "forms"
 HISTOGRAMS, TRAINING, SWEEP = "retention_histograms", "size_over_training", "size_wer"
 
 
@@ -46,6 +47,8 @@ def _figures(findings: Findings) -> List[Tuple[str, Callable[[], Figure]]]:
         if any(len(row["heads"]) > 1 for row in kept):
             figures[HEADS] = lambda: head_heat_map(kept)
     figures[COSTS] = lambda: cost_bars(findings.costs)
+    if findings.forms:
+        figures[FORMS] = lambda: form_bars(findings.forms)
     if findings.history:
         figures[HISTOGRAMS] = lambda: retention_histograms(
             findings.history, findings.marks

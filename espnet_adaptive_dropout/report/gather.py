@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.experiment import load_config, load_task
+from espnet_adaptive_dropout.export.export import REPORT as EXPORT_REPORT
 from espnet_adaptive_dropout.history_reader import (
     Histograms,
     Series,
@@ -20,6 +21,7 @@ from espnet_adaptive_dropout.place import encoder_place
 from espnet_adaptive_dropout.report.before_after import compare_costs
 from espnet_adaptive_dropout.report.costs import Costs
 from espnet_adaptive_dropout.report.curves import SizeCurve, read_sweep
+from espnet_adaptive_dropout.report.exported import ExportedForm, exported_forms
 from espnet_adaptive_dropout.report.training import control_marks
 
 # Rounds of the time measurement.
@@ -34,6 +36,7 @@ class ReportOptions:
     pruned: Optional[Path] = None
     sweep: Sequence[str] = ()
     separate: Sequence[str] = ()
+    export: Optional[Path] = None
     measure_time: bool = True
     task: str = "asr"
 
@@ -53,6 +56,7 @@ class Findings:
         costs: of the encoder before, after and at the least.
         unprunable: share of the encoder's parameters that cannot be pruned.
         curves: of the sweeps and separate trainings.
+        forms: of what bin.export made, by name; {} if there is nothing.
         missing: one line for everything that is not there.
     """
 
@@ -66,6 +70,7 @@ class Findings:
     costs: Dict[str, Costs]
     unprunable: float
     curves: List[SizeCurve]
+    forms: Dict[str, ExportedForm]
     missing: List[str]
 
 
@@ -84,6 +89,10 @@ def gather(options: ReportOptions) -> Findings:
     rounds = ROUNDS if options.measure_time else 0
     task = load_task(options.task)
     costs, unprunable = compare_costs(task, config, pruned_config, rounds)
+    export, untimed = _export_directory(options), []
+    forms: Dict[str, ExportedForm] = {}
+    if export is not None:
+        forms = exported_forms(task, config, pruned_config, export, rounds, untimed)
     trained = _trained(config)
     directories = [options.exp, *filter(None, [options.pruned])]
     findings = Findings(
@@ -97,9 +106,10 @@ def gather(options: ReportOptions) -> Findings:
         costs=costs,
         unprunable=unprunable,
         curves=curves,
+        forms=forms,
         missing=[],
     )
-    findings.missing = _what_is_missing(findings, options)
+    findings.missing = [*_what_is_missing(findings, options), *untimed]
     return findings
 
 
@@ -107,6 +117,14 @@ def _read_named(text: str, connected: bool) -> SizeCurve:
     """Read ``[NAME=]PATH``; a path may have a "=" too."""
     name, _, path = ("", "", text) if Path(text).exists() else text.partition("=")
     return read_sweep(Path(path or text), name if path else "", connected)
+
+
+def _export_directory(options: ReportOptions) -> Optional[Path]:
+    """What was named, or what the recipe makes."""
+    found = (options.pruned or options.exp) / "export"
+    if options.export is None and (found / EXPORT_REPORT).is_file():
+        return found
+    return options.export
 
 
 def _trained(config: Dict[str, Any]) -> Optional[AdaptiveDropoutConfig]:
@@ -182,6 +200,8 @@ def _what_is_missing(findings: Findings, options: ReportOptions) -> List[str]:
         lines.append("No size-WER curve: no --sweep was given.")
     elif not any(curve.errors() for curve in findings.curves):
         lines.append("No size-WER curve: no model of the sweeps was scored.")
+    if not findings.forms:
+        lines.append("No ONNX and int8: no --export was given.")
     if not options.measure_time:
         lines.append("No times: --measure_time false.")
     return lines

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, List, Sequence
 
+from espnet_adaptive_dropout.report import exported
 from espnet_adaptive_dropout.report.before_after import AFTER, BEFORE, FLOOR
 from espnet_adaptive_dropout.report.costs import PARTS, Costs
 from espnet_adaptive_dropout.report.figures import (
     COSTS,
+    FORMS,
     HEADS,
     HISTOGRAMS,
     SWEEP,
@@ -25,6 +27,7 @@ _CAPTIONS = {
     HEADS: "Query and value units kept in every attention head.",
     COSTS: "Costs of the encoder by part. What is hatched stays when every unit that "
     "can be pruned is gone.",
+    FORMS: "Size and CPU time of the forms of the encoder.",
     HISTOGRAMS: "Retention probabilities over the training, all blocks together: the "
     "darker, the larger the share of units at that probability (logarithmic). The "
     "line is the mean.",
@@ -55,6 +58,9 @@ def to_json(findings: Findings, drawn: Sequence[str]) -> Dict[str, Any]:
         "retention_histograms": {
             name: _plain(histograms) for name, histograms in findings.history.items()
         },
+        "forms": {
+            name: dataclasses.asdict(form) for name, form in findings.forms.items()
+        },
         "curves": [dataclasses.asdict(curve) for curve in findings.curves],
     }
 
@@ -84,6 +90,7 @@ def to_markdown(findings: Findings, drawn: Sequence[str]) -> str:
         *_how_measured(findings.costs),
         "",
         *_figure(COSTS, drawn),
+        *_forms_section(findings, drawn),
         *_wer_section(findings.wer),
     ]
     if findings.pruning is not None:
@@ -177,6 +184,13 @@ def _how_measured(costs: Dict[str, Costs]) -> List[str]:
             f"to the 90th percentile: {spread}."
         )
     return [text]
+
+
+def _forms_section(findings: Findings, drawn: Sequence[str]) -> List[str]:
+    if not findings.forms:
+        return []
+    table = exported.to_markdown(findings.forms)
+    return ["## ONNX and int8", "", *table, "", *_figure(FORMS, drawn)]
 
 
 def _wer_section(wer: Dict[str, Dict[str, float]]) -> List[str]:

@@ -1,0 +1,194 @@
+"""The forms that ``bin.export`` made of an encoder, beside the one at full width."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import torch
+
+from espnet_adaptive_dropout.experiment import build_model
+from espnet_adaptive_dropout.export.compare import (
+    Form,
+    Times,
+    onnx_form,
+    pytorch_form,
+    time_forms,
+)
+from espnet_adaptive_dropout.export.export import (
+    ONNX,
+    ONNX_INT8,
+    PYTORCH,
+    PYTORCH_INT8,
+    REPORT,
+    saved_bytes,
+)
+from espnet_adaptive_dropout.export.int8 import quantize
+from espnet_adaptive_dropout.export.onnx import OnnxEncoder
+from espnet_adaptive_dropout.place import main_encoder
+from espnet_adaptive_dropout.pruning.count import MAC_SECONDS, parameters
+from espnet_adaptive_dropout.pruning.features import noise_inputs
+from espnet_adaptive_dropout.report.before_after import (
+    BEFORE,
+    stock_experiment_config,
+)
+
+
+@dataclasses.dataclass
+class ExportedForm:
+    """One way to run an encoder.
+
+    Args:
+        title: for people.
+        bytes: of its file, or of its weights in a checkpoint.
+        difference: from the encoder in float32, as in export.json; None for those
+            in PyTorch's float32.
+        seconds: of an utterance of ten seconds; None where it was not timed.
+    """
+
+    title: str
+    bytes: int
+    difference: Optional[Dict[str, float]] = None
+    seconds: Optional[Times] = None
+
+
+def read_export(directory: Path) -> Dict[str, Any]:
+    """Read the export.json of ``bin.export``.
+
+    Raises:
+        ValueError: it is not there or is something else.
+    """
+    path = directory / REPORT
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(
+            f"{path}: {error.strerror}; --export takes what bin.export makes"
+        ) from None
+    except json.JSONDecodeError:
+        raise ValueError(f"{path}: this is not JSON") from None
+    needed = {"forms", "encoder_params"}
+    if not isinstance(content, dict) or not needed <= set(content):
+        raise ValueError(f"{path}: not the report of bin.export: it has no 'forms'")
+    return content
+
+
+def exported_forms(
+    task: type,
+    config: Dict[str, Any],
+    pruned_config: Optional[Dict[str, Any]],
+    directory: Path,
+    rounds: int,
+    missing: List[str],
+) -> Dict[str, ExportedForm]:
+    """The encoder at full width and all forms of what was exported.
+
+    Args:
+        task: ESPnet task class.
+        config: of the full-width experiment.
+        pruned_config: of the compact one that was exported; None: the former was.
+        directory: what ``bin.export`` made.
+        rounds: of the time measurement, in which all take turns; 0: none.
+        missing: a line is added for what cannot be timed.
+
+    Raises:
+        ValueError: the export cannot be read or is of another encoder.
+    """
+    content = read_export(directory)
+    model = build_model(task, stock_experiment_config(task, config))
+    before = encoder = main_encoder(model)
+    if pruned_config is not None:
+        encoder = main_encoder(build_model(task, pruned_config))
+    theirs, ours = content["encoder_params"], parameters(encoder)
+    if theirs != ours:
+        raise ValueError(
+            f"{directory}: exported from an encoder of {theirs} parameters; this one "
+            f"has {ours}"
+        )
+    rows = _rows(content, before, is_pruned=pruned_config is not None)
+    if not rounds:
+        return rows
+    try:
+        forms = _forms(content, before, encoder, directory)
+    except ValueError as error:
+        missing.append(f"No times of exported forms: {error}.")
+        return rows
+    inputs = noise_inputs(model, MAC_SECONDS)
+    shown = {name: forms[name] for name in rows}
+    for name, times in time_forms(shown, inputs, rounds).items():
+        rows[name].seconds = times
+    return rows
+
+
+def _rows(
+    content: Dict[str, Any], before: torch.nn.Module, is_pruned: bool
+) -> Dict[str, ExportedForm]:
+    titles = {
+        PYTORCH: "after, PyTorch" if is_pruned else "PyTorch",
+        PYTORCH_INT8: "PyTorch, int8",
+        ONNX: "ONNX",
+        ONNX_INT8: "ONNX, int8",
+    }
+    rows = {}
+    if is_pruned:
+        rows[BEFORE] = ExportedForm("before, PyTorch", saved_bytes(before))
+    for name, row in content["forms"].items():
+        difference = None if name == PYTORCH else row["difference"]
+        rows[name] = ExportedForm(titles[name], row["bytes"], difference)
+    return rows
+
+
+def _forms(
+    content: Dict[str, Any],
+    before: torch.nn.Module,
+    encoder: torch.nn.Module,
+    directory: Path,
+) -> Dict[str, Form]:
+    """All that can be run; times do not depend on the weights.
+
+    Raises:
+        ValueError: onnxruntime is missing, or cannot read a file.
+    """
+    forms = {BEFORE: pytorch_form(before), PYTORCH: pytorch_form(encoder)}
+    if PYTORCH_INT8 in content["forms"]:
+        forms[PYTORCH_INT8] = pytorch_form(quantize(encoder))
+    for name in (ONNX, ONNX_INT8):
+        if name in content["forms"]:
+            path = directory / content["forms"][name]["file"]
+            forms[name] = onnx_form(OnnxEncoder(path, torch.get_num_threads()))
+    return forms
+
+
+def to_markdown(forms: Dict[str, ExportedForm]) -> List[str]:
+    """A table of the forms, and how they were measured."""
+    timed = all(form.seconds for form in forms.values())
+    first = next(iter(forms.values()))
+    lines = [
+        "| form | size [MB] |"
+        + (" CPU time [ms] |" if timed else "")
+        + " largest difference, relative | mean |",
+        "|---|---:|" + ("---:|" if timed else "") + "---:|---:|",
+    ]
+    for form in forms.values():
+        cells = [form.title, f"{form.bytes / 1e6:.2f} ({form.bytes / first.bytes:.0%})"]
+        if timed:
+            share = form.seconds.median / first.seconds.median
+            cells.append(f"{1e3 * form.seconds.median:.1f} ({share:.0%})")
+        for key in ("relative", "mean"):
+            shown = form.difference is not None
+            cells.append(f"{form.difference[key]:.1e}" if shown else "-")
+        lines.append("| " + " | ".join(cells) + " |")
+    text = (
+        "Sizes are of the ONNX files, and of the encoder's weights in a checkpoint. "
+        "Differences are from the encoder in PyTorch's float32, by its largest output "
+        "(largest) and as root mean squares (mean). *PyTorch, int8* is what ESPnet's "
+        "`--quantize_asr_model` makes."
+    )
+    if timed:
+        text += (
+            " Times are of the encoder for one utterance of 10 s, medians, all forms "
+            "taking turns."
+        )
+    return [*lines, "", text]
