@@ -30,6 +30,7 @@ def stages(recipe, run_in):
     shutil.copytree(RECIPE / "local", recipe / "local", symlinks=True)
     (recipe / "local/asr.sh").write_text(DRIVER)
     (recipe / "local/prune.sh").write_text(PRUNE)
+    (recipe / "local/export.sh").write_text(PRUNE.replace("prune", "export"))
     (recipe / "local/complete_pack.sh").write_text(PRUNE.replace("prune", "pack"))
     (recipe / "local/tools/compare.py").write_text("print('compared')\n")
 
@@ -115,6 +116,27 @@ def test_other_size_and_criterion_have_their_own_directory(stages):
     assert last(calls[0], "--output_dir") == f"{ADAPTIVE}_compact0.4_magnitude"
     assert last(calls[0], "--target_reduction") == "0.4"
     assert last(calls[1], "--asr_exp") == f"{ADAPTIVE}_compact0.4_magnitude"
+
+
+def test_export_comes_after_pruning_and_of_what_is_decoded(stages):
+    done, calls = stages("--export", "true", "--stage", "11")
+    assert done.returncode == 0, done.stderr
+    assert [call[0] for call in calls[1:]] == ["prune", "export", "--lang"]
+    assert last(calls[2], "--asr_exp") == f"{ADAPTIVE}_compact"
+    assert last(calls[2], "--model_file") == "valid.final_loss.ave.pth"
+    assert last(calls[2], "--force") == "false"
+    _, calls = stages("--export", "true", "--stop_stage", "10")
+    assert "export" not in [call[0] for call in calls]
+    done, calls = stages("--export", "true", "--prune", "false")
+    assert "--export true needs --prune true" in done.stderr and calls == []
+
+
+def test_export_without_its_packages_ends_before_the_training(stages, tmp_path):
+    hidden = tmp_path / "onnx.py"
+    hidden.write_text("raise ModuleNotFoundError")
+    done, calls = stages("--export", "true", PYTHONPATH=f"{tmp_path}:{ROOT}")
+    assert done.returncode == 1 and calls == []
+    assert "pip install onnx onnxruntime" in done.stderr
 
 
 def test_stock_config_is_not_pruned(stages):

@@ -125,11 +125,12 @@ def exported_forms(
 def _rows(
     content: Dict[str, Any], before: torch.nn.Module, is_pruned: bool
 ) -> Dict[str, ExportedForm]:
+    after = "after, " if is_pruned else ""
     titles = {
-        PYTORCH: "after, PyTorch" if is_pruned else "PyTorch",
-        PYTORCH_INT8: "PyTorch, int8",
-        ONNX: "ONNX",
-        ONNX_INT8: "ONNX, int8",
+        PYTORCH: f"{after}PyTorch",
+        PYTORCH_INT8: f"{after}PyTorch, int8",
+        ONNX: f"{after}ONNX",
+        ONNX_INT8: f"{after}ONNX, int8",
     }
     rows = {}
     if is_pruned:
@@ -183,7 +184,7 @@ def to_markdown(forms: Dict[str, ExportedForm]) -> List[str]:
     text = (
         "Sizes are of the ONNX files, and of the encoder's weights in a checkpoint. "
         "Differences are from the encoder in PyTorch's float32, by its largest output "
-        "(largest) and as root mean squares (mean). *PyTorch, int8* is what ESPnet's "
+        "(largest) and as root mean squares (mean). PyTorch in int8 is what ESPnet's "
         "`--quantize_asr_model` makes."
     )
     if timed:

@@ -21,6 +21,8 @@ help_message='Usage: ./run.sh [options]
   --prune BOOL          cut the trained model and go on with the small one (true)
   --target_reduction X  share of the encoder to cut out, if not the trained one
   --criterion NAME      of pruning, if not what the training learnt
+  --export BOOL         write the final encoder as ONNX and in int8, too, and measure
+                        them: exp/NAME/export (false)
   --baseline BOOL       the stock Conformer instead, for comparison (false)
 
 Stages: 1 data, 2 speed perturbation, 3 audio, 4 filter, 5 tokens, 6-9 language
@@ -49,8 +51,9 @@ corpus_dir=
 prune=true
 target_reduction=
 criterion=
+export=false
 baseline=false
-own_options="corpus corpus_dir prune target_reduction criterion baseline"
+own_options="corpus corpus_dir prune target_reduction criterion export baseline"
 
 # Our options are taken out; the others go to the stages.
 own=() rest=()
@@ -130,6 +133,14 @@ fi
 # shellcheck source=/dev/null
 . local/asr_names.sh
 
+if [ "${export}" = true ]; then
+    [ "${encoder}" != adaptive_dropout_conformer ] || [ "${prune}" = true ] \
+        || die "--export true needs --prune true: gates are not exported"
+    python3 -c "import onnx, onnxruntime" 2> /dev/null \
+        || die "--export true needs two packages: python3 -m pip install onnx onnxruntime" \
+            "(Python: $(command -v python3))"
+fi
+
 # use_espnet_checkout: links to what its asr.sh expects in the current directory
 use_espnet_checkout() {
     local template=${ESPNET_ROOT}/egs2/TEMPLATE/asr1 name
@@ -198,6 +209,10 @@ if [ "${encoder}" = adaptive_dropout_conformer ] && [ "${prune}" = true ]; then
             --output_dir "${final_exp}" --force false \
             --target_reduction "${target_reduction}" --criterion "${criterion}"
     fi
+fi
+if [ "${export}" = true ] && [ "${stop_stage}" -ge 11 ] && [ "${stage}" -le 14 ]; then
+    local/export.sh --asr_exp "${final_exp}" --model_file "${inference_asr_model}" \
+        --force false
 fi
 last=15
 # ESPnet packs what it knows of; the rest of what local/asr.sh packs is added.

@@ -10,6 +10,8 @@ help_message="Usage: local/report.sh --asr_exp exp/NAME [options]
   --pruned DIR         its pruned model; default: exp/NAME_compact where it is there
   --sweep FILES        sweep.json files, '[NAME=]FILE ...', for the size-WER curves
   --separate FILES     files of that form, of separate trainings
+  --export DIR         what local/export.sh made of the pruned (or only) model;
+                       default: its subdirectory export, where that is there
   --measure_time BOOL  time the encoders (true)
   --pdf BOOL           also write the figures as PDF (false)
   --output_dir DIR     default: exp/NAME/report"
@@ -17,6 +19,7 @@ asr_exp=
 pruned=
 sweep=
 separate=
+export=
 measure_time=true
 pdf=false
 output_dir=
@@ -36,6 +39,7 @@ read -r -a sweeps <<< "${sweep}"
 [ ${#sweeps[@]} -eq 0 ] || options+=(--sweep "${sweeps[@]}")
 read -r -a separates <<< "${separate}"
 [ ${#separates[@]} -eq 0 ] || options+=(--separate "${separates[@]}")
+[ -z "${export}" ] || options+=(--export "${export}")
 log "report: ${asr_exp} -> ${output_dir}"
 python3 -m espnet_adaptive_dropout.bin.report --exp "${asr_exp}" \
     --output_dir "${output_dir}" "${options[@]}"
