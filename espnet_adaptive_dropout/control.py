@@ -12,6 +12,7 @@ from typing import Dict, List, Optional, Tuple
 import torch
 
 from espnet_adaptive_dropout import family
+from espnet_adaptive_dropout.bound import check_bound
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.cost import Cost, SavingByPool
 from espnet_adaptive_dropout.history import RetentionHistory
@@ -62,25 +63,7 @@ class SizeControl(torch.nn.Module):
         self._counted: Optional[float] = None
         self._known: Dict[str, Tuple[torch.Tensor, int, float]] = {}
         if config.control != "schedule":
-            self._check_bound()
-
-    def _check_bound(self) -> None:
-        chosen = {group.location for group in self.table.gated_groups()}
-        bounds = self.table.bounds(sorted(chosen), self.cost)
-        for size in self.sizes:
-            if size <= bounds["all"]:
-                continue
-            each = ", ".join(
-                f"{name} {bound:.1%}" for name, bound in bounds.items() if name != "all"
-            )
-            option = (
-                "target_reduction" if size == self.config.target_reduction else "family"
-            )
-            raise ValueError(
-                f"adaptive_dropout_conf.{option}={size:.1%} is above what the "
-                f"locations can give, {bounds['all']:.1%} of the encoder's "
-                f"{self.cost.name} ({each}); ask for less or add locations"
-            )
+            check_bound(config, self.sizes, table, cost)
 
     def expected_reductions(self, logits: torch.Tensor) -> torch.Tensor:
         """Share of the encoder expected to go, by pool, (pools,), differentiable.
