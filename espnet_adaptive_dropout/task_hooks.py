@@ -4,16 +4,18 @@
 config can forget it, and the tasks without a registry of models (st, diar, enh_s2t,
 s2st, cls) need none. ``main`` works out the length of such a training, so that it can
 be started without the runner where the plugin is enabled for the whole environment;
-so does ``LitESPnetModel``, which the Lightning trainer makes of the arguments.
+so does ``LitESPnetModel``, which the Lightning trainer makes of the arguments, and
+which also loads ``--init_param`` then.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import sys
 from types import ModuleType
-from typing import Callable
+from typing import Callable, Iterator
 
 import torch
 
@@ -46,16 +48,25 @@ def hook_lightning(module: ModuleType) -> None:
         lightning_model.__init__ = _completing_lightning(lightning_model.__init__)
 
 
+@contextlib.contextmanager
+def _refusals_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"espnet_adaptive_dropout: {error}") from None
+
+
 def _completing_lightning(initialise: Callable) -> Callable:
     @functools.wraps(initialise)
     def complete_and_initialise(self, args):
+        from espnet_adaptive_dropout.init_param import load_init_param
         from espnet_adaptive_dropout.lightning_length import complete_lightning
 
-        try:
+        with _refusals_in_one_line():
             complete_lightning(args)
-        except ValueError as error:
-            raise SystemExit(f"espnet_adaptive_dropout: {error}") from None
         initialise(self, args)
+        with _refusals_in_one_line():
+            load_init_param(self.model, args)
 
     setattr(complete_and_initialise, _MARK, True)
     return complete_and_initialise
@@ -78,12 +89,10 @@ def _completing(main: Callable) -> Callable:
         if args is None:
             from espnet_adaptive_dropout.training_length import complete_arguments
 
-            try:
+            with _refusals_in_one_line():
                 cmd = complete_arguments(
                     cls.get_parser(), list(sys.argv[1:] if cmd is None else cmd)
                 )
-            except (ValueError, OSError) as error:
-                raise SystemExit(f"espnet_adaptive_dropout: {error}") from None
         return main(cls, args=args, cmd=cmd)
 
     return complete_and_run

@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
-from check_environment import imports_of, missing, whose_espnet
+from check_environment import imports_of, missing, version_of, whose_espnet
 from common import RecipeError
 from conftest import RECIPE
 
@@ -32,6 +32,14 @@ def test_same_version_means_the_installed_one(checkout):
 
 def test_other_version_means_the_checkout_s(checkout):
     (checkout / "espnet/version.txt").write_text("190001\n")
+    assert whose_espnet(checkout) == "checkout"
+
+
+def test_version_at_the_root(checkout):
+    (checkout / "espnet/version.txt").rename(checkout / "version.txt")
+    assert whose_espnet(checkout) == "installed"
+    (checkout / "version.txt").write_text("300001\n")
+    assert version_of(checkout) == "300001"
     assert whose_espnet(checkout) == "checkout"
 
 

@@ -1,5 +1,7 @@
 """Warm start: stock checkpoints of any release and form, gates left out."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from encoders import difference, randomise
@@ -95,6 +97,21 @@ def assert_same(first, second):
         assert torch.allclose(ours, theirs, atol=1e-5), (ours, theirs)
 
 
+def prune_all(adaptive, args, tmp_path):
+    """Write the experiment and prune it; returns the compact one's directory."""
+    (tmp_path / "exp").mkdir()
+    write_config(tmp_path / "exp", args)
+    torch.save(adaptive.state_dict(), tmp_path / "exp" / "valid.pth")
+    prune.main(
+        [
+            *("--train_config", str(tmp_path / "exp" / "config.yaml")),
+            *("--model_file", str(tmp_path / "exp" / "valid.pth")),
+            *("--output_dir", str(tmp_path / "compact")),
+        ]
+    )
+    return tmp_path / "compact"
+
+
 @pytest.mark.parametrize("release", ["this", "another"])
 @pytest.mark.parametrize("conformer", CONFORMERS)
 def test_adaptive_then_compact_equal_the_original(conformer, release, data, tmp_path):
@@ -113,18 +130,9 @@ def test_adaptive_then_compact_equal_the_original(conformer, release, data, tmp_
     adaptive, args = warm_started(arguments)
     assert adaptive.encoder.control is not None
     assert_same(adaptive, stock)
-    (tmp_path / "exp").mkdir()
-    write_config(tmp_path / "exp", args)
-    torch.save(adaptive.state_dict(), tmp_path / "exp" / "valid.pth")
-    prune.main(
-        [
-            *("--train_config", str(tmp_path / "exp" / "config.yaml")),
-            *("--model_file", str(tmp_path / "exp" / "valid.pth")),
-            *("--output_dir", str(tmp_path / "compact")),
-        ]
-    )
+    pruned = prune_all(adaptive, args, tmp_path)
     compact, _ = ASRTask.build_model_from_file(
-        tmp_path / "compact" / "config.yaml", tmp_path / "compact" / "valid.pth", "cpu"
+        pruned / "config.yaml", pruned / "valid.pth", "cpu"
     )
     assert "Compact" in type(compact.encoder).__name__
     assert_same(compact.eval(), stock)
@@ -162,3 +170,58 @@ def test_gates_in_a_trainer_s_checkpoint(tmp_path):
         *("--init_param", f"{own}:::ctc,encoder.control.step")
     ]
     assert torch.load(own).keys() == state.keys()
+
+
+def lightning_model(arguments):
+    """The model as ESPnet's Lightning trainer has it before the first step."""
+    pytest.importorskip("lightning", reason="the trainer is Lightning's")
+    from espnet2.train.lightning_espnet_model import LitESPnetModel
+
+    args = parse(arguments)
+    args.task = "asr"
+    args.lightning_conf = dict(max_epochs=3, accelerator="cpu", devices=1)
+    Path(args.output_dir).mkdir()
+    return LitESPnetModel(args).model.eval()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_lightning_trainer_loads_it(form, data, tmp_path):
+    stock = stock_model(data, "latest")
+    path = tmp_path / "stock.pth"
+    torch.save(FORMS[form](of_another_release(stock.state_dict())), path)
+    adaptive = lightning_model(
+        command(
+            *(data, tmp_path / "exp"),
+            encoder_conf=options_of("latest", target_reduction=0.2),
+            init_param=[str(path)],
+        )
+    )
+    assert adaptive.encoder.control.step == 0
+    assert_same(adaptive, stock)
+
+
+def test_the_lightning_trainer_loads_a_compact_model(data, tmp_path):
+    stock = stock_model(data, "latest")
+    torch.save(stock.state_dict(), tmp_path / "stock.pth")
+    arguments = command(
+        *(data, tmp_path / "exp"),
+        encoder_conf=options_of("latest", control="schedule"),
+        init_param=[str(tmp_path / "stock.pth")],
+    )
+    compact = prune_all(*warm_started(arguments), tmp_path)
+    fine_tuned = lightning_model(
+        [
+            *("--config", str(compact / "config.yaml")),
+            *("--init_param", str(compact / "valid.pth")),
+            *("--output_dir", str(tmp_path / "fine")),
+        ]
+    )
+    assert "Compact" in type(fine_tuned.encoder).__name__
+    assert_same(fine_tuned, stock)
+
+
+def test_the_lightning_trainer_refuses_what_it_cannot_read(data, tmp_path):
+    missing = tmp_path / "missing.pth"
+    arguments = command(data, tmp_path / "exp", init_param=[str(missing)])
+    with pytest.raises(SystemExit, match=f"--init_param {missing}: cannot read"):
+        lightning_model(arguments)

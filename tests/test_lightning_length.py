@@ -6,7 +6,9 @@ import sys
 import types
 
 import pytest
+import torch
 import yaml
+from tiny_training import build_model as build_untrained
 from tiny_training import command, encoder_conf, parse, write_data
 
 from espnet_adaptive_dropout.experiment import (
@@ -124,7 +126,7 @@ def test_refusals(changes, words, data, tmp_path):
 def test_the_trainer_s_model_is_hooked_once(data, tmp_path):
     class LitESPnetModel:
         def __init__(self, args):
-            self.args = args
+            self.args, self.model = args, None
 
     module = types.SimpleNamespace(LitESPnetModel=LitESPnetModel)
     hook_lightning(module)
@@ -143,8 +145,10 @@ def test_two_processes(data, tmp_path):
     pytest.importorskip("lightning", reason="the trainer is Lightning's")
     output = tmp_path / "exp"
     output.mkdir()
+    torch.save(build_untrained(data).state_dict(), tmp_path / "first.pth")
     arguments = command(
         *(data, output),
+        init_param=[str(tmp_path / "first.pth")],
         batch_size=3,
         use_tensorboard=True,
         scheduler="warmuplr",
@@ -159,6 +163,7 @@ def test_two_processes(data, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert process.returncode == 0, process.stderr[-3000:]
+    assert "Loading pretrained params from" in process.stderr
     # What ESPnet's own tools read.
     config = load_config(output / "config.yaml")
     model = build_model(load_task("asr"), config)

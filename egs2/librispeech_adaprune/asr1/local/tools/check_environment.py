@@ -47,6 +47,15 @@ def imports_of(script: Path) -> set[str]:
     return names
 
 
+def version_of(checkout: Path) -> str | None:
+    """Return the version of a checkout; None when it does not say."""
+    # Newer releases have it at the root, older ones in espnet/.
+    for name in ("version.txt", "espnet/version.txt"):
+        if (checkout / name).is_file():
+            return (checkout / name).read_text(encoding="utf-8").strip()
+    return None
+
+
 def whose_espnet(checkout: Path | None) -> str:
     """Return "installed" or "checkout".
 
@@ -70,8 +79,7 @@ def whose_espnet(checkout: Path | None) -> str:
             f"{checkout}: its scripts import {', '.join(absent)}, which "
             f"{sys.executable} lacks: install them with its pip"
         )
-    marker = checkout / "espnet" / "version.txt"
-    own = marker.read_text(encoding="utf-8").strip() if marker.is_file() else None
+    own = version_of(checkout)
     if own is None and found is None:
         raise RecipeError(f"neither {checkout} nor {sys.executable} has ESPnet")
     return "installed" if own is None or own == found else "checkout"
