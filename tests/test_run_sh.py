@@ -32,6 +32,8 @@ def stages(recipe, run_in):
     (recipe / "local/prune.sh").write_text(PRUNE)
     (recipe / "local/export.sh").write_text(PRUNE.replace("prune", "export"))
     (recipe / "local/complete_pack.sh").write_text(PRUNE.replace("prune", "pack"))
+    card = PRUNE.replace("prune", "card")
+    (recipe / "local/complete_upload.sh").write_text(card)
     (recipe / "local/tools/compare.py").write_text("print('compared')\n")
 
     def run(*options, **env):
@@ -230,6 +232,12 @@ def test_espnet_checkout_runs_the_stages(stages, recipe, checkout):
     zipped = f"{compact}/{Path(compact).name}_valid.final_loss.ave.zip"
     assert last(calls[-2], "--packed_model") == zipped
     assert last(calls[-2], "--hf_repo") == "me/it"
+    upload = ("--stage", "15", "--skip_upload_hf", "false")
+    done, calls = stages(*options, *upload, ESPNET_ROOT=str(checkout))
+    assert [call[0] for call in calls] == ["--lang", "card"]
+    assert span(calls[0]) == (15, 15)
+    assert last(calls[1], "--asr_exp") == compact
+    assert last(calls[1], "--packed_model") == zipped
     # what is in the way of a link is not overwritten
     (recipe / "utils").unlink()
     (recipe / "utils").mkdir()

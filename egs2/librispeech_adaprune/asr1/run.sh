@@ -215,6 +215,7 @@ if [ "${export}" = true ] && [ "${stop_stage}" -ge 11 ] && [ "${stage}" -le 14 ]
         --force false
 fi
 last=15
+packed=${final_exp}/$(basename "${final_exp}")_${inference_asr_model%.*}.zip
 # ESPnet packs what it knows of; the rest of what local/asr.sh packs is added.
 if [ "${driver}" = ./asr.sh ] && wanted 14 && [ "${skip_packing}" = false ]; then
     last=14
@@ -222,8 +223,13 @@ fi
 run_stages 12 "${last}" --asr_exp "${final_exp}"
 if [ "${last}" -eq 14 ]; then
     local/complete_pack.sh --asr_exp "${final_exp}" --hf_repo "${hf_repo}" \
-        --packed_model "${final_exp}/$(basename "${final_exp}")_${inference_asr_model%.*}.zip"
+        --packed_model "${packed}"
     run_stages 15 15 --asr_exp "${final_exp}"
+fi
+if [ "${driver}" = ./asr.sh ] && wanted 15 && [ "${skip_upload_hf}" = false ]; then
+    # ESPnet uploads a description of its own, which does not name the plugin.
+    local/complete_upload.sh --asr_exp "${final_exp}" --expdir "${expdir}" \
+        --hf_repo "${hf_repo}" --packed_model "${packed}"
 fi
 if wanted 13 && [ "${skip_eval}" = false ]; then
     # the same config's stock counterpart, where it has been decoded
