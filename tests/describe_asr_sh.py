@@ -88,7 +88,10 @@ class Checkout:
     def __init__(self, root: Path, work: Path) -> None:
         self.template = root / "egs2/TEMPLATE/asr1"
         self.text = (self.template / "asr.sh").read_text(encoding="utf-8")
-        self.version = (root / "espnet/version.txt").read_text().strip()
+        # At the root of newer releases
+        marker = root / "version.txt"
+        marker = marker if marker.exists() else root / "espnet/version.txt"
+        self.version = marker.read_text().strip()
         self.work = work
         for name in ("asr.sh", "utils", "scripts", "pyscripts"):
             (work / name).symlink_to(self.template / name)
