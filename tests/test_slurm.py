@@ -1,4 +1,4 @@
-"""Two nodes of Slurm, as ESPnet's launcher starts them; the nodes are processes here."""
+"""Two nodes of Slurm, started by ESPnet's launcher; here the nodes are processes."""
 
 from __future__ import annotations
 
