@@ -48,6 +48,9 @@ setup(
     install_requires=[
         'espnet>=202609; python_version >= "3.12"',
         'espnet==202511; python_version < "3.12"',
+        # Opens packed models; newer releases of ESPnet bring it themselves.
+        "espnet-model-zoo",
+        "huggingface-hub",
         "matplotlib>=3.7",
         "numpy",
         "pyyaml",

@@ -148,7 +148,8 @@ def test_metadata(wheel):
     assert metadata["Version"] == re.search('__version__ = "(.+)"', text)[1]
     assert metadata["Name"] == "espnet-adaptive-dropout"
     assert set(metadata["Requires-Python"].split(",")) == {">=3.9", "<3.14"}
-    assert {"recipe", "medium", "benchmark", "export", "test"} == set(
+    extras = {"recipe", "egs3", "export", "medium", "benchmark", "test"}
+    assert extras == set(metadata.get_all("Provides-Extra"))
         metadata.get_all("Provides-Extra")
     )
     assert "Programming Language :: Python :: 3.9" in metadata.get_all("Classifier")
