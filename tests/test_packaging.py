@@ -150,8 +150,6 @@ def test_metadata(wheel):
     assert set(metadata["Requires-Python"].split(",")) == {">=3.9", "<3.14"}
     extras = {"recipe", "egs3", "export", "medium", "benchmark", "test"}
     assert extras == set(metadata.get_all("Provides-Extra"))
-        metadata.get_all("Provides-Extra")
-    )
     assert "Programming Language :: Python :: 3.9" in metadata.get_all("Classifier")
     assert any(n.endswith("/LICENSE") for n in archive.namelist())
 
