@@ -18,7 +18,7 @@ from tiny_tasks import (
 )
 
 import espnet_adaptive_dropout  # noqa: F401  (registers the classes)
-from espnet_adaptive_dropout.bin import prune
+from espnet_adaptive_dropout.bin import export, prune
 from espnet_adaptive_dropout.experiment import load_task
 from espnet_adaptive_dropout.place import encoder_place
 
@@ -52,6 +52,22 @@ def diarise(exp, data):
     _, activity = diarize(speech[None], fs=16000)
     assert activity.shape[0] == 1 and activity.shape[2] == 2
     assert ((activity > 0) & (activity < 1)).all()
+
+
+def check_export(tiny, compact, output):
+    """Of an encoder that reads tokens, or that lies behind another model."""
+    arguments = [
+        *("--task", tiny.task, "--train_config", str(compact / "config.yaml")),
+        *("--model_file", str(compact / MODEL), "--output_dir", str(output)),
+        *("--int8", "false", "--measure_time", "false"),
+    ]
+    if tiny.task == "s2t_ctc":  # the encoder reads the language token, too
+        with pytest.raises(SystemExit, match=r"features and lengths \(prefix_embeds"):
+            export.main(arguments)
+        return
+    export.main(arguments)
+    form = json.loads((output / "export.json").read_text())["forms"]["onnx"]
+    assert 0.0 < form["difference"]["relative"] <= 1e-5
 
 
 @pytest.mark.slow
@@ -90,6 +106,8 @@ def test_train_prune_decode(name, data, tmp_path, monkeypatch):
     )
     assert gone > report["removed_parameters"]
 
+    if name in ("mt", "enh_s2t", "s2t_ctc"):
+        check_export(tiny, compact, tmp_path / "export")
     if tiny.task == "diar":
         diarise(compact, data)
         return

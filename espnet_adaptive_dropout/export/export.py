@@ -7,7 +7,7 @@ import io
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
@@ -22,7 +22,9 @@ from espnet_adaptive_dropout.experiment import (
 )
 from espnet_adaptive_dropout.export.batches import comparison_batches
 from espnet_adaptive_dropout.export.compare import (
+    Difference,
     Form,
+    Times,
     compare,
     onnx_form,
     pytorch_form,
@@ -80,32 +82,19 @@ def export(
     """
     if not (options.onnx or options.int8):
         raise ValueError("--onnx false --int8 false: that leaves nothing to do")
-    config = load_config(train_config)
-    state = load_state(model_file)
-    _refuse_other_encoders(train_config, config)
     task = load_task(options.task)
-    model = build_model(task, config)
-    load_weights(model, state, str(model_file))
+    model, config = _open(train_config, model_file, task)
     batches, source = comparison_batches(
         task, model, config, options.utterances, options.data
     )
     encoder = main_encoder(model)
     _refuse_other_inputs(encoder, batches[0])
     forms, sizes = _write_forms(encoder, batches[0], directory, options)
-    rows = {name: {"bytes": sizes[name], "file": FILES.get(name)} for name in forms}
-    for name, form in forms.items():
-        difference = compare(forms[PYTORCH], form, batches)
-        if name == ONNX and not difference.relative <= options.tolerance:
-            raise ValueError(
-                f"the exported encoder differs by {difference.relative:.1e} of its "
-                f"outputs from the one in PyTorch (--tolerance {options.tolerance:g}); "
-                f"nothing was written"
-            )
-        rows[name]["difference"] = dataclasses.asdict(difference)
+    differences = _differences(forms, batches, options.tolerance)
+    times: Dict[str, Times] = {}
     if options.rounds:
         inputs = noise_inputs(model, MAC_SECONDS)
-        for name, times in time_forms(forms, inputs, options.rounds).items():
-            rows[name]["seconds"] = dataclasses.asdict(times)
+        times = time_forms(forms, inputs, options.rounds)
     return {
         "train_config": str(train_config),
         "model_file": str(model_file),
@@ -118,8 +107,26 @@ def export(
         "batches": [inputs.lengths.tolist() for inputs in batches],
         "threads": torch.get_num_threads(),
         "rounds": options.rounds,
-        "forms": rows,
+        "forms": {
+            name: {
+                "file": FILES.get(name),
+                "bytes": sizes[name],
+                "difference": dataclasses.asdict(differences[name]),
+                "seconds": dataclasses.asdict(times[name]) if times else None,
+            }
+            for name in forms
+        },
     }
+
+
+def _open(train_config: Path, model_file: Path, task: type) -> Tuple[Any, Dict]:
+    """The model, in evaluation mode, and its config."""
+    config = load_config(train_config)
+    state = load_state(model_file)
+    _refuse_other_encoders(train_config, config)
+    model = build_model(task, config)
+    load_weights(model, state, str(model_file))
+    return model, config
 
 
 def _refuse_other_encoders(train_config: Path, config: Dict[str, Any]) -> None:
@@ -153,7 +160,7 @@ def _refuse_other_inputs(encoder: torch.nn.Module, inputs: Inputs) -> None:
 
 def _write_forms(
     encoder: torch.nn.Module, inputs: Inputs, directory: Path, options: ExportOptions
-):
+) -> Tuple[Dict[str, Form], Dict[str, int]]:
     """Write the files; returns all forms that are to be measured, and their bytes."""
     forms: Dict[str, Form] = {PYTORCH: pytorch_form(encoder)}
     sizes = {PYTORCH: saved_bytes(encoder)}
@@ -171,6 +178,22 @@ def _write_forms(
             forms[name] = onnx_form(OnnxEncoder(path, torch.get_num_threads()))
             sizes[name] = path.stat().st_size
     return forms, sizes
+
+
+def _differences(
+    forms: Dict[str, Form], batches: Sequence[Inputs], tolerance: float
+) -> Dict[str, Difference]:
+    """How far every form is from PyTorch; ONNX in float32 within ``tolerance``."""
+    found = {}
+    for name, form in forms.items():
+        found[name] = compare(forms[PYTORCH], form, batches)
+        if name == ONNX and not found[name].relative <= tolerance:
+            raise ValueError(
+                f"the exported encoder differs by {found[name].relative:.1e} of its "
+                f"outputs from the one in PyTorch (--tolerance {tolerance:g}); "
+                f"nothing was written"
+            )
+    return found
 
 
 def _input_size(inputs: Inputs) -> int:

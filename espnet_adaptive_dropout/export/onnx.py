@@ -86,21 +86,7 @@ def export_onnx(
     partial = Path(path).with_name(f"{Path(path).name}.partial")
     try:
         with torch.no_grad(), _quiet():
-            torch.onnx.export(
-                graph,
-                example,
-                str(partial),
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=[FEATURES, LENGTHS],
-                output_names=[OUTPUT, OUTPUT_LENGTHS],
-                dynamic_axes={
-                    FEATURES: {0: "batch", 1: "frames"},
-                    LENGTHS: {0: "batch"},
-                    OUTPUT: {0: "batch", 1: "time"},
-                    OUTPUT_LENGTHS: {0: "batch"},
-                },
-            )
+            _trace(graph, example, partial)
         os.replace(partial, path)
     except OSError:
         raise
@@ -109,6 +95,25 @@ def export_onnx(
         raise ValueError(f"the encoder cannot be exported as ONNX: {reason}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _trace(graph: torch.nn.Module, example: Tuple, path: Path) -> None:
+    torch.onnx.export(
+        graph,
+        example,
+        str(path),
+        # By tracing: torch.export would fix some lengths and needs a package more.
+        dynamo=False,
+        opset_version=OPSET,
+        input_names=[FEATURES, LENGTHS],
+        output_names=[OUTPUT, OUTPUT_LENGTHS],
+        dynamic_axes={
+            FEATURES: {0: "batch", 1: "frames"},
+            LENGTHS: {0: "batch"},
+            OUTPUT: {0: "batch", 1: "time"},
+            OUTPUT_LENGTHS: {0: "batch"},
+        },
+    )
 
 
 def _separate_heads(encoder: torch.nn.Module) -> None:
