@@ -197,6 +197,16 @@ def test_trainer_checkpoint_is_understood(experiment):
     assert (run(experiment, model="checkpoint.pth") / "checkpoint.pth").exists()
 
 
+def test_the_curves_of_the_training_go_along(experiment):
+    """ESPnet's asr.sh packs a directory of this name, be it empty."""
+    compact = run(experiment)
+    assert list((compact / "images").iterdir()) == []
+    (experiment / "images").mkdir()
+    (experiment / "images" / "loss.png").write_bytes(b"png")
+    compact = run(experiment)
+    assert (compact / "images" / "loss.png").read_bytes() == b"png"
+
+
 def test_run_again_replaces_its_own_output_only(experiment, capsys):
     first = run(experiment)
     (first / "old").write_text("left over")

@@ -3,14 +3,16 @@
 Reads an ESPnet experiment's config.yaml and a checkpoint and writes a new, ordinary
 experiment directory: config.yaml with ``encoder: compact_conformer``, the smaller
 model under the same file name, plan.yaml (which units stayed), certificate.json
-(largest difference between masked and compact encoder on real audio) and report.md /
-report.json. Nothing is written if the certificate does not hold. ``--dry_run`` prints
-the plan instead: every row and column that would go, and the sizes.
+(largest difference between masked and compact encoder on real audio), report.md /
+report.json and the training's images. Nothing is written if the certificate does not
+hold. ``--dry_run`` prints the plan instead: every row and column that would go, and
+the sizes.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from pathlib import Path
 
@@ -154,6 +156,7 @@ def prune_to_directory(args: argparse.Namespace) -> None:
     pruned = prune(args.train_config, args.model_file, options, args.task)
     with directory as partial:
         write_experiment(pruned, partial, args.model_file.name, args.output_dir)
+        share_images(args.train_config.parent, partial)
     report = pruned.report
     print(
         f"{args.output_dir}: {report['reduction']:.2%} of the encoder removed, "
@@ -162,6 +165,21 @@ def prune_to_directory(args: argparse.Namespace) -> None:
         f"{pruned.certificate.largest_difference:.1e}, "
         f"{time.perf_counter() - start:.1f} s"
     )
+
+
+def share_images(trained: Path, compact: Path) -> None:
+    """Copy the curves of the training.
+
+    ESPnet's asr.sh packs ``images`` of any experiment, and fails without it.
+
+    Args:
+        trained: experiment directory of the training.
+        compact: that of the small model.
+    """
+    if (trained / "images").is_dir():
+        shutil.copytree(trained / "images", compact / "images")
+    else:
+        (compact / "images").mkdir()
 
 
 if __name__ == "__main__":

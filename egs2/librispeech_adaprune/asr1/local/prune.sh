@@ -30,17 +30,9 @@ force=true
 need "${asr_exp}/config.yaml" 11
 need "${asr_exp}/${model_file}" 11
 
-# The curves of the training belong to the small model, too, and ESPnet's stage 14
-# wants a directory of that name.
-share_images() {
-    mkdir -p "${output_dir}/images"
-    [ ! -d "${asr_exp}/images" ] || cp -R "${asr_exp}/images/." "${output_dir}/images"
-}
-
 if [ "${force}" = false ] && [ -f "${output_dir}/${model_file}" ] \
     && ! [ "${asr_exp}/${model_file}" -nt "${output_dir}/${model_file}" ]; then
     log "${output_dir} is there and newer than ${asr_exp}/${model_file}"
-    share_images
     exit 0
 fi
 options=()
@@ -49,4 +41,3 @@ options=()
 log "pruning: ${asr_exp}/${model_file} -> ${output_dir}"
 python3 -m espnet_adaptive_dropout.bin.prune --train_config "${asr_exp}/config.yaml" \
     --model_file "${asr_exp}/${model_file}" --output_dir "${output_dir}" "${options[@]}"
-share_images
