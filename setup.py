@@ -57,8 +57,8 @@ setup(
         "sentencepiece",
         "tensorboard",
         # 202511 needs setuptools < 74, PyTorch from 2.13 on setuptools >= 77.
-        'torch; python_version >= "3.12"',
-        'torch<2.13; python_version < "3.12"',
+        'torch>=2.4; python_version >= "3.12"',
+        'torch>=2.4,<2.13; python_version < "3.12"',
         "torchaudio",
         "tqdm",
     ],

@@ -13,7 +13,7 @@ from espnet_adaptive_dropout.compact_attention import compact_attention
 from espnet_adaptive_dropout.convolution import CompactConvolution
 from espnet_adaptive_dropout.layers import UnreadNorm, conv1d, linear
 from espnet_adaptive_dropout.prefix import PrefixInput
-from espnet_adaptive_dropout.subsampling import ChannelsLast, narrow_subsampling
+from espnet_adaptive_dropout.subsampling import narrow_subsampling, put_channels_last
 from espnet_adaptive_dropout.widths import BlockWidths, parse_indices, parse_widths
 
 
@@ -56,8 +56,7 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
                 narrow_subsampling(self.embed, *subsampling)
             for layer, block in zip(self.encoders, blocks):
                 _narrow(layer, block)
-        if isinstance(getattr(self.embed, "conv", None), torch.nn.Sequential):
-            self.embed.conv = ChannelsLast(self.embed.conv)
+        put_channels_last(self.embed)
         # Distributed training waits for the gradient of every weight that wants one.
         for parameter in self.parameters():
             if parameter.numel() == 0:

@@ -13,6 +13,7 @@ from espnet_adaptive_dropout.control import SizeControl
 from espnet_adaptive_dropout.cost import mac_cost, zero_inputs
 from espnet_adaptive_dropout.gate import AdaptiveDropout
 from espnet_adaptive_dropout.prefix import PrefixInput
+from espnet_adaptive_dropout.subsampling import put_channels_last
 from espnet_adaptive_dropout.units import UnitTable
 
 
@@ -113,6 +114,7 @@ class AdaptiveDropoutConformerEncoder(
         )
         for _, owner in attach.owners(self):
             _attach_gates(owner, self.adaptive_dropout_conf)
+        put_channels_last(self.embed)
         self.units = UnitTable(self)
         self.control: Optional[SizeControl] = None
         if self.units.gates:

@@ -61,6 +61,12 @@ class ChannelsLast(torch.nn.Sequential):
         return super().forward(x)
 
 
+def put_channels_last(embed: Optional[torch.nn.Module]) -> None:
+    """Let the convolutions of an input layer, if it has any, be ``ChannelsLast``."""
+    if isinstance(getattr(embed, "conv", None), torch.nn.Sequential):
+        embed.conv = ChannelsLast(embed.conv)
+
+
 def has_two_convolutions(embed: torch.nn.Module) -> bool:
     """Whether an input layer is of the kind described above (conv2d, 1, 2 or 6)."""
     layers = list(getattr(embed, "conv", ()))

@@ -19,7 +19,7 @@ def test_all_units_kept_equals_the_stock_encoder(architecture):
     encoder = adaptive(options)
     stock = stock_of(encoder, options)
     features, lengths = batch(options["input_size"])
-    assert difference(stock, encoder, features, lengths) <= 1e-6
+    assert difference(stock, encoder, features, lengths) <= 3e-6
     ours = {n for n in encoder.state_dict() if "logits" not in n and "control" not in n}
     assert ours == set(stock.state_dict())
 
