@@ -236,7 +236,9 @@ def test_distributed_training_of_two_processes(tmp_path):
     load_weights(model, saved, "the checkpoint")
     control = model.encoder.control
     assert control.step == control.config.total_steps == len(first["averages"])
-    assert control.actual_reduction() == pytest.approx(0.2, abs=0.002)
+    # In so small a model a unit is almost one per cent.
+    unit = control.cost.per_unit.min().item() / control.cost.total
+    assert control.actual_reduction() == pytest.approx(0.2, abs=unit)
     # Alone, ESPnet would have made more and smaller batches of the data.
     alone = completed_conf(arguments)["total_steps"]
     assert alone > control.config.total_steps
