@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -34,6 +33,7 @@ from espnet_adaptive_dropout.report.before_after import (
     BEFORE,
     stock_experiment_config,
 )
+from espnet_adaptive_dropout.report.written import read_written
 
 
 @dataclasses.dataclass
@@ -60,19 +60,13 @@ def read_export(directory: Path) -> Dict[str, Any]:
     Raises:
         ValueError: it is not there or is something else.
     """
-    path = directory / REPORT
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(
-            f"{path}: {error.strerror}; --export takes what bin.export makes"
-        ) from None
-    except json.JSONDecodeError:
-        raise ValueError(f"{path}: this is not JSON") from None
-    needed = {"forms", "encoder_params"}
-    if not isinstance(content, dict) or not needed <= set(content):
-        raise ValueError(f"{path}: not the report of bin.export: it has no 'forms'")
-    return content
+    return read_written(
+        directory / REPORT,
+        "--export",
+        "bin.export",
+        ("forms", "encoder_params"),
+        "it has no 'forms'",
+    )
 
 
 def exported_forms(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
@@ -23,6 +22,7 @@ from espnet_adaptive_dropout.report.costs import Costs
 from espnet_adaptive_dropout.report.curves import SizeCurve, read_sweep
 from espnet_adaptive_dropout.report.exported import ExportedForm, exported_forms
 from espnet_adaptive_dropout.report.training import control_marks
+from espnet_adaptive_dropout.report.written import read_written
 
 # Rounds of the time measurement.
 ROUNDS = 21
@@ -144,18 +144,9 @@ def _marks(trained: Optional[AdaptiveDropoutConfig]) -> Dict[str, float]:
 def _read_pruning(pruned: Optional[Path]) -> Optional[Dict[str, Any]]:
     if pruned is None:
         return None
-    path = pruned / "report.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(
-            f"{path}: {error.strerror}; --pruned takes what bin.prune makes"
-        ) from None
-    except json.JSONDecodeError:
-        raise ValueError(f"{path}: this is not JSON") from None
-    if not isinstance(content, dict) or "kept" not in content:
-        raise ValueError(f"{path}: not the report of bin.prune: nothing is 'kept'")
-    return content
+    return read_written(
+        pruned / "report.json", "--pruned", "bin.prune", ("kept",), "nothing is 'kept'"
+    )
 
 
 def read_wer(path: Path) -> Dict[str, float]:
