@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterator, Optional, Sequence
 import torch
 
 from espnet_adaptive_dropout import compat
+from espnet_adaptive_dropout.activation import fuse_swish
 from espnet_adaptive_dropout.checkpoint import CheckedLoading
 from espnet_adaptive_dropout.compact_attention import compact_attention
 from espnet_adaptive_dropout.convolution import CompactConvolution
@@ -57,6 +58,7 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
             for layer, block in zip(self.encoders, blocks):
                 _narrow(layer, block)
         put_channels_last(self.embed)
+        fuse_swish(self)
         # Distributed training waits for the gradient of every weight that wants one.
         for parameter in self.parameters():
             if parameter.numel() == 0:

@@ -16,6 +16,7 @@ try:
     from espnet2.legacy.nets.pytorch_backend.conformer.convolution import (
         ConvolutionModule,
     )
+    from espnet2.legacy.nets.pytorch_backend.conformer.swish import Swish
     from espnet2.legacy.nets.pytorch_backend.transformer.attention import (
         LegacyRelPositionMultiHeadedAttention,
         MultiHeadedAttention,
@@ -32,6 +33,7 @@ try:
     )
 except ImportError:
     from espnet.nets.pytorch_backend.conformer.convolution import ConvolutionModule
+    from espnet.nets.pytorch_backend.conformer.swish import Swish
     from espnet.nets.pytorch_backend.transformer.attention import (
         LegacyRelPositionMultiHeadedAttention,
         MultiHeadedAttention,
@@ -59,6 +61,7 @@ __all__ = [
     "RelPositionMultiHeadedAttention",
     "RelPositionalEncoding",
     "ScaledPositionalEncoding",
+    "Swish",
     "adopt",
     "mask_padded_frames",
     "rename_subsampling_output",

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 import torch
 
 from espnet_adaptive_dropout import attach, compat
+from espnet_adaptive_dropout.activation import fuse_swish
 from espnet_adaptive_dropout.checkpoint import CheckedLoading
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.control import SizeControl
@@ -118,6 +119,7 @@ class AdaptiveDropoutConformerEncoder(
         self.units = UnitTable(self)
         self.control: Optional[SizeControl] = None
         if self.units.gates:
+            fuse_swish(self)
             self.control = self._make_control()
         self._penalty_due = False
 
