@@ -54,26 +54,27 @@ class _MaskedLinear(torch.autograd.Function):
         return of_product.mul_(mask), of_mask, of_weight, of_bias
 
 
-def mask_channels(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """mask * x; the gradient of the mask takes no memory of the size of x.
+def masked_relu(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """mask * relu(x) of channels; the product alone is kept beside x.
 
     Args:
         x: (#batch, channels, ...).
-        mask: (#batch or 1, channels, 1, ...).
+        mask: (#batch or 1, channels, 1, ...), not negative.
     """
-    return _MaskChannels.apply(x, mask)
+    return _MaskedReLU.apply(x, mask)
 
 
-class _MaskChannels(torch.autograd.Function):
+class _MaskedReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, mask):
         ctx.save_for_backward(x, mask)
-        return x * mask
+        return (x * mask).relu_()
 
     @staticmethod
     def backward(ctx, gradient):
         x, mask = ctx.saved_tensors
-        rows = gradient.reshape(x.size(0) * x.size(1), 1, -1)
+        of_relu = torch.ops.aten.threshold_backward(gradient, x, 0.0)
+        rows = of_relu.reshape(x.size(0) * x.size(1), 1, -1)
         of_mask = rows.bmm(x.reshape(rows.size(0), -1, 1))
         of_mask = of_mask.view(*x.shape[:2], *[1] * (x.dim() - 2))
-        return gradient * mask, of_mask.sum_to_size(mask.shape)
+        return of_relu.mul_(mask), of_mask.sum_to_size(mask.shape)

@@ -14,7 +14,7 @@ from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.gate import AdaptiveDropout
 from espnet_adaptive_dropout.inference import is_cpu_inference
 from espnet_adaptive_dropout.layers import conv2d, linear
-from espnet_adaptive_dropout.masked_product import mask_channels
+from espnet_adaptive_dropout.masked_product import masked_relu
 
 
 class GatedActivation(torch.nn.Module):
@@ -33,13 +33,14 @@ class GatedActivation(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(#batch, channels, time, frequency) -> the same."""
-        x = self.activation(x)
         if self.gate is None:
-            return x
+            return self.activation(x)
         batch, channels, time, frequency = x.shape
         mask = self.gate.mask((batch, time, frequency, channels), x.dtype)
         mask = mask.movedim(-1, 1)
-        return mask_channels(x, mask) if mask[0, 0].numel() == 1 else x * mask
+        if isinstance(self.activation, torch.nn.ReLU) and mask[0, 0].numel() == 1:
+            return masked_relu(x, mask)
+        return self.activation(x) * mask
 
 
 class ChannelsLast(torch.nn.Sequential):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from espnet_adaptive_dropout.masked_product import mask_channels, masked_linear
+from espnet_adaptive_dropout.masked_product import masked_relu, masked_linear
 
 
 def inputs(mask_shape, bias=True, dtype=torch.float64):
@@ -54,11 +54,27 @@ def test_masked_linear_under_autocast():
 
 
 @pytest.mark.parametrize("batch", [2, 1])
-def test_mask_channels_has_the_gradients_of_the_plain_product(batch):
+def test_masked_relu_has_the_gradients_of_the_plain_product(batch):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, 5, 4, generator=generator, dtype=torch.float64)
     mask = torch.rand(batch, 3, 1, 1, generator=generator, dtype=torch.float64)
+    mask[0, 1] = 0.0
     for tensor in (x, mask):
         tensor.requires_grad_()
-    assert torch.equal(mask_channels(x, mask), x * mask)
-    assert torch.autograd.gradcheck(mask_channels, (x, mask))
+    plain = torch.relu(x) * mask
+    output = masked_relu(x, mask)
+    assert torch.equal(output, plain)
+    expected = torch.autograd.grad(plain.square().sum() + plain.sum(), (x, mask))
+    actual = torch.autograd.grad(output.square().sum() + output.sum(), (x, mask))
+    for one, other in zip(actual, expected):
+        torch.testing.assert_close(one, other)
+    assert expected[1].flatten()[1] != 0.0  # of a mask that is 0
+
+
+def test_masked_relu_leaves_the_gradient_that_it_is_given():
+    x = torch.randn(2, 3, 5, 4).requires_grad_()
+    mask = torch.rand(2, 3, 1, 1)
+    output = masked_relu(x, mask)
+    given = torch.ones_like(output)
+    output.backward(given)
+    assert torch.equal(given, torch.ones_like(given))
