@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from espnet_adaptive_dropout.masked_product import masked_relu, masked_linear
+from espnet_adaptive_dropout.masked_product import masked_linear, masked_relu
 
 
 def inputs(mask_shape, bias=True, dtype=torch.float64):
