@@ -31,8 +31,8 @@ force=true
 : "${output_dir:=${asr_exp}/export}"
 need "${asr_exp}/config.yaml" 11
 need "${asr_exp}/${model_file}" 11
-if [ "${force}" = false ] && [ -f "${output_dir}/export.json" ] \
-    && ! [ "${asr_exp}/${model_file}" -nt "${output_dir}/export.json" ]; then
+if [ "${force}" = false ] \
+    && up_to_date "${output_dir}/export.json" "${asr_exp}/${model_file}"; then
     log "${output_dir} is there and newer than ${asr_exp}/${model_file}"
     exit 0
 fi

@@ -13,6 +13,9 @@ need() {
     [ -e "$1" ] || die "$1 is missing: run stage $2 first (--stage $2)"
 }
 
+# up_to_date RESULT SOURCE: whether a result is there and not older than its source
+up_to_date() { [ -f "$1" ] && ! [ "$2" -nt "$1" ]; }
+
 # need_audio SCP: end with a clear message when a listed file has gone meanwhile
 need_audio() {
     local name path

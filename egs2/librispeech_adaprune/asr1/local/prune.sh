@@ -30,8 +30,8 @@ force=true
 need "${asr_exp}/config.yaml" 11
 need "${asr_exp}/${model_file}" 11
 
-if [ "${force}" = false ] && [ -f "${output_dir}/${model_file}" ] \
-    && ! [ "${asr_exp}/${model_file}" -nt "${output_dir}/${model_file}" ]; then
+if [ "${force}" = false ] \
+    && up_to_date "${output_dir}/${model_file}" "${asr_exp}/${model_file}"; then
     log "${output_dir} is there and newer than ${asr_exp}/${model_file}"
     exit 0
 fi
