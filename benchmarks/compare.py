@@ -22,7 +22,7 @@ from typing import Iterator, List
 import yaml
 
 from benchmarks import configs
-from benchmarks.corpus import Corpus, prepare
+from benchmarks.corpus import Corpus, part_of, prepare
 from benchmarks.files import write_json
 from benchmarks.jobs import ForkedCommands, Pool
 from benchmarks.plan import ROOT, Planner
@@ -59,6 +59,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add("--train_args", default="--ngpu 0", help="added to every training command")
     add("--train_set", default="train")
+    add("--utterances", type=int, help="train on so many of it, drawn at random")
     add("--valid_set", default="dev")
     add("--test_sets", default="test_clean test_other")
     add("--list", action="store_true", help="print what would run, and stop")
@@ -80,6 +81,8 @@ def compare(args: argparse.Namespace) -> None:
     corpus = prepare(
         args.recipe_dir, args.train_set, args.valid_set, args.test_sets.split()
     )
+    if args.utterances is not None:
+        corpus = part_of(corpus, args.utterances, args.exp.resolve() / "train_shapes")
     settings = make_settings(args, corpus)
     tasks: List[Task] = []
     notes: List[str] = []
@@ -133,6 +136,7 @@ def make_settings(args: argparse.Namespace, corpus: Corpus) -> Settings:
         target=args.target,
         dense_config=args.dense_config,
         train_args=args.train_args.split(),
+        utterances=args.utterances,
     )
     config = configs.dense_config(settings, seed=1)
     settings.batches = batches_in_epoch(config, corpus)

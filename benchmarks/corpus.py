@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import subprocess
 from pathlib import Path
-from typing import Dict, List, Set, Tuple
+from typing import Dict, List, Optional, Set, Tuple
+
+from benchmarks.files import write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Corpus:
         tests: of the test sets.
         token_dir: holds tokens.txt and, for BPE, bpe.model.
         stats: holds the statistics of stage 10.
+        train_shapes: holds the shape files of training; None: in ``stats``.
     """
 
     recipe_dir: Path
@@ -27,6 +31,7 @@ class Corpus:
     tests: Tuple[str, ...]
     token_dir: Path
     stats: Path
+    train_shapes: Optional[Path] = None
 
     @property
     def token_type(self) -> str:
@@ -50,8 +55,11 @@ class Corpus:
             ("fold_length", "80000"),
             ("fold_length", "150"),
         ] + ([("bpemodel", bpe)] if bpe else [])
-        for part, name in (("train", self.train), ("valid", self.valid)):
-            data, shapes = f"dump/raw/{name}", f"{self.stats}/{part}"
+        for part, name, shapes in (
+            ("train", self.train, self.train_shapes or self.stats / "train"),
+            ("valid", self.valid, self.stats / "valid"),
+        ):
+            data = f"dump/raw/{name}"
             options += [
                 (f"{part}_data_path_and_name_and_type", f"{data}/wav.scp,speech,sound"),
                 (f"{part}_data_path_and_name_and_type", f"{data}/text,text,text"),
@@ -104,6 +112,35 @@ def prepare(recipe_dir: Path, train: str, valid: str, tests: List[str]) -> Corpu
         if not (recipe_dir / "dump/raw" / name / "wav.scp").exists():
             raise ValueError(f"{recipe_dir}/dump/raw has no set {name}")
     return Corpus(recipe_dir, train, valid, tuple(tests), token_dir, stats)
+
+
+def part_of(corpus: Corpus, count: int, directory: Path) -> Corpus:
+    """The same corpus with only some of its training utterances, drawn at random.
+
+    ESPnet trains on what the shape files list.
+
+    Args:
+        corpus: the whole.
+        count: number of utterances.
+        directory: the shorter shape files are written here.
+
+    Raises:
+        ValueError: the training set does not have so many.
+    """
+    shapes = corpus.recipe_dir / corpus.stats / "train"
+    names = ("speech_shape", f"text_shape.{corpus.token_type}")
+    lines = (shapes / names[0]).read_text(encoding="utf-8").splitlines()
+    ids = [line.split()[0] for line in lines]
+    if not 0 < count <= len(ids):
+        raise ValueError(f"--utterances {count}: must be from 1 to {len(ids)}")
+    random.Random(0).shuffle(ids)
+    chosen = set(ids[:count])
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        lines = (shapes / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.split()[0] in chosen]
+        write_text(directory / name, "".join(kept))
+    return dataclasses.replace(corpus, train_shapes=directory)
 
 
 def _only(directory: Path, pattern: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import yaml
 
@@ -31,6 +31,7 @@ class Settings:
         target: share of the encoder's parameters to remove.
         dense_config: training config of the stock model.
         train_args: added to every training command, for example "--ngpu 1".
+        utterances: of the training set that are used; None: all.
     """
 
     exp: Path
@@ -40,6 +41,7 @@ class Settings:
     target: float
     dense_config: str
     train_args: List[str] = dataclasses.field(default_factory=list)
+    utterances: Optional[int] = None
 
     @property
     def steps_per_part(self) -> int:
@@ -61,6 +63,7 @@ class Settings:
             target=self.target,
             dense_config=self.dense_config,
             train_args=self.train_args,
+            utterances=self.utterances,
         )
 
     def keep(self) -> None:

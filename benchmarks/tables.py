@@ -154,9 +154,11 @@ def _introduction(rows: List[Measured], settings: Dict[str, Any]) -> List[str]:
         for part in ("test", "dev")
     }
     config = Path(settings["dense_config"]).name
+    count = settings.get("utterances")
+    data = f"{count} utterances" if count else "the data"
     return [
         f"Every row: {settings['steps']} training steps in all "
-        f"({settings['max_epoch']:g} passes through the data), the same batches in the "
+        f"({settings['max_epoch']:g} passes through {data}), the same batches in the "
         f"same order, the learning rate of `{config}` with its "
         f"warm-up scaled to the length, three checkpoints averaged, greedy CTC "
         f"decoding. A training that is pruned on the way goes on with its epoch, its "

@@ -21,7 +21,8 @@ def test_comparison_from_training_to_tables(tmp_path, capsys, monkeypatch):
     command = [
         *("--recipe_dir", str(recipe), "--exp", str(exp), "--dense_config", DENSE),
         *("--test_sets", "test", "--seeds", "1", "--target", "0.4"),
-        *("--rows", "ours,gradual", "--jobs", "1", "--max_epoch", "4"),
+        *("--rows", "ours,gradual", "--jobs", "1", "--utterances", "8"),
+        *("--max_epoch", "4"),
     ]
     here = os.getcwd()
     compare.main([*command, "--list"])
@@ -41,7 +42,9 @@ def test_comparison_from_training_to_tables(tmp_path, capsys, monkeypatch):
     compare.main(command)
     assert "0 tasks to run" in capsys.readouterr().out
     tables.main(["--exp", str(exp)])
-    assert "gradual magnitude" in (exp / "RESULTS.md").read_text()
+    text = (exp / "RESULTS.md").read_text()
+    assert "gradual magnitude" in text
+    assert "(4 passes through 8 utterances)" in text
     with pytest.raises(SystemExit, match="holds runs with max_epoch=4.0, not 5.0"):
         compare.main([*command[:-1], "5"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from benchmark_recipe import write_recipe
 
-from benchmarks.corpus import prepare
+from benchmarks.corpus import part_of, prepare, utterances
 
 
 @pytest.fixture
@@ -51,6 +51,28 @@ def test_what_is_wrong_is_said(recipe, tmp_path):
     (recipe / "data/en_token_list/bpe_bpe5/tokens.txt").write_text("a\n")
     with pytest.raises(ValueError, match="exactly one data/.*bpe_bpe5"):
         prepare(recipe, "train", "dev", [])
+
+
+def test_part_of_the_training_set(recipe, tmp_path):
+    whole = prepare(recipe, "train", "dev", ["test"])
+    part = part_of(whole, 4, tmp_path / "shapes")
+    arguments = part.training_arguments()
+    assert f"{tmp_path}/shapes/speech_shape" in arguments
+    assert "exp/asr_stats_raw_en_char/valid/speech_shape" in arguments
+    all_ids = utterances(recipe / whole.stats / "train/speech_shape")
+    ids = utterances(tmp_path / "shapes/speech_shape")
+    assert len(ids) == 4 and ids < all_ids
+    assert utterances(tmp_path / "shapes/text_shape.char") == ids
+    smaller = part_of(whole, 2, tmp_path / "fewer").train_shapes
+    assert utterances(smaller / "speech_shape") < ids
+    assert part.scored_sets() == whole.scored_sets()
+
+
+@pytest.mark.parametrize("count", [0, 10])
+def test_a_part_must_be_one(recipe, tmp_path, count):
+    whole = prepare(recipe, "train", "dev", [])
+    with pytest.raises(ValueError, match=f"--utterances {count}: must be from 1 to 9"):
+        part_of(whole, count, tmp_path / "shapes")
 
 
 def test_missing_data_is_prepared_by_the_recipe(recipe):
