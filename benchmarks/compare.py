@@ -82,7 +82,8 @@ def compare(args: argparse.Namespace) -> None:
         args.recipe_dir, args.train_set, args.valid_set, args.test_sets.split()
     )
     if args.utterances is not None:
-        corpus = part_of(corpus, args.utterances, args.exp.resolve() / "train_shapes")
+        shapes = args.exp.resolve() / f"train_shapes_{args.utterances}"
+        corpus = part_of(corpus, args.utterances, shapes)
     settings = make_settings(args, corpus)
     tasks: List[Task] = []
     notes: List[str] = []
