@@ -129,8 +129,7 @@ def part_of(corpus: Corpus, count: int, directory: Path) -> Corpus:
     """
     shapes = corpus.recipe_dir / corpus.stats / "train"
     names = ("speech_shape", f"text_shape.{corpus.token_type}")
-    lines = (shapes / names[0]).read_text(encoding="utf-8").splitlines()
-    ids = [line.split()[0] for line in lines]
+    ids = sorted(utterances(shapes / names[0]))
     if not 0 < count <= len(ids):
         raise ValueError(f"--utterances {count}: must be from 1 to {len(ids)}")
     random.Random(0).shuffle(ids)
