@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 from typing import List, Optional
 
-from benchmarks.results import Measured
-from benchmarks.rows import ABLATION, MAIN, SIZES
+from benchmarks.results import Measured, of_section
+from benchmarks.rows import ABLATION, MAIN, SETTINGS, SIZES
 
-TITLES = {MAIN: "same size", ABLATION: "by location", SIZES: "many sizes"}
+TITLES = {
+    MAIN: "same size",
+    ABLATION: "by location",
+    SETTINGS: "one setting changed",
+    SIZES: "many sizes",
+}
 
 
 def plot_rows(rows: List[Measured], dense: Optional[Measured], path: Path) -> None:
     """Write a PNG: one line a row, a dot a seed, a bar at the mean.
 
     Args:
-        rows: in the order of the tables.
+        rows: all that there are.
         dense: whose mean is drawn through all panels; None leaves it out.
         path: of the image.
     """
@@ -25,7 +29,7 @@ def plot_rows(rows: List[Measured], dense: Optional[Measured], path: Path) -> No
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    parts = [(s, [r for r in rows if r.section == s]) for s in TITLES]
+    parts = [(section, of_section(rows, section)) for section in TITLES]
     parts = [(section, chosen) for section, chosen in parts if chosen]
     heights = [len(chosen) + 1 for _, chosen in parts]
     figure, panels = plt.subplots(
@@ -40,8 +44,9 @@ def plot_rows(rows: List[Measured], dense: Optional[Measured], path: Path) -> No
         _draw(panel, chosen)
         panel.set_title(TITLES[section], loc="left", fontsize=9)
         if dense is not None:
-            mean = statistics.fmean(dense.rates("test").values())
-            panel.axvline(mean, color="0.5", linestyle=":", linewidth=1, zorder=0)
+            panel.axvline(
+                dense.mean_rate(), color="0.5", linestyle=":", linewidth=1, zorder=0
+            )
     panels[-1, 0].set_xlabel("WER on test [%]; dot: a seed, bar: mean, dotted: dense")
     figure.tight_layout()
     partial = path.with_name(path.name + ".partial")
@@ -56,9 +61,7 @@ def _draw(panel, rows: List[Measured]) -> None:
         panel.plot(
             rates, [height] * len(rates), "o", markersize=4, color="black", alpha=0.6
         )
-        panel.plot(
-            [statistics.fmean(rates)], [height], "|", markersize=14, color="black"
-        )
+        panel.plot([row.mean_rate()], [height], "|", markersize=14, color="black")
     panel.set_yticks(range(len(rows)), [row.title for row in rows], fontsize=8)
     panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.grid(axis="x", color="0.9")

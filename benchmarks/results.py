@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from benchmarks.files import read_json
+from benchmarks.rows import MAIN, SIZES
 
 Result = Dict[str, Any]
 
@@ -38,6 +39,10 @@ class Measured:
             seed: error_rate(result, part, kind)
             for seed, result in sorted(self.results.items())
         }
+
+    def mean_rate(self, part: str = "test") -> float:
+        """Mean over the seeds of the word error rate in percent."""
+        return statistics.fmean(self.rates(part).values())
 
     def mean(self, name: str) -> float:
         """Mean over the seeds of a number in the results."""
@@ -110,3 +115,31 @@ def relative_change(row: Measured, dense: Optional[Measured]) -> Optional[float]
     before = statistics.fmean(theirs[seed] for seed in common)
     after = statistics.fmean(mine[seed] for seed in common)
     return 100.0 * (after / before - 1.0) if before else None
+
+
+def of_section(rows: List[Measured], section: str) -> List[Measured]:
+    """The rows of a section as tables and plot show them; ours beside its variants."""
+    chosen = [row for row in rows if row.section == section]
+    if chosen and section != MAIN:
+        chosen = [row for row in rows if row.key == "ours"] + chosen
+    if section == MAIN:
+        chosen.sort(key=Measured.mean_rate)
+    if section == SIZES:
+        chosen.sort(key=lambda row: -row.mean("encoder_params"))
+    return chosen
+
+
+def removed(row: Measured, dense: Optional[Measured]) -> Optional[float]:
+    """Share of the dense encoder's parameters that the row's model lacks."""
+    if dense is None:
+        return None
+    return 1.0 - row.mean("encoder_params") / dense.mean("encoder_params")
+
+
+def spread(rates: Dict[int, float]) -> str:
+    """ "6.1 ± 0.4": mean and sample standard deviation, or the value alone."""
+    values = list(rates.values())
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return f"{mean:.1f}"
+    return f"{mean:.1f} ± {statistics.stdev(values):.1f}"

@@ -17,7 +17,7 @@ FAMILY = (0.2, 0.4, 0.54, 0.7)
 # A location that cannot give the target is asked for this share of what it can.
 SHARE_OF_BOUND = 0.9
 
-MAIN, ABLATION, SIZES = "main", "ablation", "sizes"
+MAIN, ABLATION, SETTINGS, SIZES = "main", "ablation", "settings", "sizes"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +71,7 @@ def all_runs() -> List[Run]:
         _single(
             "torch_pruning", "Torch-Pruning, then fine-tuning", "torch_pruning", at=0.5
         ),
+        *_settings(),
         *_sizes(),
     ]
 
@@ -95,7 +96,7 @@ def chosen_runs(patterns: Sequence[str]) -> List[Run]:
             names = ", ".join(dict.fromkeys(run.row for run in runs))
             raise ValueError(
                 f"--rows {pattern}: no such row; there are {names}, and the sections "
-                f"{MAIN}, {ABLATION}, {SIZES}"
+                f"{MAIN}, {ABLATION}, {SETTINGS}, {SIZES}"
             )
         chosen.update(hits)
     return [run for run in runs if run.name in chosen]
@@ -177,6 +178,24 @@ def _ablations() -> List[Run]:
     return runs
 
 
+def _settings() -> List[Run]:
+    """Ours with one setting changed."""
+    changed = {
+        "logit_2": ("initial logit 2 (p = 0.88)", dict(initial_logit=2.0)),
+        "temperature_half": ("temperature 0.5", dict(temperature=0.5)),
+        "element_masks": ("a mask for each element", dict(granularity="element")),
+        "even_blocks": ("even over blocks", dict(budget="block")),
+        "long_tail": (
+            "ramp to 50 %, frozen at 60 % of the training",
+            dict(ramp_end=0.5, freeze_at=0.6),
+        ),
+    }
+    return [
+        Run(key, key, f"ours, {title}", SETTINGS, "gated", options)
+        for key, (title, options) in changed.items()
+    ]
+
+
 def _sizes() -> List[Run]:
     """A family of sizes from one training, against a training for each size."""
     family = Run(
@@ -195,7 +214,7 @@ def _sizes() -> List[Run]:
             continue
         for of, title in (
             ("family", f"one training for all sizes, cut to {percent} %"),
-            ("ours", f"trained for 54 %, cut to {percent} %"),
+            ("ours", f"ours, cut to {percent} %"),
         ):
             key = f"{of}_{percent}"
             runs.append(Run(key, key, title, SIZES, "recut", dict(of=of), size))

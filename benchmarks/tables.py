@@ -8,7 +8,6 @@ left out and named.
 from __future__ import annotations
 
 import argparse
-import statistics
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -16,14 +15,23 @@ import yaml
 
 from benchmarks.files import read_json, write_json, write_text
 from benchmarks.plan import ROOT
-from benchmarks.results import Measured, read_results, relative_change
-from benchmarks.rows import ABLATION, MAIN, SIZES
+from benchmarks.results import (
+    Measured,
+    of_section,
+    read_results,
+    relative_change,
+    removed,
+    spread,
+)
+from benchmarks.rows import ABLATION, MAIN, SETTINGS, SIZES
 from benchmarks.settings import NAME
+from benchmarks.summaries import location_table, size_table
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
 HEADINGS = {
     MAIN: "Ways to the same size",
     ABLATION: "Each location alone and each left out",
+    SETTINGS: "Ours with one setting changed",
     SIZES: "One training, many sizes",
 }
 CAVEAT = (
@@ -100,22 +108,6 @@ def to_dict(row: Measured, dense: Optional[Measured]) -> Dict[str, Any]:
     )
 
 
-def removed(row: Measured, dense: Optional[Measured]) -> Optional[float]:
-    """Share of the dense encoder's parameters that the row's model lacks."""
-    if dense is None:
-        return None
-    return 1.0 - row.mean("encoder_params") / dense.mean("encoder_params")
-
-
-def spread(rates: Dict[int, float]) -> str:
-    """ "6.1 ± 0.4": mean and sample standard deviation, or the value alone."""
-    values = list(rates.values())
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return f"{mean:.1f}"
-    return f"{mean:.1f} ± {statistics.stdev(values):.1f}"
-
-
 def to_markdown(
     rows: List[Measured],
     dense: Optional[Measured],
@@ -125,12 +117,15 @@ def to_markdown(
     """All tables."""
     lines = ["# Comparison", "", *_introduction(rows, settings), ""]
     for section, heading in HEADINGS.items():
-        chosen = [row for row in rows if row.section == section]
+        chosen = of_section(rows, section)
+        if not chosen:
+            continue
+        lines += [f"## {heading}", ""]
+        if section == ABLATION:
+            lines += [*location_table(rows, dense), ""]
         if section == SIZES:
-            chosen += [row for row in rows if row.key == "ours"] if chosen else []
-            chosen.sort(key=lambda row: -row.mean("encoder_params"))
-        if chosen:
-            lines += [f"## {heading}", "", *_table(chosen, dense), ""]
+            lines += [*size_table(rows, settings["target"]), ""]
+        lines += [*_table(chosen, dense), ""]
     tried = [run for row in rows if row.others for run in (row, *row.others)]
     if tried:
         lines += ["## All prune points", ""]

@@ -33,6 +33,18 @@ def test_options_are_options_of_the_encoder(run):
         assert getattr(config, name) == value
 
 
+@pytest.mark.parametrize(
+    "run",
+    [run for run in all_runs() if run.section == "settings"],
+    ids=lambda run: run.name,
+)
+def test_a_changed_setting_is_not_the_default(run):
+    default = AdaptiveDropoutConfig()
+    assert run.options
+    for name, value in run.options.items():
+        assert getattr(default, name) != value
+
+
 def test_what_is_cut_later_is_there():
     names = {run.name for run in all_runs()}
     assert {run.options["of"] for run in all_runs() if run.kind == "recut"} <= names

@@ -16,12 +16,18 @@ ROWS = {
     "magnitude_50": ("magnitude", "magnitude", "main"),
     "only_ffn": ("only_ffn", "ours, ffn alone", "ablation"),
     "taylor_50": ("taylor", "Taylor", "main"),
+    "without_ffn": ("without_ffn", "ours without ffn", "ablation"),
+    "logit_2": ("logit_2", "ours, initial logit 2", "settings"),
+    "family": ("family_54", "family, cut to 54 %", "sizes"),
+    "family_70": ("family_70", "family, cut to 70 %", "sizes"),
+    "ours_70": ("ours_70", "ours, cut to 70 %", "sizes"),
+    "separate_70": ("separate_70", "a training for 70 %", "sizes"),
 }
 
 
 @pytest.fixture
 def exp(tmp_path):
-    settings(tmp_path, tmp_path).keep()
+    settings(tmp_path, tmp_path, target=0.54).keep()
     names = ("row", "title", "section")
     described = {run: dict(zip(names, row)) for run, row in ROWS.items()}
     write_json(tmp_path / "rows.json", described)
@@ -87,13 +93,54 @@ def test_all_files_are_written(exp):
         "| 1.50 | -8 % |" in text
     )
     assert "Synthetic speech" in text
-    assert "Not run (yet): Taylor." in text
+    assert "Not run (yet): Taylor; ours without ffn; " in text
     assert "## Each location alone" in text
     assert "## One training" not in text
     content = read_json(exp / "results.json")
     assert [row["row"] for row in content["rows"]][:2] == ["dense", "ours"]
-    assert content["missing"] == ["Taylor"]
+    assert content["missing"][0] == "Taylor"
     assert (exp / "results.png").read_bytes().startswith(b"\x89PNG")
+
+
+def section_of(exp, heading):
+    write_tables(namespace(exp=exp, out=None))
+    return (exp / "RESULTS.md").read_text().split(f"## {heading}")[1].split("##")[0]
+
+
+def test_the_best_row_is_first_and_ours_stands_beside_its_variants(exp):
+    put(exp, "dense", 1, 10)
+    put(exp, "magnitude_50", 1, 30, params=460)
+    put(exp, "ours", 1, 20, params=460)
+    put(exp, "logit_2", 1, 15, params=460)
+    table = section_of(exp, "Ways to the same size")
+    assert table.index("| dense") < table.index("| ours") < table.index("| magnitude")
+    table = section_of(exp, "Ours with one setting changed")
+    assert table.index("| ours | 54.0% |") < table.index("| ours, initial logit 2 |")
+    assert "| dense" not in table
+
+
+def test_locations_are_summed_up_alone_and_left_out(exp):
+    put(exp, "dense", 1, 10)
+    for seed, errors in ((1, 19), (2, 21)):
+        put(exp, "ours", seed, errors, params=460)
+        put(exp, "only_ffn", seed, errors - 5, params=760)
+    put(exp, "without_ffn", 1, 25, params=550)
+    table = section_of(exp, "Each location alone and each left out")
+    assert "| `ffn` | 24.0% | 15.0 ± 1.4 | 45.0% | 25.0 |" in table
+    assert "| `query` | - | - | - | - |" in table
+    assert "| all | 54.0% | 20.0 ± 1.4 | | |" in table
+
+
+def test_sizes_are_summed_up_by_the_way_to_them(exp):
+    put(exp, "ours", 1, 19, params=460)
+    put(exp, "ours", 2, 21, params=460)
+    put(exp, "family", 1, 22, params=461)
+    for name, errors in (("family_70", 31), ("ours_70", 40), ("separate_70", 29)):
+        put(exp, name, 1, errors, params=300)
+    table = section_of(exp, "One training, many sizes")
+    assert "| 54 % | 22.0 | 20.0 ± 1.4 | 20.0 ± 1.4 |" in table
+    assert "| 70 % | 31.0 | 40.0 | 29.0 |" in table
+    assert "| 20 % | - | - | - |" in table
 
 
 def test_without_dense_nothing_is_relative(exp):

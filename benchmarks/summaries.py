@@ -1,0 +1,65 @@
+"""Short tables of the sections that are read across rows."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Sequence
+
+from benchmarks.results import Measured, removed, spread
+from benchmarks.rows import FAMILY, LOCATIONS
+
+
+def location_table(rows: Sequence[Measured], dense: Optional[Measured]) -> List[str]:
+    """What each location gives and costs, alone and left out, as Markdown lines."""
+    there = {row.key: row for row in rows}
+    lines = [
+        "| location | removed alone | WER test [%] "
+        "| removed without it | WER test [%] |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name in LOCATIONS:
+        alone = _size_and_rate(there.get(f"only_{name}"), dense)
+        without = _size_and_rate(there.get(f"without_{name}"), dense)
+        lines.append(f"| `{name}` | {alone} | {without} |")
+    lines.append(f"| all | {_size_and_rate(there.get('ours'), dense)} | | |")
+    return lines
+
+
+def size_table(rows: Sequence[Measured], target: float) -> List[str]:
+    """Three ways to several sizes, as Markdown lines.
+
+    Args:
+        rows: all that there are.
+        target: share that the rows of the main table remove.
+    """
+    there = {row.key: row for row in rows}
+    asked = _percent(target)
+    lines = [
+        "| removed | one training for all sizes, WER test [%] "
+        f"| trained for {asked} %, cut to this size "
+        "| a training for this size alone |",
+        "|---:|---:|---:|---:|",
+    ]
+    for size in sorted({*FAMILY, target}):
+        percent = _percent(size)
+        keys = [f"family_{percent}", f"ours_{percent}", f"separate_{percent}"]
+        if percent == asked:
+            keys[1:] = ["ours", "ours"]  # which is trained for this size alone
+        cells = [_rate(there, key) for key in keys]
+        lines.append(f"| {percent} % | {' | '.join(cells)} |")
+    return lines
+
+
+def _percent(share: float) -> int:
+    return round(100 * share)
+
+
+def _rate(there: Dict[str, Measured], key: str) -> str:
+    return spread(there[key].rates("test")) if key in there else "-"
+
+
+def _size_and_rate(row: Optional[Measured], dense: Optional[Measured]) -> str:
+    if row is None:
+        return "- | -"
+    share = removed(row, dense)
+    size = "-" if share is None else f"{share:.1%}"
+    return f"{size} | {spread(row.rates('test'))}"
