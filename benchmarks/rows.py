@@ -11,6 +11,7 @@ LOCATIONS = ("ffn_macaron", "ffn", "query", "value", "conv_input")
 # With channels of the convolution module in place of its inputs
 CHANNELS = ("ffn_macaron", "ffn", "query", "value", "conv_channel")
 EVERYTHING = (*LOCATIONS, "conv_channel", "subsampling_1", "subsampling_2")
+CRITERIA = {"magnitude": "magnitude", "taylor": "Taylor"}
 PRUNE_POINTS = (0.3, 0.5, 0.8)
 FAMILY = (0.2, 0.4, 0.54, 0.7)
 
@@ -125,9 +126,9 @@ def _prune_points(
 def _even() -> List[Run]:
     """The same share removed from every module, by any way of ranking."""
     runs = [_single("ours_even", "ours, even over modules", "gated", budget="module")]
-    for criterion in ("magnitude", "taylor"):
+    for criterion, title in CRITERIA.items():
         options = dict(criterion=criterion, at=0.5, budget="module")
-        title = f"{criterion} even over modules, then fine-tuning"
+        title = f"{title} even over modules, then fine-tuning"
         runs.append(_single(f"{criterion}_even", title, "cut", **options))
     return runs
 
@@ -147,8 +148,8 @@ def _channels() -> List[Run]:
             **late,
         ),
     ]
-    for criterion in ("magnitude", "taylor"):
-        title = f"{criterion}, channels for inputs, then fine-tuning"
+    for criterion, title in CRITERIA.items():
+        title = f"{title}, channels for inputs, then fine-tuning"
         cut = dict(options, criterion=criterion, at=0.5)
         runs.append(_single(f"{criterion}_channels", title, "cut", **cut))
     return runs
@@ -218,7 +219,11 @@ def _sizes() -> List[Run]:
         ):
             key = f"{of}_{percent}"
             runs.append(Run(key, key, title, SIZES, "recut", dict(of=of), size))
-        key = f"separate_{percent}"
         title = f"a training for {percent} % alone"
-        runs.append(Run(key, key, title, SIZES, "gated", {}, size))
+        for of, suffix, options in (
+            ("separate", "", {}),
+            ("lagrangian", ", Lagrangian control", dict(control="lagrangian")),
+        ):
+            key = f"{of}_{percent}"
+            runs.append(Run(key, key, title + suffix, SIZES, "gated", options, size))
     return runs

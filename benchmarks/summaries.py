@@ -25,7 +25,7 @@ def location_table(rows: Sequence[Measured], dense: Optional[Measured]) -> List[
 
 
 def size_table(rows: Sequence[Measured], target: float) -> List[str]:
-    """Three ways to several sizes, as Markdown lines.
+    """Four ways to several sizes, as Markdown lines.
 
     Args:
         rows: all that there are.
@@ -36,14 +36,15 @@ def size_table(rows: Sequence[Measured], target: float) -> List[str]:
     lines = [
         "| removed | one training for all sizes, WER test [%] "
         f"| trained for {asked} %, cut to this size "
-        "| a training for this size alone |",
-        "|---:|---:|---:|---:|",
+        "| a training for this size alone | the same, Lagrangian control |",
+        "|---:|---:|---:|---:|---:|",
     ]
     for size in sorted({*FAMILY, target}):
         percent = _percent(size)
-        keys = [f"family_{percent}", f"ours_{percent}", f"separate_{percent}"]
+        ways = ("family", "ours", "separate", "lagrangian")
+        keys = [f"{way}_{percent}" for way in ways]
         if percent == asked:
-            keys[1:] = ["ours", "ours"]  # which is trained for this size alone
+            keys[1:] = ["ours", "ours", "lagrangian"]
         cells = [_rate(there, key) for key in keys]
         lines.append(f"| {percent} % | {' | '.join(cells)} |")
     return lines

@@ -22,6 +22,7 @@ ROWS = {
     "family_70": ("family_70", "family, cut to 70 %", "sizes"),
     "ours_70": ("ours_70", "ours, cut to 70 %", "sizes"),
     "separate_70": ("separate_70", "a training for 70 %", "sizes"),
+    "lagrangian_70": ("lagrangian_70", "a training for 70 %, Lagrangian", "sizes"),
 }
 
 
@@ -135,12 +136,17 @@ def test_sizes_are_summed_up_by_the_way_to_them(exp):
     put(exp, "ours", 1, 19, params=460)
     put(exp, "ours", 2, 21, params=460)
     put(exp, "family", 1, 22, params=461)
-    for name, errors in (("family_70", 31), ("ours_70", 40), ("separate_70", 29)):
-        put(exp, name, 1, errors, params=300)
+    for way, errors in (
+        ("family", 31),
+        ("ours", 40),
+        ("separate", 29),
+        ("lagrangian", 28),
+    ):
+        put(exp, f"{way}_70", 1, errors, params=300)
     table = section_of(exp, "One training, many sizes")
-    assert "| 54 % | 22.0 | 20.0 ± 1.4 | 20.0 ± 1.4 |" in table
-    assert "| 70 % | 31.0 | 40.0 | 29.0 |" in table
-    assert "| 20 % | - | - | - |" in table
+    assert "| 54 % | 22.0 | 20.0 ± 1.4 | 20.0 ± 1.4 | - |" in table
+    assert "| 70 % | 31.0 | 40.0 | 29.0 | 28.0 |" in table
+    assert "| 20 % | - | - | - | - |" in table
 
 
 def test_without_dense_nothing_is_relative(exp):
