@@ -50,11 +50,11 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add("--seeds", default="1,2,3", help="comma-separated")
     add("--jobs", type=int, default=2, help="runs at a time, one thread each")
-    add("--max_epoch", type=float, default=4.0, help="passes through the data")
+    add("--max_epoch", type=float, default=8.0, help="passes through the data")
     add("--target", type=float, default=0.54, help="share of the encoder to remove")
     add(
         "--dense_config",
-        default=str(ROOT / "benchmarks/conf/train_asr_conformer_toy_short.yaml"),
+        default="conf/train_asr_conformer_toy.yaml",
         help="the stock model's training config; relative to the recipe",
     )
     add("--train_args", default="--ngpu 0", help="added to every training command")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import yaml
 from benchmark_recipe import DENSE, settings, write_recipe
 
 from benchmarks import compare, configs
+from benchmarks.plan import ROOT
 from benchmarks.settings import PARTS
 
 
@@ -79,16 +78,27 @@ def test_only_a_stock_conformer_is_dense(mine):
         configs.dense_config(mine, seed=1)
 
 
-def test_the_short_config_has_the_model_of_the_recipe():
-    root = Path(__file__).parents[1]
-    recipe = root / "egs2/librispeech_adaprune/asr1/conf/train_asr_conformer_toy.yaml"
+def test_the_comparison_trains_as_the_recipe_does():
+    parser = compare.get_parser()
+    recipe = parser.get_default("recipe_dir")
+    dense = yaml.safe_load((recipe / parser.get_default("dense_config")).read_text())
+    assert parser.get_default("max_epoch") == dense["max_epoch"]
+
+
+def test_the_config_for_little_data_has_the_model_of_the_recipe():
+    parser = compare.get_parser()
+    recipe = parser.get_default("recipe_dir") / parser.get_default("dense_config")
     theirs = yaml.safe_load(recipe.read_text())
-    default = compare.get_parser().get_default("dense_config")
-    mine = yaml.safe_load(Path(default).read_text())
+    scarce = ROOT / "benchmarks/conf/train_asr_conformer_toy_scarce.yaml"
+    mine = yaml.safe_load(scarce.read_text())
     assert mine["frontend_conf"] == theirs["frontend_conf"]
     changed = {
         name
         for name, value in mine["encoder_conf"].items()
         if value != theirs["encoder_conf"][name]
     }
-    assert changed == {"dropout_rate", "positional_dropout_rate"}
+    assert changed == {
+        "dropout_rate",
+        "positional_dropout_rate",
+        "attention_dropout_rate",
+    }
