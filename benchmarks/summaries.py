@@ -25,7 +25,7 @@ def location_table(rows: Sequence[Measured], dense: Optional[Measured]) -> List[
 
 
 def size_table(rows: Sequence[Measured], target: float) -> List[str]:
-    """Four ways to several sizes, as Markdown lines.
+    """Ways to several sizes, as Markdown lines; a way not tried has no column.
 
     Args:
         rows: all that there are.
@@ -33,21 +33,22 @@ def size_table(rows: Sequence[Measured], target: float) -> List[str]:
     """
     there = {row.key: row for row in rows}
     asked = _percent(target)
-    lines = [
-        "| removed | one training for all sizes, WER test [%] "
-        f"| trained for {asked} %, cut to this size "
-        "| a training for this size alone | the same, Lagrangian control |",
-        "|---:|---:|---:|---:|---:|",
-    ]
-    for size in sorted({*FAMILY, target}):
-        percent = _percent(size)
-        ways = ("family", "ours", "separate", "lagrangian")
-        keys = [f"{way}_{percent}" for way in ways]
-        if percent == asked:
-            keys[1:] = ["ours", "ours", "lagrangian"]
-        cells = [_rate(there, key) for key in keys]
-        lines.append(f"| {percent} % | {' | '.join(cells)} |")
-    return lines
+    sizes = sorted({*map(_percent, FAMILY), asked})
+    titles = {
+        "family": "one training for all sizes",
+        "ours": f"trained for {asked} %, cut to this size",
+        "separate": "a training for this size alone",
+        "lagrangian": "the same, Lagrangian control",
+    }
+    at_target = {"ours": "ours", "separate": "ours", "lagrangian": "lagrangian"}
+    columns = []
+    for way, title in titles.items():
+        keys = [f"{way}_{size}" for size in sizes]
+        if any(key in there for key in keys):
+            keys[sizes.index(asked)] = at_target.get(way, f"{way}_{asked}")
+            columns.append([title, "---:", *(_rate(there, key) for key in keys)])
+    first = ["removed", "---:", *(f"{size} %" for size in sizes)]
+    return [f"| {' | '.join(cells)} |" for cells in zip(first, *columns)]
 
 
 def _percent(share: float) -> int:

@@ -147,6 +147,11 @@ def test_sizes_are_summed_up_by_the_way_to_them(exp):
     assert "| 54 % | 22.0 | 20.0 ± 1.4 | 20.0 ± 1.4 | - |" in table
     assert "| 70 % | 31.0 | 40.0 | 29.0 | 28.0 |" in table
     assert "| 20 % | - | - | - | - |" in table
+    for way in ("ours", "separate"):
+        (exp / f"seed1/{way}_70/result.json").unlink()
+    table = section_of(exp, "One training, many sizes")
+    assert "| removed | one training for all sizes | the same, Lagr" in table
+    assert "| 54 % | 22.0 | - |" in table
 
 
 def test_without_dense_nothing_is_relative(exp):
