@@ -93,7 +93,7 @@ def missing_options(args: argparse.Namespace) -> Dict[str, Any]:
         added["logit_scale"] = round(scale, 4)
     if config.history_dir is None and args.output_dir is not None:
         added["history_dir"] = args.output_dir
-    _check_selection(args, config)
+    check_selection(args, config)
     return added
 
 
@@ -178,8 +178,16 @@ def sum_of_rates(optimizer: torch.optim.Optimizer, scheduler, updates: int) -> f
     return total
 
 
-def _check_selection(args: argparse.Namespace, config: AdaptiveDropoutConfig) -> None:
-    """Refuse to average checkpoints from before the freeze."""
+def check_selection(args: argparse.Namespace, config: AdaptiveDropoutConfig) -> None:
+    """Refuse to average checkpoints from before the freeze.
+
+    Args:
+        args: of the ESPnet training.
+        config: of its encoder.
+
+    Raises:
+        ValueError: it would select or average such checkpoints.
+    """
     if not config.freezes:
         return
     frozen_epochs = args.max_epoch - math.ceil(config.freeze_at * args.max_epoch) + 1
