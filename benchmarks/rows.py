@@ -103,6 +103,11 @@ def chosen_runs(patterns: Sequence[str]) -> List[Run]:
     return [run for run in runs if run.name in chosen]
 
 
+def percent(share: float) -> int:
+    """A share as the names of runs have it."""
+    return round(100 * share)
+
+
 def _single(name: str, title: str, kind: str, **options: Any) -> Run:
     return Run(name, name, title, MAIN, kind, options)
 
@@ -112,7 +117,7 @@ def _prune_points(
 ) -> List[Run]:
     return [
         Run(
-            f"{criterion}_{round(100 * point)}",
+            f"{criterion}_{percent(point)}",
             criterion,
             title,
             MAIN,
@@ -210,20 +215,20 @@ def _sizes() -> List[Run]:
     )
     runs = [family]
     for size in FAMILY:
-        percent = round(100 * size)
-        if percent == 54:
+        number = percent(size)
+        if number == 54:
             continue
         for of, title in (
-            ("family", f"one training for all sizes, cut to {percent} %"),
-            ("ours", f"ours, cut to {percent} %"),
+            ("family", f"one training for all sizes, cut to {number} %"),
+            ("ours", f"ours, cut to {number} %"),
         ):
-            key = f"{of}_{percent}"
+            key = f"{of}_{number}"
             runs.append(Run(key, key, title, SIZES, "recut", dict(of=of), size))
-        title = f"a training for {percent} % alone"
+        title = f"a training for {number} % alone"
         for of, suffix, options in (
             ("separate", "", {}),
             ("lagrangian", ", Lagrangian control", dict(control="lagrangian")),
         ):
-            key = f"{of}_{percent}"
+            key = f"{of}_{number}"
             runs.append(Run(key, key, title + suffix, SIZES, "gated", options, size))
     return runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Sequence
 
 from benchmarks.results import Measured, removed, spread
-from benchmarks.rows import FAMILY, LOCATIONS
+from benchmarks.rows import FAMILY, LOCATIONS, percent
 
 
 def location_table(rows: Sequence[Measured], dense: Optional[Measured]) -> List[str]:
@@ -32,8 +32,8 @@ def size_table(rows: Sequence[Measured], target: float) -> List[str]:
         target: share that the rows of the main table remove.
     """
     there = {row.key: row for row in rows}
-    asked = _percent(target)
-    sizes = sorted({*map(_percent, FAMILY), asked})
+    asked = percent(target)
+    sizes = sorted({*map(percent, FAMILY), asked})
     titles = {
         "family": "one training for all sizes",
         "ours": f"trained for {asked} %, cut to this size",
@@ -49,10 +49,6 @@ def size_table(rows: Sequence[Measured], target: float) -> List[str]:
             columns.append([title, "---:", *(_rate(there, key) for key in keys)])
     first = ["removed", "---:", *(f"{size} %" for size in sizes)]
     return [f"| {' | '.join(cells)} |" for cells in zip(first, *columns)]
-
-
-def _percent(share: float) -> int:
-    return round(100 * share)
 
 
 def _rate(there: Dict[str, Measured], key: str) -> str:
