@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import fcntl
 import os
 import signal
@@ -23,8 +24,9 @@ import yaml
 
 from benchmarks import configs
 from benchmarks.corpus import Corpus, part_of, prepare
-from benchmarks.files import write_json
+from benchmarks.files import read_json, write_json
 from benchmarks.jobs import ForkedCommands, Pool
+from benchmarks.more_speech import add_test_speech
 from benchmarks.plan import ROOT, Planner
 from benchmarks.rows import all_runs, chosen_runs
 from benchmarks.settings import Settings
@@ -62,6 +64,11 @@ def get_parser() -> argparse.ArgumentParser:
     add("--utterances", type=int, help="train on so many of it, drawn at random")
     add("--valid_set", default="dev")
     add("--test_sets", default="test_clean test_other")
+    add(
+        "--more_test_speech",
+        action="store_true",
+        help="synthesise two more hours like the toy corpus and score them too",
+    )
     add("--list", action="store_true", help="print what would run, and stop")
     return parser
 
@@ -78,9 +85,11 @@ def compare(args: argparse.Namespace) -> None:
         ValueError: an option is refused, or runs failed.
     """
     runs = chosen_runs(args.rows.split(","))
-    corpus = prepare(
-        args.recipe_dir, args.train_set, args.valid_set, args.test_sets.split()
-    )
+    tests = args.test_sets.split()
+    corpus = prepare(args.recipe_dir, args.train_set, args.valid_set, tests)
+    if args.more_test_speech:
+        tests += add_test_speech(corpus.recipe_dir, args.train_set)
+        corpus = dataclasses.replace(corpus, tests=tuple(tests))
     if args.utterances is not None:
         shapes = args.exp.resolve() / f"train_shapes_{args.utterances}"
         corpus = part_of(corpus, args.utterances, shapes)
@@ -105,6 +114,7 @@ def compare(args: argparse.Namespace) -> None:
     # A plain "kill" ends the commands as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with only_one(settings.exp):
+        keep_sets(settings.exp, corpus)
         failed = Pool(tasks, args.jobs, corpus.recipe_dir, ForkedCommands()).run()
     for name, reason in failed.items():
         print(f"compare: {name}: {reason}", file=sys.stderr)
@@ -142,8 +152,6 @@ def make_settings(args: argparse.Namespace, corpus: Corpus) -> Settings:
     config = configs.dense_config(settings, seed=1)
     settings.batches = batches_in_epoch(config, corpus)
     settings.keep()
-    sets = {name: [of, sorted(ids)] for name, (of, ids) in corpus.scored_sets().items()}
-    write_json(settings.exp / "sets.json", sets)
     write_json(
         settings.exp / "rows.json",
         {
@@ -152,6 +160,26 @@ def make_settings(args: argparse.Namespace, corpus: Corpus) -> Settings:
         },
     )
     return settings
+
+
+def keep_sets(exp: Path, corpus: Corpus) -> None:
+    """Write what is to be scored; forget the scores of other sets.
+
+    Runs that are not asked for this time are missing from the tables then, until
+    they are: rows that were scored on different speech must not stand side by side.
+    """
+    path = exp / "sets.json"
+    sets = {name: [of, sorted(ids)] for name, (of, ids) in corpus.scored_sets().items()}
+    if path.exists() and read_json(path) != sets:
+        scored = list(exp.glob("seed*/*/done/score.json"))
+        print(
+            f"other sets to score than before: {len(scored)} models lose their scores"
+        )
+        for mark in scored:
+            mark.unlink()
+        for result in exp.glob("seed*/*/result.json"):
+            result.unlink()
+    write_json(path, sets)
 
 
 def batches_in_epoch(config: configs.Config, corpus: Corpus) -> int:

@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=SIZES,
         required=True,
         help="smoke: digits, 15 minutes; toy: 50 words, 2 hours; "
+        "toy_test: two more hours like toy, for tests only; "
         "medium: open text, 40 hours",
     )
     parser.add_argument(

@@ -25,7 +25,6 @@ from synth.reading import read_chapter
 from synth.sizes import SIZES
 
 VERSION = 1
-SEED = 1
 _BYTES_PER_SECOND = 24_000  # of FLAC, rounded up
 
 
@@ -46,12 +45,13 @@ def build(output: Path, size: str, scale: float, jobs: int) -> str:
     Raises:
         SynthError: The user can put it right.
     """
-    settings = {"size": size, "scale": scale, "seed": SEED, "version": VERSION}
+    seed = SIZES[size].seed
+    settings = {"size": size, "scale": scale, "seed": seed, "version": VERSION}
     final = output / "LibriSpeech"
     if final.exists():
         _check_same(final, settings)
         return f"{final} is there already with these settings: nothing to do"
-    plan = make_plan(SIZES[size].scaled(scale), SEED)
+    plan = make_plan(SIZES[size].scaled(scale), seed)
     partial = output / "LibriSpeech.partial"
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -46,6 +46,8 @@ class Size:
         sentences: Gives an endless supply of transcripts from a random source.
         chapter: Most utterances of a chapter (one speaker in one room).
         subsets: Training subsets, then development and test subsets.
+        seed: Of all choices; sizes of one grammar differ in it, else they would
+            begin with the same sentences.
     """
 
     title: str
@@ -53,6 +55,7 @@ class Size:
     sentences: Callable[[np.random.Generator], Iterator[str]]
     chapter: int
     subsets: tuple[Subset, ...]
+    seed: int = 1
 
     def scaled(self, scale: float) -> Size:
         """The same with ``scale`` times the speech; evaluation sets never grow."""
@@ -105,6 +108,15 @@ SIZES = {
             test=3.0,
             speakers=8,
         ),
+    ),
+    # More to test models of "toy" on, where a few errors must not decide.
+    "toy_test": Size(
+        title="More small stories",
+        origin=_GRAMMAR,
+        sentences=lambda rng: text.distinct(text.small_story, rng),
+        chapter=10,
+        subsets=(Subset("test-clean", 60.0, 120), Subset("test-other", 60.0, 120)),
+        seed=2,
     ),
     "medium": Size(
         title=opentext.TITLE,
