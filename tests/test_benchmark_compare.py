@@ -10,6 +10,7 @@ from benchmark_recipe import DENSE, write_recipe
 
 from benchmarks import compare, tables
 from benchmarks.configs import encoder_parameters
+from benchmarks.corpus import prepare
 from benchmarks.files import read_json
 
 
@@ -56,6 +57,29 @@ def test_a_second_comparison_is_kept_out(tmp_path):
                 pass
     with compare.only_one(tmp_path):
         pass
+
+
+def test_scores_of_other_speech_are_forgotten(tmp_path):
+    recipe = write_recipe(tmp_path / "recipe")
+    exp = tmp_path / "exp"
+    run = exp / "seed1/ours"
+    (run / "done").mkdir(parents=True)
+    few, more = (
+        prepare(recipe, "train", "dev", sets) for sets in (["test"], ["test", "train"])
+    )
+
+    def score():
+        for name in ("result.json", "done/score.json", "done/train_20.json"):
+            (run / name).write_text("{}")
+
+    compare.keep_sets(exp, few)
+    score()
+    compare.keep_sets(exp, few)
+    assert (run / "result.json").exists() and (run / "done/score.json").exists()
+    compare.keep_sets(exp, more)
+    assert not (run / "result.json").exists() and not (run / "done/score.json").exists()
+    assert (run / "done/train_20.json").exists()
+    assert list(read_json(exp / "sets.json")) == ["dev", "test", "train"]
 
 
 def test_mistakes_end_in_one_line(tmp_path):

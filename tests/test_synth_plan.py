@@ -5,6 +5,8 @@ import recipe_synth  # noqa: F401  (puts the recipe's scripts on the path)
 from synth.plan import make_plan, seconds
 from synth.sizes import SIZES
 
+SMALL_STORIES = ("toy", "toy_test")
+
 
 @pytest.fixture(scope="module", params=["smoke", "toy"])
 def plan(request):
@@ -30,6 +32,17 @@ def test_no_evaluation_sentence_is_in_training_or_in_another_set(plan):
         texts[chapter.subset.train].extend(chapter.sentences)
     assert not set(texts[True]) & set(texts[False])
     assert len(set(texts[False])) == len(texts[False])
+
+
+def test_more_test_speech_has_sentences_and_speakers_of_its_own():
+    toy, more = (make_plan(SIZES[name], SIZES[name].seed) for name in SMALL_STORIES)
+    assert not {c.speaker.variant for c in toy} & {c.speaker.variant for c in more}
+    heard, tested = (
+        {text for chapter in plan for text in chapter.sentences} for plan in (toy, more)
+    )
+    # One grammar: some short sentences are in both, but not the same supply.
+    assert len(heard & tested) < 0.5 * len(tested)
+    assert not any(chapter.subset.train for chapter in more)
 
 
 def test_both_sexes_in_every_subset(plan):
