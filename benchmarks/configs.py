@@ -111,8 +111,13 @@ def small_config(dense: Config, target: float) -> Tuple[Config, str]:
 
 
 def _resized(dense: Config, size: int, units: int) -> Config:
+    return changed(dense, dict(output_size=size, linear_units=units))
+
+
+def changed(dense: Config, options: Config) -> Config:
+    """The same training with other values in its ``encoder_conf``."""
     config = copy.deepcopy(dense)
-    config["encoder_conf"].update(output_size=size, linear_units=units)
+    config["encoder_conf"].update(options)
     return config
 
 

@@ -123,6 +123,13 @@ class Planner:
     def _small(self, run: Run) -> Task:
         config, line = configs.small_config(self.dense, self._target(run))
         self.notes.append(line)
+        return self._whole(run, config)
+
+    def _stock(self, run: Run) -> Task:
+        return self._whole(run, configs.changed(self.dense, run.options))
+
+    def _whole(self, run: Run, config: configs.Config) -> Task:
+        """A stock Conformer that is trained in one go."""
         directory = self.root / run.name
         configs.write_config(directory / "run.yaml", config)
         steps = [

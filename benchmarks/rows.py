@@ -30,9 +30,10 @@ class Run:
         row: key of its row in the table.
         title: of the row, for people.
         section: of the tables.
-        kind: how it is made, see ``plan``: "dense", "gated", "cut", "gradual",
-            "small", "torch_pruning" or "recut".
-        options: of the kind; for "gated" the ``adaptive_dropout_conf``.
+        kind: how it is made, see ``plan``: "dense", "stock", "gated", "cut",
+            "gradual", "small", "torch_pruning" or "recut".
+        options: of the kind; for "gated" the ``adaptive_dropout_conf``, for "stock"
+            changes of the ``encoder_conf``.
         target: share to remove; None for the comparison's.
     """
 
@@ -55,6 +56,7 @@ def all_runs() -> List[Run]:
         _single(
             "lagrangian", "ours, Lagrangian control", "gated", control="lagrangian"
         ),
+        _single("dense_dropout", "dense, dropout 0.1", "stock", dropout_rate=0.1),
         _single("small_dense", "small dense from scratch", "small"),
         _single(
             "no_freeze",

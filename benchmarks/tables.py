@@ -36,8 +36,8 @@ HEADINGS = {
 }
 CAVEAT = (
     "**Synthetic speech tests the method and says nothing about WER on LibriSpeech.** "
-    "The test sets are small: look at the spread over the seeds before you believe a "
-    "difference."
+    "Look at the spread over the seeds, and at the number of words, before you believe "
+    "a difference."
 )
 
 

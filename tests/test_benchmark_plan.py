@@ -12,6 +12,7 @@ from benchmarks.corpus import prepare
 from benchmarks.plan import Planner, prune_points
 from benchmarks.rows import chosen_runs
 from benchmarks.settings import PARTS
+from benchmarks.steps import TRAIN
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 
 
@@ -43,6 +44,15 @@ def test_pruned_rows_share_the_dense_training_and_need_no_more_of_it(planner):
     assert names(planner, "magnitude_30") == ["seed2/dense@6", "seed2/magnitude_30"]
     shared = names(planner, "magnitude", "taylor_50", "gradual")
     assert len(shared) == 3 + 5
+
+
+def test_a_stock_row_differs_from_the_dense_one_in_its_option_only(planner):
+    (task,) = planner.tasks(chosen_runs(["dense_dropout"]))
+    assert [step.module for step in task.steps] == [TRAIN, "benchmarks.score"]
+    config = yaml.safe_load((task.directory / "run.yaml").read_text())
+    assert config["encoder_conf"].pop("dropout_rate") == 0.1
+    planner.dense["encoder_conf"].pop("dropout_rate", None)
+    assert config == planner.dense
 
 
 def test_a_recut_needs_the_training_it_cuts(planner):
