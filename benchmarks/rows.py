@@ -56,7 +56,7 @@ def all_runs() -> List[Run]:
         _single(
             "lagrangian", "ours, Lagrangian control", "gated", control="lagrangian"
         ),
-        _single("dense_dropout", "dense, dropout 0.1", "stock", dropout_rate=0.1),
+        _single("dense_no_dropout", "dense without dropout", "stock", dropout_rate=0.0),
         _single("small_dense", "small dense from scratch", "small"),
         _single(
             "no_freeze",

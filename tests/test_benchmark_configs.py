@@ -97,8 +97,4 @@ def test_the_config_for_little_data_has_the_model_of_the_recipe():
         for name, value in mine["encoder_conf"].items()
         if value != theirs["encoder_conf"][name]
     }
-    assert changed == {
-        "dropout_rate",
-        "positional_dropout_rate",
-        "attention_dropout_rate",
-    }
+    assert changed == {"positional_dropout_rate", "attention_dropout_rate"}

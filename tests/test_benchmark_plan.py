@@ -47,10 +47,10 @@ def test_pruned_rows_share_the_dense_training_and_need_no_more_of_it(planner):
 
 
 def test_a_stock_row_differs_from_the_dense_one_in_its_option_only(planner):
-    (task,) = planner.tasks(chosen_runs(["dense_dropout"]))
+    (task,) = planner.tasks(chosen_runs(["dense_no_dropout"]))
     assert [step.module for step in task.steps] == [TRAIN, "benchmarks.score"]
     config = yaml.safe_load((task.directory / "run.yaml").read_text())
-    assert config["encoder_conf"].pop("dropout_rate") == 0.1
+    assert config["encoder_conf"].pop("dropout_rate") == 0.0
     planner.dense["encoder_conf"].pop("dropout_rate", None)
     assert config == planner.dense
 
