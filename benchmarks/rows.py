@@ -18,6 +18,9 @@ FAMILY = (0.2, 0.4, 0.54, 0.7)
 # A location that cannot give the target is asked for this share of what it can.
 SHARE_OF_BOUND = 0.9
 
+# As a model that is pruned half-way: dense first, the last part at its final size.
+_LATE = dict(ramp_start=0.3, ramp_end=0.5, freeze_at=0.55)
+
 MAIN, ABLATION, SETTINGS, SIZES = "main", "ablation", "settings", "sizes"
 
 
@@ -196,6 +199,14 @@ def _settings() -> List[Run]:
         "long_tail": (
             "ramp to 50 %, frozen at 60 % of the training",
             dict(ramp_end=0.5, freeze_at=0.6),
+        ),
+        "late_ramp": (
+            "ramp from 30 to 50 %, frozen at 55 % of the training",
+            _LATE,
+        ),
+        "late_lagrangian": (
+            "the same with Lagrangian control",
+            dict(_LATE, control="lagrangian"),
         ),
     }
     return [
