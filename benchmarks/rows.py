@@ -205,7 +205,7 @@ def _settings() -> List[Run]:
             _LATE,
         ),
         "late_lagrangian": (
-            "the same with Lagrangian control",
+            "the same ramp from 30 to 50 % with Lagrangian control",
             dict(_LATE, control="lagrangian"),
         ),
     }
