@@ -91,6 +91,12 @@ def utterances(path: Path) -> Set[str]:
     return {line.split(maxsplit=1)[0] for line in lines if line}
 
 
+def transcripts(path: Path) -> Dict[str, str]:
+    """Utterance id -> what is said, of a Kaldi-style text or a .trans.txt."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict((line.split(maxsplit=1) + [""])[:2] for line in lines)
+
+
 def prepare(recipe_dir: Path, train: str, valid: str, tests: List[str]) -> Corpus:
     """Find the recipe's data; run its stages 1 to 10 first if they have not been.
 

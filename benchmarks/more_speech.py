@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import List, Set
 
+from benchmarks.corpus import transcripts
 from benchmarks.files import write_text
 
 SIZE = "toy_test"
@@ -34,7 +35,7 @@ def add_test_speech(recipe_dir: Path, train: str) -> List[str]:
     command += ["--output", str(corpus)]
     if subprocess.run(command, cwd=recipe_dir).returncode:
         raise ValueError(f"{command[1]} in {recipe_dir} failed; see what it said above")
-    known = _sentences(recipe_dir / "dump/raw" / train / "text")
+    known = set(transcripts(recipe_dir / "dump/raw" / train / "text").values())
     names = []
     for subset in sorted((corpus / "LibriSpeech").glob("test-*")):
         names.append(f"test_more_{subset.name.split('-')[1]}")
@@ -42,17 +43,11 @@ def add_test_speech(recipe_dir: Path, train: str) -> List[str]:
     return names
 
 
-def _sentences(path: Path) -> Set[str]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return {" ".join(line.split()[1:]) for line in lines}
-
-
 def _write_set(directory: Path, subset: Path, known: Set[str]) -> None:
     """wav.scp and text of a subset, which is all that scoring reads."""
     spoken = {}
     for path in subset.glob("*/*/*.trans.txt"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            name, sentence = line.split(maxsplit=1)
+        for name, sentence in transcripts(path).items():
             if sentence not in known:
                 spoken[name] = (path.parent / f"{name}.flac", sentence)
     rows = sorted(spoken.items())

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
+from benchmarks.corpus import transcripts
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
 BATCH = 32
@@ -94,10 +95,7 @@ def decode(
 
     converter = TokenIDConverter(token_list=config["token_list"])
     tokenizer = build_tokenizer(config["token_type"], bpemodel=config.get("bpemodel"))
-    references = dict(
-        (line.split(maxsplit=1) + [""])[:2]
-        for line in (data / "text").read_text(encoding="utf-8").splitlines()
-    )
+    references = transcripts(data / "text")
     texts: Dict[str, Tuple[str, str]] = {}
     total = 0.0
     device = next(model.parameters()).device
