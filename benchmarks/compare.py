@@ -87,7 +87,7 @@ def compare(args: argparse.Namespace) -> None:
     runs = chosen_runs(args.rows.split(","))
     tests = args.test_sets.split()
     corpus = prepare(args.recipe_dir, args.train_set, args.valid_set, tests)
-    if args.more_test_speech:
+    if args.more_test_speech and not args.list:
         tests += add_test_speech(corpus.recipe_dir, args.train_set)
         corpus = dataclasses.replace(corpus, tests=tuple(tests))
     if args.utterances is not None:

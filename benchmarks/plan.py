@@ -102,6 +102,22 @@ class Planner:
         ]
         return self._task(run, [], steps, PARTS)
 
+    def _from_dense(self, run: Run) -> Task:
+        """Adaptive dropout from a checkpoint of the dense training on."""
+        part = prune_part(run.options["at"])
+        options = gates_after(part / PARTS)
+        config = configs.gated_config(self.dense, self._target(run), options)
+        directory = self.root / run.name
+        configs.write_config(directory / "run.yaml", config)
+        steps = [
+            self.commands.add_gates(run.name, self.commands.saved(part)),
+            self._train_cut(run, 1, PARTS),
+            *self.commands.prune_and_score(
+                run.name, directory / "train1", config, self._target(run)
+            ),
+        ]
+        return self._task(run, [self._name(f"dense@{part}")], steps, PARTS - part)
+
     def _gated_config(self, run: Run) -> configs.Config:
         target = self._target(run)
         if "locations" in run.options:
@@ -210,6 +226,17 @@ class Planner:
 
     def _target(self, run: Run) -> float:
         return self.settings.target if run.target is None else run.target
+
+
+def gates_after(start: float) -> configs.Config:
+    """When units go if the gates come after the share ``start`` of the training: in
+    the first half of what is left, with a tenth of it to settle."""
+    rest = 1.0 - start
+    return dict(
+        ramp_start=start,
+        ramp_end=round(start + 0.4 * rest, 4),
+        freeze_at=round(start + 0.5 * rest, 4),
+    )
 
 
 def prune_points() -> List[int]:

@@ -33,8 +33,8 @@ class Run:
         row: key of its row in the table.
         title: of the row, for people.
         section: of the tables.
-        kind: how it is made, see ``plan``: "dense", "stock", "gated", "cut",
-            "gradual", "small", "torch_pruning" or "recut".
+        kind: how it is made, see ``plan``: "dense", "stock", "gated", "from_dense",
+            "cut", "gradual", "small", "torch_pruning" or "recut".
         options: of the kind; for "gated" the ``adaptive_dropout_conf``, for "stock"
             changes of the ``encoder_conf``.
         target: share to remove; None for the comparison's.
@@ -59,6 +59,7 @@ def all_runs() -> List[Run]:
         _single(
             "lagrangian", "ours, Lagrangian control", "gated", control="lagrangian"
         ),
+        *_from_dense(),
         _single("dense_no_dropout", "dense without dropout", "stock", dropout_rate=0.0),
         _single("small_dense", "small dense from scratch", "small"),
         _single(
@@ -130,6 +131,21 @@ def _prune_points(
             dict(criterion=criterion, at=point),
         )
         for point in points
+    ]
+
+
+def _from_dense() -> List[Run]:
+    """Ours from the checkpoints from which magnitude and Taylor go on."""
+    return [
+        Run(
+            f"ours_from_{percent(point)}",
+            "ours_from_dense",
+            "ours, from half-way through the dense training",
+            MAIN,
+            "from_dense",
+            dict(at=point),
+        )
+        for point in (0.3, 0.5)
     ]
 
 

@@ -151,6 +151,18 @@ class Commands:
             _step(f"carry{number}", "benchmarks.carry_over", carrying),
         ]
 
+    def add_gates(self, name: str, source: Path) -> Step:
+        """Give the full-width checkpoint ``source`` gates in mid-training."""
+        directory = self.root / name
+        arguments = dict(
+            checkpoint=source,
+            train_config=self.dense_config,
+            run_config=directory / "run.yaml",
+            new_run_config=directory / "run1.yaml",
+            new_checkpoint=directory / "train1/checkpoint.pth",
+        )
+        return _step("gates", "benchmarks.add_gates", arguments)
+
     def widen(self, name: str, number: int, output: Path) -> Step:
         """Give a cut training's checkpoint its full width back, zeros where cut."""
         directory = self.root / name

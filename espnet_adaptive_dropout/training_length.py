@@ -118,7 +118,7 @@ def _refuse_spread_models(args: argparse.Namespace) -> None:
 
 def logit_scale(args: argparse.Namespace, total_steps: int) -> float:
     """The logit scale for a training of ESPnet2."""
-    return scale_for(_sum_of_rates(args, total_steps))
+    return scale_for(rates_of(args, total_steps))
 
 
 def scale_for(rates: float) -> float:
@@ -142,12 +142,12 @@ def _scale_before(args: argparse.Namespace) -> Optional[float]:
     return (options or {}).get("logit_scale")
 
 
-def _sum_of_rates(args: argparse.Namespace, total_steps: int) -> float:
-    """Sum of the learning rates over a training of ESPnet2."""
+def rates_of(args: argparse.Namespace, steps: int) -> float:
+    """Sum of the learning rates over the first ``steps`` of a training of ESPnet2."""
     from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
     from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 
-    updates = max(total_steps // max(args.accum_grad, 1), 1)
+    updates = max(steps // max(args.accum_grad, 1), 1)
     optimizer = optim_classes[args.optim](
         [torch.nn.Parameter(torch.zeros(1))], **args.optim_conf
     )
