@@ -105,7 +105,8 @@ class Planner:
     def _from_dense(self, run: Run) -> Task:
         """Adaptive dropout from a checkpoint of the dense training on."""
         part = prune_part(run.options["at"])
-        options = gates_after(part / PARTS)
+        others = {name: run.options[name] for name in run.options if name != "at"}
+        options = {**gates_after(part / PARTS), **others}
         config = configs.gated_config(self.dense, self._target(run), options)
         directory = self.root / run.name
         configs.write_config(directory / "run.yaml", config)

@@ -136,15 +136,20 @@ def _prune_points(
 
 def _from_dense() -> List[Run]:
     """Ours from the checkpoints from which magnitude and Taylor go on."""
+    rows = {
+        "ours": ("ours", {}),
+        "deterministic": ("ours without samples", dict(forward="deterministic")),
+    }
     return [
         Run(
-            f"ours_from_{percent(point)}",
-            "ours_from_dense",
-            "ours, from half-way through the dense training",
+            f"{key}_from_{percent(point)}",
+            f"{key}_from_dense",
+            f"{title}, from a dense model on",
             MAIN,
             "from_dense",
-            dict(at=point),
+            dict(options, at=point),
         )
+        for key, (title, options) in rows.items()
         for point in (0.3, 0.5)
     ]
 
@@ -211,6 +216,10 @@ def _settings() -> List[Run]:
         "logit_2": ("initial logit 2 (p = 0.88)", dict(initial_logit=2.0)),
         "temperature_half": ("temperature 0.5", dict(temperature=0.5)),
         "element_masks": ("a mask for each element", dict(granularity="element")),
+        "deterministic": (
+            "no samples: masks 1[p > 0.5] in training",
+            dict(forward="deterministic"),
+        ),
         "even_blocks": ("even over blocks", dict(budget="block")),
         "long_tail": (
             "ramp to 50 %, frozen at 60 % of the training",

@@ -102,6 +102,14 @@ def set_gate(owner: torch.nn.Module, location: Location, gate: AdaptiveDropout) 
     setattr(module.get_submodule(path), name, gate)
 
 
+def dropout_rate(owner: torch.nn.Module, location: Location) -> float:
+    """Rate of the ordinary dropout that stands where the gate goes; 0.0 if none."""
+    module = getattr(owner, location.module)
+    path, _, name = location.gate.rpartition(".")
+    there = getattr(module.get_submodule(path), name, None)
+    return there.p if isinstance(there, torch.nn.Dropout) else 0.0
+
+
 def unit_count(owner: torch.nn.Module, location: Location) -> int:
     """Number of units of ``location`` of full width."""
     first = location.slices[0]

@@ -54,7 +54,9 @@ class AdaptiveDropoutConfig:
         gate: distribution of the masks, "bernoulli" or "hard_concrete".
         temperature: of the samples; None takes 1 for Bernoulli and 2/3 for hard
             concrete gates.
-        forward: "hard" or "soft" samples of Bernoulli gates.
+        forward: "hard" or "soft" samples of Bernoulli gates, or "deterministic": the
+            mask is 1[p > 0.5] in training too, and the feed-forward modules keep
+            their inner dropout.
         granularity: a mask for each "utterance", "element" or "batch".
         alpha: weight of the L2 penalty, in units of the task loss per gated unit.
         ramp_start: share of the training at which units begin to go.
@@ -127,6 +129,11 @@ class AdaptiveDropoutConfig:
             raise ValueError(
                 "adaptive_dropout_conf.family needs a size that is frozen before the "
                 "end: choose freeze_at < 1 and control feedback or lagrangian"
+            )
+        if self.forward == "deterministic" and self.gate != "bernoulli":
+            raise ValueError(
+                f"adaptive_dropout_conf.forward=deterministic goes with "
+                f"gate=bernoulli, not {self.gate}"
             )
         if self.temperature is None:
             self.temperature = TEMPERATURES[self.gate]

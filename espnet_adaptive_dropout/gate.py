@@ -21,7 +21,7 @@ TEMPERATURES = {"bernoulli": 1.0, "hard_concrete": 2.0 / 3.0}
 # The interval that Louizos et al. stretch the concrete distribution to.
 STRETCH = (-0.1, 1.1)
 
-FORWARDS = ("hard", "soft")
+FORWARDS = ("hard", "soft", "deterministic")
 GRANULARITIES = ("utterance", "element", "batch")
 
 # A logit this far from zero samples the same mask always (the logistic noise is
@@ -86,7 +86,8 @@ class AdaptiveDropout(torch.nn.Module):
     """Multiplies every unit of a vector by its sampled or decided mask.
 
     In training the mask is sampled (see :func:`sample_gumbel_sigmoid`); in
-    evaluation it is 1[p > 0.5]. The output is not rescaled by 1 / p.
+    evaluation it is 1[p > 0.5]. The output is not rescaled by 1 / p. A deterministic
+    gate takes 1[p > 0.5] in training too, with the gradient of p (straight-through).
 
     The parameter holds ``logit / logit_scale``, so that an optimizer whose step is
     bounded by the learning rate (Adam) moves the logits ``logit_scale`` times as
@@ -98,11 +99,12 @@ class AdaptiveDropout(torch.nn.Module):
         initial_logit: logit of every unit at the start; 4.0 means p = 0.98.
         logit_scale: see above; > 0.
         temperature: of the Gumbel-sigmoid; > 0.
-        forward: "hard" (0/1 samples, straight-through gradient) or "soft"; of
-            Bernoulli gates.
+        forward: "hard" (0/1 samples, straight-through gradient), "soft" or
+            "deterministic" (no samples); of Bernoulli gates.
         distribution: "bernoulli" or "hard_concrete".
         granularity: one mask for each "utterance" (the default), for each
             "element" (every frame of every utterance) or for the whole "batch".
+        dropout_rate: of ordinary dropout before the mask, in training.
 
     Attributes:
         shift: added to the logits when masks are sampled; training for several
@@ -121,15 +123,17 @@ class AdaptiveDropout(torch.nn.Module):
         forward: str = "hard",
         granularity: str = "utterance",
         distribution: str = "bernoulli",
+        dropout_rate: float = 0.0,
     ):
         super().__init__()
         self.units = units
         self.initial_logit = initial_logit
         self.logit_scale = logit_scale
         self.temperature = temperature
-        self.hard = forward == "hard"
+        self.sampling = forward
         self.granularity = granularity
         self.distribution = distribution
+        self.dropout_rate = dropout_rate
         self.shift = 0.0
         self.scaled_logits = torch.nn.Parameter(torch.empty(units))
         self.scaled_logits._no_weight_decay = True
@@ -161,6 +165,11 @@ class AdaptiveDropout(torch.nn.Module):
         if not self.training:
             decided = (self.scaled_logits > 0).to(dtype)
             return decided.view(1, *[1] * len(inner), units)
+        if self.sampling == "deterministic":
+            logits = self.logits.float() + self.shift
+            soft = torch.sigmoid(logits / self.temperature)
+            mask = (logits > 0).to(soft.dtype) + (soft - soft.detach())
+            return mask.to(dtype).view(1, *[1] * len(inner), units)
         if self.granularity == "element":
             size = tuple(shape)
         else:
@@ -169,11 +178,19 @@ class AdaptiveDropout(torch.nn.Module):
         logits = (self.logits.float() + self.shift).expand(size)
         if self.distribution == "hard_concrete":
             return sample_hard_concrete(logits, self.temperature).to(dtype)
-        return sample_gumbel_sigmoid(logits, self.temperature, self.hard).to(dtype)
+        hard = self.sampling == "hard"
+        return sample_gumbel_sigmoid(logits, self.temperature, hard).to(dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mask ``x`` (#batch, ..., units)."""
+        x = self._dropped(x)
         return x * self.mask(x.shape, x.dtype)
+
+    def _dropped(self, x: torch.Tensor) -> torch.Tensor:
+        """``x`` after ordinary dropout."""
+        if self.dropout_rate == 0.0:
+            return x
+        return torch.nn.functional.dropout(x, self.dropout_rate, self.training)
 
     def into(self, layer: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
         """``layer`` of masked ``x``, in training without keeping the product.
@@ -186,11 +203,11 @@ class AdaptiveDropout(torch.nn.Module):
         if not self.training or not is_plain or self.granularity == "element":
             return layer(self(x))
         mask = self.mask(x.shape, x.dtype)
+        x = self._dropped(x)
         return masked_linear(x, mask, layer.weight.flatten(1), layer.bias)
 
     def extra_repr(self) -> str:
-        forward = "hard" if self.hard else "soft"
         return (
             f"{self.units}, {self.distribution}, temperature={self.temperature:.3g}, "
-            f"forward={forward}, granularity={self.granularity}"
+            f"forward={self.sampling}, granularity={self.granularity}"
         )

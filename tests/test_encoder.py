@@ -122,7 +122,7 @@ def test_forgotten_penalty_is_noticed():
 
 
 @pytest.mark.parametrize("granularity", ["utterance", "element", "batch"])
-@pytest.mark.parametrize("forward", ["hard", "soft"])
+@pytest.mark.parametrize("forward", ["hard", "soft", "deterministic"])
 @pytest.mark.parametrize("architecture", ["latest", "absolute", "conv1d"])
 def test_every_logit_and_weight_gets_a_gradient(architecture, forward, granularity):
     encoder = adaptive(
