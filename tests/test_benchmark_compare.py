@@ -22,7 +22,14 @@ def test_comparison_from_training_to_tables(tmp_path, capsys, monkeypatch):
     command = [
         *("--recipe_dir", str(recipe), "--exp", str(exp), "--dense_config", DENSE),
         *("--test_sets", "test", "--seeds", "1", "--target", "0.4"),
-        *("--rows", "ours,gradual", "--jobs", "1", "--utterances", "8"),
+        *(
+            "--rows",
+            "ours,gradual,deterministic_from_50",
+            "--jobs",
+            "1",
+            "--utterances",
+            "8",
+        ),
         *("--max_epoch", "4"),
     ]
     here = os.getcwd()
@@ -31,13 +38,16 @@ def test_comparison_from_training_to_tables(tmp_path, capsys, monkeypatch):
     compare.main(command)
     assert os.getcwd() == here
     dense = encoder_parameters(yaml.safe_load((recipe / DENSE).read_text()))
-    for run in ("ours", "gradual"):
+    for run in ("ours", "gradual", "deterministic_from_50"):
         result = read_json(exp / f"seed1/{run}/result.json")
         assert 1.0 - result["encoder_params"] / dense == pytest.approx(0.4, abs=0.01)
         assert result["sets"]["test"]["words"] == 9
     log = (exp / "seed1/gradual/logs/train5_20.log").read_text()
     assert "The training was resumed using" in log
     assert "15/20epoch started" in log and "14/20epoch started" not in log
+
+    log = (exp / "seed1/deterministic_from_50/logs/train1_20.log").read_text()
+    assert "11/20epoch started" in log and "10/20epoch started" not in log
 
     capsys.readouterr()
     compare.main(command)

@@ -25,6 +25,10 @@ def test_defaults():
         (dict(target_reduction=0.0), "target_reduction"),
         (dict(temperature=0.0), "temperature must be positive"),
         (dict(total_steps=-1), "total_steps must be positive"),
+        (
+            dict(forward="deterministic", gate="hard_concrete"),
+            "forward=deterministic goes with gate=bernoulli, not hard_concrete",
+        ),
         (dict(ramp_end=0.9), "freeze_at=0.85 comes before ramp_end=0.9"),
         (dict(ramp_start=0.8, ramp_end=0.7), "ramp_end"),
     ],

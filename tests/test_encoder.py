@@ -37,6 +37,22 @@ def test_without_locations_training_equals_the_stock_encoder():
     assert set(encoder.state_dict()) == set(stock.state_dict())
 
 
+@pytest.mark.parametrize("architecture", ["latest", "absolute", "conv1d", "relu"])
+def test_deterministic_gates_leave_the_stock_training_until_units_go(architecture):
+    # the convolution module keeps its output in another order, and dropout follows it
+    options = dict(options_of(architecture), use_cnn_module=False, macaron_style=True)
+    encoder = adaptive(options, forward="deterministic")
+    stock = stock_of(encoder, options)
+    features, lengths = batch()
+    outputs = []
+    for module in (encoder.train(), stock.train()):
+        torch.manual_seed(3)  # the same units fall to the ordinary dropout
+        outputs.append(module(features, lengths)[0])
+    assert torch.allclose(*outputs, atol=3e-6)
+    torch.manual_seed(4)
+    assert not torch.allclose(stock(features, lengths)[0], outputs[0], atol=1e-2)
+
+
 def test_signature_has_the_stock_names_and_defaults():
     import inspect
 

@@ -125,3 +125,31 @@ def test_shift_moves_samples_and_not_decisions():
     assert torch.equal(gate(torch.ones(9, 2, 2)), torch.ones(9, 2, 2))
     decided = gate.eval()(torch.ones(1, 1, 2))
     assert decided.flatten().tolist() == [0.0, 1.0]
+
+
+def test_deterministic_gate_decides_in_training_with_the_gradient_of_p():
+    gate = AdaptiveDropout(3, forward="deterministic", temperature=0.5)
+    gate.set_logits(torch.tensor([-0.5, 0.5, 2.0]))
+    x = torch.full((2, 4, 3), 3.0)
+    for _ in range(5):
+        output = gate(x)
+        assert torch.equal(output, x * torch.tensor([0.0, 1.0, 1.0]))
+    output.sum().backward()
+    p = torch.sigmoid(gate.logits.detach() / 0.5)
+    expected = 2 * 4 * 3.0 * p * (1 - p) / 0.5
+    assert torch.allclose(gate.scaled_logits.grad, expected)
+    gate.shift = 1.0
+    assert torch.equal(gate(x), x)
+
+
+@pytest.mark.parametrize("forward", ["hard", "deterministic"])
+def test_ordinary_dropout_before_the_mask_is_for_training(forward):
+    gate = AdaptiveDropout(3, 60.0, forward=forward, dropout_rate=0.25)
+    linear = torch.nn.Linear(3, 3, bias=False)
+    torch.nn.init.eye_(linear.weight)
+    x = torch.ones(50, 40, 3)
+    for call in (gate, lambda x: gate.into(linear, x)):
+        dropped = (call(x) == 0).float().mean().item()
+        assert dropped == pytest.approx(0.25, abs=0.03)
+    gate.eval()
+    assert torch.equal(gate(x), x) and torch.equal(gate.into(linear, x), x)
