@@ -44,7 +44,7 @@ def add_gates(args: argparse.Namespace) -> None:
     run_config = load_config(args.run_config)
     steps = checkpoint["reporter"]["epoch"] * run_config["num_iters_per_epoch"]
     conf = run_config["encoder_conf"]["adaptive_dropout_conf"]
-    conf["logit_scale"] = round(scale_of_the_rest(args.run_config, steps), 4)
+    conf["logit_scale"] = scale_of(args.run_config, conf["ramp_start"])
 
     stock = ts.model_of(args.train_config)
     changes = {name: run_config[name] for name in ("model", "encoder", "encoder_conf")}
@@ -62,16 +62,16 @@ def add_gates(args: argparse.Namespace) -> None:
     write_text(args.new_run_config, yaml.safe_dump(run_config, sort_keys=False))
 
 
-def scale_of_the_rest(run_config: Path, steps: int) -> float:
-    """Scale of logits that start to move after ``steps`` of a training."""
+def scale_of(run_config: Path, begin: float) -> float:
+    """Scale of logits that move from a share of the training on."""
     from espnet2.bin.asr_train import get_parser as training_parser
 
-    from espnet_adaptive_dropout.training_length import rates_of, scale_for
+    from espnet_adaptive_dropout.training_length import logit_scale
 
     words = ["--config", str(run_config), "--output_dir", "unused"]
     args = training_parser().parse_args(words)
     total = args.max_epoch * args.num_iters_per_epoch
-    return scale_for(rates_of(args, total) - rates_of(args, steps))
+    return round(logit_scale(args, total, begin), 4)
 
 
 if __name__ == "__main__":

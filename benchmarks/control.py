@@ -19,6 +19,7 @@ from tqdm import tqdm
 from benchmarks.files import write_json, write_text
 from benchmarks.synthetic import Size, Task, logit_scale, train
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
+from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 
 SMALL = Size(output_size=32, linear_units=96, num_blocks=2)
 LARGE = Size(output_size=80, linear_units=320, num_blocks=3)
@@ -115,7 +116,7 @@ def follow(trial: Trial, control: str, seed: int) -> Dict[str, float]:
     """
     torch.manual_seed(seed)
     conf = dict(trial.conf, control=control, total_steps=trial.steps)
-    conf["logit_scale"] = logit_scale(trial.steps)
+    conf["logit_scale"] = logit_scale(trial.steps, AdaptiveDropoutConfig().gates_begin)
     task = Task(trial.size, conf)
     record = train(task, trial.steps)
     freeze_at = task.encoder.adaptive_dropout_conf.freeze_at

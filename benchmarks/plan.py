@@ -12,6 +12,7 @@ from benchmarks.files import write_text
 from benchmarks.rows import SHARE_OF_BOUND, Run, all_runs
 from benchmarks.settings import PARTS, Settings, cubic_rounds, prune_part
 from benchmarks.steps import Commands, Step, Task
+from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -230,13 +231,13 @@ class Planner:
 
 
 def gates_after(start: float) -> configs.Config:
-    """When units go if the gates come after the share ``start`` of the training: in
-    the first half of what is left, with a tenth of it to settle."""
-    rest = 1.0 - start
+    """The default schedule, squeezed into what is left after a share of a training."""
+    usual = AdaptiveDropoutConfig()
+    rest = (1.0 - start) / (1.0 - usual.ramp_start)
     return dict(
         ramp_start=start,
-        ramp_end=round(start + 0.4 * rest, 4),
-        freeze_at=round(start + 0.5 * rest, 4),
+        ramp_end=round(start + (usual.ramp_end - usual.ramp_start) * rest, 4),
+        freeze_at=round(start + (usual.freeze_at - usual.ramp_start) * rest, 4),
     )
 
 

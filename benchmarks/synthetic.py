@@ -103,10 +103,11 @@ def train(task: Task, steps: int, rate: float = 2e-3) -> List[Dict[str, float]]:
     return record
 
 
-def logit_scale(steps: int, rate: float = 2e-3) -> float:
-    """20 / (sum of the learning rates), within [1, 100], as the runner has it."""
+def logit_scale(steps: int, begin: float, rate: float = 2e-3) -> float:
+    """20 / (sum of the learning rates from ``begin`` on), as the runner has it."""
     warmup = max(1, steps // 10)
     total = sum(
-        rate * warmup**0.5 * min(t**-0.5, t * warmup**-1.5) for t in range(1, steps + 1)
+        rate * warmup**0.5 * min(t**-0.5, t * warmup**-1.5)
+        for t in range(round(begin * steps) + 1, steps + 1)
     )
     return min(max(20.0 / total, 1.0), 100.0)

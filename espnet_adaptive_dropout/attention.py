@@ -94,7 +94,7 @@ class _Gated:
         self, gate: Optional[AdaptiveDropout], *vectors: torch.Tensor
     ) -> Tuple[torch.Tensor, ...]:
         """Multiply all ``vectors`` (#batch, head, time, d_k) by one sample."""
-        if gate is None:
+        if gate is None or gate.is_open:
             return vectors
         batch, heads, time, d_k = vectors[0].shape
         mask = gate.mask((batch, time, heads * d_k), vectors[0].dtype)

@@ -21,6 +21,9 @@ CONTROLS = ("feedback", "lagrangian", "schedule")
 class AdaptiveDropoutConfig:
     """What to gate, how to sample, and how to reach the size asked for.
 
+    Up to ``ramp_start`` (a share of the training) all units are kept and nothing is
+    sampled: ESPnet's own training, the dropout of the feed-forward modules included.
+
     With ``control: feedback`` the penalty alpha * sum_d (beta_d - c(t))^2 is steered
     through c(t) so that the expected share of removed cost follows a ramp from
     ``ramp_start`` to ``ramp_end`` (shares of the training), and at ``freeze_at`` the
@@ -30,7 +33,8 @@ class AdaptiveDropoutConfig:
 
     With ``control: schedule`` c(t) falls in a straight line from ``centre_first``
     to ``centre_last`` between ``ramp_start`` and ``ramp_end``, without feedback and
-    without a freeze: the paper's plain schedule. The size that evaluation sees is
+    without a freeze: the paper's plain schedule. Masks are sampled from the first step
+    on. The size that evaluation sees is
     then what comes; ``prune --target_reduction`` cuts it to another.
 
     Args:
@@ -49,14 +53,14 @@ class AdaptiveDropoutConfig:
         total_steps: number of training forward passes (micro-batches) of the whole
             run. None: the runner ``python -m espnet_adaptive_dropout`` works it out.
         logit_scale: how much faster than the weights the logits move. None: the
-            runner works it out as 20 / (sum of the learning rates), within [1, 100].
+            runner works it out as 20 / (sum of the learning rates from ``ramp_start``
+            on), within [1, 100].
         initial_logit: logit of every unit at the start (4.0: p = 0.98).
         gate: distribution of the masks, "bernoulli" or "hard_concrete".
         temperature: of the samples; None takes 1 for Bernoulli and 2/3 for hard
             concrete gates.
         forward: "hard" or "soft" samples of Bernoulli gates, or "deterministic": the
-            mask is 1[p > 0.5] in training too, and the feed-forward modules keep
-            their inner dropout.
+            mask is 1[p > 0.5] in training too.
         granularity: a mask for each "utterance", "element" or "batch".
         alpha: weight of the L2 penalty, in units of the task loss per gated unit.
         ramp_start: share of the training at which units begin to go.
@@ -88,7 +92,7 @@ class AdaptiveDropoutConfig:
     forward: str = "hard"
     granularity: str = "utterance"
     alpha: float = 0.005
-    ramp_start: float = 0.05
+    ramp_start: float = 0.30
     ramp_end: float = 0.70
     freeze_at: float = 0.85
     centre_first: float = 4.0
@@ -154,6 +158,11 @@ class AdaptiveDropoutConfig:
                 f"known are {', '.join(known)}"
             )
         return cls(**options)
+
+    @property
+    def gates_begin(self) -> float:
+        """Share of the training after which masks are sampled."""
+        return 0.0 if self.control == "schedule" else self.ramp_start
 
     @property
     def freezes(self) -> bool:

@@ -121,8 +121,17 @@ class SizeControl(torch.nn.Module):
         due = self.config.freezes and self.progress > self.config.freeze_at
         if due and not self.is_frozen:
             self.freeze()
+        for gate in self.table.gates.values():
+            gate.phase = self._phase()
         if len(self.sizes) > 1:
             self._choose_size()
+
+    def _phase(self) -> str:
+        """What the gates do at this step, see ``gate.PHASES``."""
+        if self.is_frozen:
+            return "decided"
+        begun = self.progress > self.config.gates_begin
+        return "sampled" if begun else "open"
 
     @torch.no_grad()
     def freeze(self) -> None:
@@ -198,14 +207,13 @@ class SizeControl(torch.nn.Module):
         expected = of_pools.sum()
         target = self._ramp()
         self._average(task_loss)
-        if self.is_frozen:
+        if self._phase() == "sampled":
+            error = target * bounds / bounds.sum() - of_pools.detach()
+            self.steering.update(error, self.progress)
+            penalty = self.loss_average * self.steering.penalty(logits, of_pools)
+        else:
             # Keeps the logits in the graph, which distributed training wants.
             penalty = 0.0 * logits.sum()
-        else:
-            error = target * bounds / bounds.sum() - of_pools.detach()
-            started = self.progress >= self.config.ramp_start
-            self.steering.update(error if started else 0.0 * error, self.progress)
-            penalty = self.loss_average * self.steering.penalty(logits, of_pools)
         if self.history is not None:
             self.history.record(self.steps, self.table)
         undecided = ((probabilities > 0.1) & (probabilities < 0.9)).float().mean()

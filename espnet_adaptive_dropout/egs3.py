@@ -51,7 +51,8 @@ class TrainingLength(Callback):
             config.total_steps = _micro_batches(trainer)
         if config.logit_scale is None:
             updates = max(config.total_steps // trainer.accumulate_grad_batches, 1)
-            config.logit_scale = scale_for(_rates(pl_module.config, updates))
+            rates = _rates(pl_module.config, updates, config.gates_begin)
+            config.logit_scale = scale_for(rates)
             for gate in encoder.units.gates.values():
                 gate.logit_scale = config.logit_scale
                 gate.espnet_initialization_fn()
@@ -67,8 +68,8 @@ def _micro_batches(trainer: Trainer) -> int:
     return int(updates) * trainer.accumulate_grad_batches
 
 
-def _rates(config, updates: int) -> float:
-    """Sum of the learning rates over the training."""
+def _rates(config, updates: int, begin: float) -> float:
+    """Sum of the learning rates from a share of the training on."""
     if config.get("optimizer") is None:
         raise ValueError(
             "several optimizers: set model.encoder_conf.adaptive_dropout_conf."
@@ -79,4 +80,4 @@ def _rates(config, updates: int) -> float:
     scheduler = None
     if by_step and config.get("scheduler") is not None:
         scheduler = instantiate(config.scheduler, optimizer=optimizer)
-    return sum_of_rates(optimizer, scheduler, updates)
+    return sum_of_rates(optimizer, scheduler, updates, begin)

@@ -26,7 +26,7 @@ class AdaptiveDropoutConformerEncoder(
     The constructor is the stock one (see ``espnet2.asr.encoder.conformer_encoder``)
     and ``adaptive_dropout_conf``. Weights shared with the stock encoder keep their
     names, so that ``--init_param`` takes any stock checkpoint. The feed-forward
-    modules' inner dropout gives way to gates that sample.
+    modules' inner dropout gives way to the gates while these sample.
 
     The model must add :meth:`regularise` to its loss in every training step; models
     that ESPnet's tasks build do (see ``task_hooks``).
@@ -180,9 +180,6 @@ class AdaptiveDropoutConformerEncoder(
 def _attach_gates(owner: torch.nn.Module, config: AdaptiveDropoutConfig) -> None:
     """Put a gate at every chosen location of a block, or of the input layer."""
     for location in attach.select(owner, config.locations):
-        rate = 0.0
-        if config.forward == "deterministic":
-            rate = attach.dropout_rate(owner, location)
         gate = AdaptiveDropout(
             attach.unit_count(owner, location),
             initial_logit=config.initial_logit,
@@ -191,6 +188,6 @@ def _attach_gates(owner: torch.nn.Module, config: AdaptiveDropoutConfig) -> None
             forward=config.forward,
             granularity=config.granularity,
             distribution=config.gate,
-            dropout_rate=rate,
+            dropout_rate=attach.dropout_rate(owner, location),
         )
         attach.set_gate(owner, location, gate)

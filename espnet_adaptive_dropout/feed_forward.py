@@ -1,6 +1,6 @@
 """ESPnet's feed-forward module with a gate on its hidden layer.
 
-The gate takes the place of the dropout there.
+The gate stands in the place of the dropout there, which acts while it does not sample.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ TEMPERATURES = {"bernoulli": 1.0, "hard_concrete": 2.0 / 3.0}
 STRETCH = (-0.1, 1.1)
 
 FORWARDS = ("hard", "soft", "deterministic")
+# What a gate does in training; the size control moves it from one to the next.
+PHASES = ("open", "sampled", "decided")
 GRANULARITIES = ("utterance", "element", "batch")
 
 # A logit this far from zero samples the same mask always (the logistic noise is
@@ -88,6 +90,7 @@ class AdaptiveDropout(torch.nn.Module):
     In training the mask is sampled (see :func:`sample_gumbel_sigmoid`); in
     evaluation it is 1[p > 0.5]. The output is not rescaled by 1 / p. A deterministic
     gate takes 1[p > 0.5] in training too, with the gradient of p (straight-through).
+    Ordinary dropout, if the gate stands in its place, acts while nothing is sampled.
 
     The parameter holds ``logit / logit_scale``, so that an optimizer whose step is
     bounded by the learning rate (Adam) moves the logits ``logit_scale`` times as
@@ -104,9 +107,11 @@ class AdaptiveDropout(torch.nn.Module):
         distribution: "bernoulli" or "hard_concrete".
         granularity: one mask for each "utterance" (the default), for each
             "element" (every frame of every utterance) or for the whole "batch".
-        dropout_rate: of ordinary dropout before the mask, in training.
+        dropout_rate: of the ordinary dropout.
 
     Attributes:
+        phase: in training, "open" (all units are kept and the logits rest), "sampled"
+            or "decided" (the mask is 1[p > 0.5] and the logits rest).
         shift: added to the logits when masks are sampled; training for several
             sizes sets it in every step.
 
@@ -134,6 +139,7 @@ class AdaptiveDropout(torch.nn.Module):
         self.granularity = granularity
         self.distribution = distribution
         self.dropout_rate = dropout_rate
+        self.phase = "sampled"
         self.shift = 0.0
         self.scaled_logits = torch.nn.Parameter(torch.empty(units))
         self.scaled_logits._no_weight_decay = True
@@ -162,20 +168,24 @@ class AdaptiveDropout(torch.nn.Module):
             A tensor of as many dimensions that broadcasts against ``shape``.
         """
         batch, *inner, units = shape
+        for_all = (1,) * (len(shape) - 1) + (units,)
         if not self.training:
-            decided = (self.scaled_logits > 0).to(dtype)
-            return decided.view(1, *[1] * len(inner), units)
+            return (self.scaled_logits > 0).to(dtype).view(for_all)
+        if self.phase == "open":
+            return self.scaled_logits.new_ones(for_all, dtype=dtype)
+        logits = self.logits.float() + self.shift
+        if self.phase == "decided":
+            return (logits > 0).to(dtype).view(for_all)
         if self.sampling == "deterministic":
-            logits = self.logits.float() + self.shift
             soft = torch.sigmoid(logits / self.temperature)
             mask = (logits > 0).to(soft.dtype) + (soft - soft.detach())
-            return mask.to(dtype).view(1, *[1] * len(inner), units)
+            return mask.to(dtype).view(for_all)
         if self.granularity == "element":
             size = tuple(shape)
         else:
             size = (batch if self.granularity == "utterance" else 1,)
             size += (1,) * len(inner) + (units,)
-        logits = (self.logits.float() + self.shift).expand(size)
+        logits = logits.expand(size)
         if self.distribution == "hard_concrete":
             return sample_hard_concrete(logits, self.temperature).to(dtype)
         hard = self.sampling == "hard"
@@ -187,10 +197,16 @@ class AdaptiveDropout(torch.nn.Module):
         return x * self.mask(x.shape, x.dtype)
 
     def _dropped(self, x: torch.Tensor) -> torch.Tensor:
-        """``x`` after ordinary dropout."""
-        if self.dropout_rate == 0.0:
+        """``x`` after the ordinary dropout."""
+        samples = self.phase == "sampled" and self.sampling != "deterministic"
+        if samples or self.dropout_rate == 0.0:
             return x
         return torch.nn.functional.dropout(x, self.dropout_rate, self.training)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether all units are kept at present."""
+        return self.training and self.phase == "open"
 
     def into(self, layer: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
         """``layer`` of masked ``x``, in training without keeping the product.
@@ -199,6 +215,8 @@ class AdaptiveDropout(torch.nn.Module):
             layer: ``Linear``, or a convolution of kernel size 1 on such vectors.
             x: (#batch, ..., units).
         """
+        if self.is_open:
+            return layer(self._dropped(x))
         is_plain = type(layer) in (torch.nn.Linear, PointwiseConv)
         if not self.training or not is_plain or self.granularity == "element":
             return layer(self(x))

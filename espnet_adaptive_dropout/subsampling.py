@@ -33,7 +33,7 @@ class GatedActivation(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(#batch, channels, time, frequency) -> the same."""
-        if self.gate is None:
+        if self.gate is None or self.gate.is_open:
             return self.activation(x)
         batch, channels, time, frequency = x.shape
         mask = self.gate.mask((batch, time, frequency, channels), x.dtype)

@@ -22,7 +22,8 @@ from espnet_adaptive_dropout.init_param import without_old_gates
 from espnet_adaptive_dropout.place import ADAPTIVE, encoder_place
 
 # An Adam step moves a parameter by at most about the learning rate, and a logit has
-# to travel from +4 to well below -4 against the task's gradient.
+# to travel from +4 to well below -4 against the task's gradient, from where units
+# begin to go.
 LOGIT_TRAVEL = 20.0
 # Of ESPnet's own trainer and of its Lightning trainer.
 _CHECKPOINTS = ("checkpoint.pth", "last.ckpt")
@@ -89,7 +90,9 @@ def missing_options(args: argparse.Namespace) -> Dict[str, Any]:
     if config.total_steps is None:
         config.total_steps = added["total_steps"] = _total_steps(args)
     if config.logit_scale is None:
-        scale = _scale_before(args) or logit_scale(args, config.total_steps)
+        scale = _scale_before(args)
+        if scale is None:
+            scale = logit_scale(args, config.total_steps, config.gates_begin)
         added["logit_scale"] = round(scale, 4)
     if config.history_dir is None and args.output_dir is not None:
         added["history_dir"] = args.output_dir
@@ -116,13 +119,21 @@ def _refuse_spread_models(args: argparse.Namespace) -> None:
         )
 
 
-def logit_scale(args: argparse.Namespace, total_steps: int) -> float:
-    """The logit scale for a training of ESPnet2."""
-    return scale_for(rates_of(args, total_steps))
+def logit_scale(
+    args: argparse.Namespace, total_steps: int, begin: float = 0.0
+) -> float:
+    """The logit scale for a training of ESPnet2.
+
+    Args:
+        args: of the training.
+        total_steps: training forward passes.
+        begin: share of the training after which the logits move.
+    """
+    return scale_for(_sum_of_rates(args, total_steps, begin))
 
 
 def scale_for(rates: float) -> float:
-    """20 / (sum of the learning rates of all updates), between 1 and 100."""
+    """20 / (sum of the learning rates while logits move), between 1 and 100."""
     return min(max(LOGIT_TRAVEL / rates, 1.0), 100.0)
 
 
@@ -142,12 +153,12 @@ def _scale_before(args: argparse.Namespace) -> Optional[float]:
     return (options or {}).get("logit_scale")
 
 
-def rates_of(args: argparse.Namespace, steps: int) -> float:
-    """Sum of the learning rates over the first ``steps`` of a training of ESPnet2."""
+def _sum_of_rates(args: argparse.Namespace, total_steps: int, begin: float) -> float:
+    """Sum of the learning rates from a share of a training of ESPnet2 on."""
     from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
     from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 
-    updates = max(steps // max(args.accum_grad, 1), 1)
+    updates = max(total_steps // max(args.accum_grad, 1), 1)
     optimizer = optim_classes[args.optim](
         [torch.nn.Parameter(torch.zeros(1))], **args.optim_conf
     )
@@ -157,23 +168,28 @@ def rates_of(args: argparse.Namespace, steps: int) -> float:
     scheduler = None
     if kind is not None and issubclass(kind, AbsBatchStepScheduler):
         scheduler = kind(optimizer, **args.scheduler_conf)
-    return sum_of_rates(optimizer, scheduler, updates)
+    return sum_of_rates(optimizer, scheduler, updates, begin)
 
 
-def sum_of_rates(optimizer: torch.optim.Optimizer, scheduler, updates: int) -> float:
+def sum_of_rates(
+    optimizer: torch.optim.Optimizer, scheduler, updates: int, begin: float = 0.0
+) -> float:
     """Sum of the learning rates over a training, by running the scheduler.
 
     Args:
         optimizer: of a parameter that is not needed elsewhere.
         scheduler: stepped after every update, or None for a constant rate.
         updates: number of updates.
+        begin: share of them that is left out at the start, below 1.
     """
+    first = min(round(begin * updates), updates - 1)
     if scheduler is None:
-        return optimizer.param_groups[0]["lr"] * updates
+        return optimizer.param_groups[0]["lr"] * (updates - first)
     optimizer.step()
     total = 0.0
-    for _ in range(updates):
-        total += optimizer.param_groups[0]["lr"]
+    for update in range(updates):
+        if update >= first:
+            total += optimizer.param_groups[0]["lr"]
         scheduler.step()
     return total
 

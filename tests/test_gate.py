@@ -142,14 +142,33 @@ def test_deterministic_gate_decides_in_training_with_the_gradient_of_p():
     assert torch.equal(gate(x), x)
 
 
+@pytest.mark.parametrize("phase", ["open", "sampled", "decided"])
 @pytest.mark.parametrize("forward", ["hard", "deterministic"])
-def test_ordinary_dropout_before_the_mask_is_for_training(forward):
+def test_ordinary_dropout_acts_in_training_while_nothing_is_sampled(forward, phase):
     gate = AdaptiveDropout(3, 60.0, forward=forward, dropout_rate=0.25)
+    gate.phase = phase
     linear = torch.nn.Linear(3, 3, bias=False)
     torch.nn.init.eye_(linear.weight)
     x = torch.ones(50, 40, 3)
+    samples = forward == "hard" and phase == "sampled"
     for call in (gate, lambda x: gate.into(linear, x)):
         dropped = (call(x) == 0).float().mean().item()
-        assert dropped == pytest.approx(0.25, abs=0.03)
+        assert dropped == pytest.approx(0.0 if samples else 0.25, abs=0.03)
     gate.eval()
     assert torch.equal(gate(x), x) and torch.equal(gate.into(linear, x), x)
+
+
+def test_open_gates_keep_all_and_decided_ones_follow_the_logits():
+    gate = AdaptiveDropout(3)
+    gate.set_logits(torch.tensor([-5.0, 0.1, 3.0]))
+    x = torch.full((2, 4, 3), 3.0)
+    gate.phase = "open"
+    assert torch.equal(gate(x), x) and gate.is_open
+    gate.phase = "decided"
+    assert torch.equal(gate(x), x * torch.tensor([0.0, 1.0, 1.0]))
+    gate.shift = -1.0
+    assert torch.equal(gate(x), x * torch.tensor([0.0, 0.0, 1.0]))
+    assert not gate.mask(x.shape, x.dtype).requires_grad
+    gate.phase = "open"
+    gate.eval()
+    assert torch.equal(gate(x), x * torch.tensor([0.0, 1.0, 1.0])) and not gate.is_open

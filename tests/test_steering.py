@@ -4,13 +4,15 @@ import pytest
 import torch
 
 from benchmarks.synthetic import Size, Task, logit_scale, train
+from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 
 STEPS = 400
 
 
 def trained(steps=STEPS, **conf):
     torch.manual_seed(0)
-    options = dict(total_steps=steps, logit_scale=logit_scale(steps), **conf)
+    begin = AdaptiveDropoutConfig.from_dict(conf).gates_begin
+    options = dict(total_steps=steps, logit_scale=logit_scale(steps, begin), **conf)
     task = Task(Size(32, 96, 2), options)
     return task.encoder, train(task, steps)
 
