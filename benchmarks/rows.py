@@ -139,6 +139,7 @@ def _from_dense() -> List[Run]:
     rows = {
         "ours": ("ours", {}),
         "deterministic": ("ours without samples", dict(forward="deterministic")),
+        "distilled": ("ours, taught by the full width", dict(distillation=0.5)),
     }
     return [
         Run(
@@ -219,6 +220,10 @@ def _settings() -> List[Run]:
         "deterministic": (
             "no samples: masks 1[p > 0.5] in training",
             dict(forward="deterministic"),
+        ),
+        "distilled": (
+            "taught by the full width: twice the computing once units go",
+            dict(distillation=0.5),
         ),
         "even_blocks": ("even over blocks", dict(budget="block")),
         "long_tail": (

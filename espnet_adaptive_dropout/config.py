@@ -50,6 +50,9 @@ class AdaptiveDropoutConfig:
         family: other sizes, as shares to remove, for which the same training is to
             give good models: every batch is trained at one of them or at
             ``target_reduction``, drawn at random.
+        distillation: weight of the divergence of the masked network's CTC posteriors
+            from those of the full-width network, which learns beside it; every step
+            then takes twice the time. 0: none.
         total_steps: number of training forward passes (micro-batches) of the whole
             run. None: the runner ``python -m espnet_adaptive_dropout`` works it out.
         logit_scale: how much faster than the weights the logits move. None: the
@@ -84,6 +87,7 @@ class AdaptiveDropoutConfig:
     cost: str = "parameters"
     cost_frames: int = 1000
     family: Optional[List[float]] = None
+    distillation: float = 0.0
     total_steps: Optional[int] = None
     logit_scale: Optional[float] = None
     initial_logit: float = 4.0
@@ -116,6 +120,10 @@ class AdaptiveDropoutConfig:
             )
         for share in self.family or []:
             _check_range("family", share, 0.0, 1.0)
+        if self.distillation < 0.0:
+            raise ValueError(
+                f"adaptive_dropout_conf.distillation is negative: {self.distillation}"
+            )
         positive = ("temperature", "alpha", "logit_scale", "total_steps", "cost_frames")
         for name in positive:
             value = getattr(self, name)

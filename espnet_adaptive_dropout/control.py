@@ -122,11 +122,12 @@ class SizeControl(torch.nn.Module):
         if due and not self.is_frozen:
             self.freeze()
         for gate in self.table.gates.values():
-            gate.phase = self._phase()
+            gate.phase = self.phase
         if len(self.sizes) > 1:
             self._choose_size()
 
-    def _phase(self) -> str:
+    @property
+    def phase(self) -> str:
         """What the gates do at this step, see ``gate.PHASES``."""
         if self.is_frozen:
             return "decided"
@@ -207,7 +208,7 @@ class SizeControl(torch.nn.Module):
         expected = of_pools.sum()
         target = self._ramp()
         self._average(task_loss)
-        if self._phase() == "sampled":
+        if self.phase == "sampled":
             error = target * bounds / bounds.sum() - of_pools.detach()
             self.steering.update(error, self.progress)
             penalty = self.loss_average * self.steering.penalty(logits, of_pools)

@@ -122,6 +122,8 @@ class AdaptiveDropoutConformerEncoder(
             fuse_swish(self)
             self.control = self._make_control()
         self._penalty_due = False
+        # While the same batch passes a second time (see ``distillation``).
+        self.clock_stands = False
 
     def _make_control(self) -> SizeControl:
         config = self.adaptive_dropout_conf
@@ -144,7 +146,7 @@ class AdaptiveDropoutConformerEncoder(
                 or the length of the training is not known.
         """
         stepping = self.training and torch.is_grad_enabled()
-        if stepping and self.control is not None:
+        if stepping and self.control is not None and not self.clock_stands:
             if self._penalty_due:
                 raise RuntimeError(
                     "the adaptive-dropout penalty was not added to the loss: build "
@@ -170,6 +172,11 @@ class AdaptiveDropoutConformerEncoder(
         if self.control is None:
             return 0.0, {}
         return self.control.penalise(task_loss)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the gates do anything yet in training."""
+        return self.control is not None and self.control.phase != "open"
 
     @property
     def size_is_final(self) -> bool:

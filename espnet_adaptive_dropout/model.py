@@ -8,6 +8,7 @@ from typing import Dict, Optional, Tuple
 import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
+from espnet_adaptive_dropout.distillation import distil
 from espnet_adaptive_dropout.encoder import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.place import main_encoder
 
@@ -58,7 +59,12 @@ class AdaptiveDropoutMixin:
 
     def forward(self, *args, **kwargs) -> Tuple[torch.Tensor, Dict, torch.Tensor]:
         """As the ESPnet model's forward: loss (1,), stats, weight (1,)."""
-        loss, stats, weight = super().forward(*args, **kwargs)
+        forward = functools.partial(super().forward, *args, **kwargs)
+        taught = main_encoder(self).adaptive_dropout_conf.distillation > 0.0
+        if self.training and taught:
+            loss, stats, weight = distil(self, forward)
+        else:
+            loss, stats, weight = forward()
         if self.training:
             task_loss = _task_loss(stats)
             task_loss = loss if task_loss is None else task_loss
