@@ -18,9 +18,6 @@ FAMILY = (0.2, 0.4, 0.54, 0.7)
 # A location that cannot give the target is asked for this share of what it can.
 SHARE_OF_BOUND = 0.9
 
-# As a model that is pruned half-way: dense first, the last part at its final size.
-_LATE = dict(ramp_start=0.3, ramp_end=0.5, freeze_at=0.55)
-
 MAIN, ABLATION, SETTINGS, SIZES = "main", "ablation", "settings", "sizes"
 
 
@@ -230,14 +227,7 @@ def _settings() -> List[Run]:
             "ramp to 50 %, frozen at 60 % of the training",
             dict(ramp_end=0.5, freeze_at=0.6),
         ),
-        "late_ramp": (
-            "ramp from 30 to 50 %, frozen at 55 % of the training",
-            _LATE,
-        ),
-        "late_lagrangian": (
-            "the same ramp from 30 to 50 % with Lagrangian control",
-            dict(_LATE, control="lagrangian"),
-        ),
+        "early_ramp": ("units go from 5 % of the training on", dict(ramp_start=0.05)),
     }
     return [
         Run(key, key, f"ours, {title}", SETTINGS, "gated", options)

@@ -31,7 +31,9 @@ def data(tmp_path_factory):
 
 def conf(encoder=None, **changes):
     """Encoder options for a training of ten steps."""
-    options = dict(target_reduction=0.2, total_steps=10, logit_scale=1.0)
+    options = dict(
+        target_reduction=0.2, total_steps=10, logit_scale=1.0, ramp_start=0.0
+    )
     return {**encoder_conf(**{**options, **changes}), **(encoder or {})}
 
 
