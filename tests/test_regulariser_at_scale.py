@@ -7,7 +7,7 @@ import torch
 from espnet2.train import trainer
 from tiny_training import command, completed_conf, encoder_conf, write_data
 
-from espnet_adaptive_dropout import gate, runner
+from espnet_adaptive_dropout import distillation, gate, runner
 from espnet_adaptive_dropout.control import SizeControl
 from espnet_adaptive_dropout.encoder import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.experiment import load_state
@@ -175,6 +175,29 @@ def test_mixed_precision(dtype, data, tmp_path, monkeypatch, notes):
     assert set(notes.column("penalty_dtype")) == {torch.float32}
     # Updates without effect, from overflows, disturb neither clock nor size.
     assert CountingScaler.skipped > 0
+    assert_final(state, conf)
+
+
+def test_distillation_in_mixed_precision(data, tmp_path, monkeypatch):
+    mixed_precision(monkeypatch, torch.bfloat16, CountingScaler)
+    dtypes = set()
+    divergence_from = distillation.Posteriors.divergence_from
+
+    def noting(student, teacher):
+        divergence = divergence_from(student, teacher)
+        dtypes.add((student.logits.dtype, divergence.dtype))
+        return divergence
+
+    monkeypatch.setattr(distillation.Posteriors, "divergence_from", noting)
+    state, conf = train(
+        data,
+        tmp_path / "exp",
+        monkeypatch,
+        use_amp=True,
+        max_epoch=4,
+        encoder_conf=encoder_conf(target_reduction=TARGET, distillation=0.5),
+    )
+    assert dtypes == {(torch.bfloat16, torch.float32)}
     assert_final(state, conf)
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 from espnet2.tasks.asr import ASRTask
-from tiny_training import command, completed_conf, write_data
+from tiny_training import command, completed_conf, encoder_conf, write_data
 
 from espnet_adaptive_dropout.experiment import (
     build_model,
@@ -210,8 +210,10 @@ def launch(directory, arguments, world):
 
 
 @pytest.mark.slow
-def test_distributed_training_of_two_processes(tmp_path):
+@pytest.mark.parametrize("distillation", [0.0, 0.5])
+def test_distributed_training_of_two_processes(tmp_path, distillation):
     data = write_data(tmp_path / "data")
+    gates = dict(target_reduction=0.2, distillation=distillation)
     arguments = [
         *command(
             data,
@@ -221,6 +223,7 @@ def test_distributed_training_of_two_processes(tmp_path):
             fold_length=[2000, 9],
             accum_grad=2,
             max_epoch=3,
+            encoder_conf=encoder_conf(**gates),
         ),
         *("--multiprocessing_distributed", "false", "--dist_backend", "gloo"),
     ]
