@@ -264,4 +264,14 @@ def _sizes() -> List[Run]:
         ):
             key = f"{of}_{number}"
             runs.append(Run(key, key, title + suffix, SIZES, "gated", options, size))
+    for key, title, options in (
+        ("ours_70_from_dense", "ours, from a dense model on, for 70 % alone", {}),
+        (
+            "distilled_70_from_dense",
+            "ours, taught by the full width, from a dense model on, for 70 % alone",
+            dict(distillation=0.5),
+        ),
+    ):
+        options = dict(options, at=0.3)
+        runs.append(Run(key, key, title, SIZES, "from_dense", options, 0.7))
     return runs
