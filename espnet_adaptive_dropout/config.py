@@ -34,8 +34,8 @@ class AdaptiveDropoutConfig:
     With ``control: schedule`` c(t) falls in a straight line from ``centre_first``
     to ``centre_last`` between ``ramp_start`` and ``ramp_end``, without feedback and
     without a freeze: the paper's plain schedule. Masks are sampled from the first step
-    on. The size that evaluation sees is
-    then what comes; ``prune --target_reduction`` cuts it to another.
+    on, and the size that evaluation sees is what comes; ``prune --target_reduction``
+    cuts it to another.
 
     Args:
         locations: names out of ``locations.LOCATIONS``, or "all"; None takes the

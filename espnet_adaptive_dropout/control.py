@@ -121,8 +121,9 @@ class SizeControl(torch.nn.Module):
         due = self.config.freezes and self.progress > self.config.freeze_at
         if due and not self.is_frozen:
             self.freeze()
+        phase = self.phase
         for gate in self.table.gates.values():
-            gate.phase = self.phase
+            gate.phase = phase
         if len(self.sizes) > 1:
             self._choose_size()
 
