@@ -125,9 +125,9 @@ class Lagrangian(Steering):
     """
 
     # The multiplier that an error of everything that can go gives; by experiment.
-    PROPORTIONAL = 3000.0
+    PROPORTIONAL = 2000.0
     # What such an error throughout adds to it over a whole training.
-    INTEGRAL = 8000.0
+    INTEGRAL = 20000.0
 
     def __init__(self, config, pools, bounds):
         super().__init__(config, pools, bounds)
