@@ -12,21 +12,20 @@ from pathlib import Path
 
 import yaml
 
+from benchmarks.path_options import path_parser
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, text in (
-        ("checkpoint", "checkpoint.pth of the stock training"),
-        ("train_config", "its config.yaml, as ESPnet wrote it"),
-        ("run_config", "config with adaptive dropout"),
-        ("new_run_config", "the same with the scale of the logits, to start with"),
-        ("new_checkpoint", "checkpoint.pth to resume from"),
-    ):
-        parser.add_argument(f"--{name}", type=Path, required=True, help=text)
-    return parser
+    options = {
+        "checkpoint": "checkpoint.pth of the stock training",
+        "train_config": "its config.yaml, as ESPnet wrote it",
+        "run_config": "config with adaptive dropout",
+        "new_run_config": "the same with the scale of the logits, to start with",
+        "new_checkpoint": "checkpoint.pth to resume from",
+    }
+    return path_parser(__doc__, options)
 
 
 def main(cmd: CommandLine = None) -> None:

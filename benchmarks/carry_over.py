@@ -8,26 +8,24 @@ goes on with the same epoch and learning rate. ``python -m benchmarks.carry_over
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import yaml
 
+from benchmarks.path_options import path_parser
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, text in (
-        ("checkpoint", "checkpoint.pth of the full-width training"),
-        ("train_config", "its config.yaml, as ESPnet wrote it"),
-        ("cut_dir", "what bin.prune made of it"),
-        ("run_config", "the config that it was started with"),
-        ("new_run_config", "config to start the narrow training with"),
-        ("new_checkpoint", "checkpoint.pth to resume it from"),
-    ):
-        parser.add_argument(f"--{name}", type=Path, required=True, help=text)
-    return parser
+    options = {
+        "checkpoint": "checkpoint.pth of the full-width training",
+        "train_config": "its config.yaml, as ESPnet wrote it",
+        "cut_dir": "what bin.prune made of it",
+        "run_config": "the config that it was started with",
+        "new_run_config": "config to start the narrow training with",
+        "new_checkpoint": "checkpoint.pth to resume it from",
+    }
+    return path_parser(__doc__, options)
 
 
 def main(cmd: CommandLine = None) -> None:

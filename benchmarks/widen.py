@@ -7,22 +7,20 @@ which those that are gone have weight zero. ``python -m benchmarks.widen``.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from benchmarks.path_options import path_parser
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, text in (
-        ("checkpoint", "checkpoint.pth of the narrow training"),
-        ("train_config", "config.yaml of the full-width training"),
-        ("cut_dir", "what bin.prune made of that"),
-        ("full_width", "checkpoint to write"),
-    ):
-        parser.add_argument(f"--{name}", type=Path, required=True, help=text)
-    return parser
+    options = {
+        "checkpoint": "checkpoint.pth of the narrow training",
+        "train_config": "config.yaml of the full-width training",
+        "cut_dir": "what bin.prune made of that",
+        "full_width": "checkpoint to write",
+    }
+    return path_parser(__doc__, options)
 
 
 def main(cmd: CommandLine = None) -> None:
