@@ -92,49 +92,45 @@ class Planner:
         return tasks
 
     def _gated(self, run: Run) -> Task:
+        """Adaptive dropout, from the start or from a dense checkpoint on."""
         config = self._gated_config(run)
         directory = self.root / run.name
         configs.write_config(directory / "run.yaml", config)
-        train = directory / "train"
         target = config["encoder_conf"]["adaptive_dropout_conf"]["target_reduction"]
-        steps = [
-            self.commands.train(directory / "run.yaml", train),
-            *self.commands.prune_and_score(run.name, train, config, target),
-        ]
-        return self._task(run, [], steps, PARTS)
-
-    def _from_dense(self, run: Run) -> Task:
-        """Adaptive dropout from a checkpoint of the dense training on."""
-        part = prune_part(run.options["at"])
-        others = {name: run.options[name] for name in run.options if name != "at"}
-        options = {**gates_after(part / PARTS), **others}
-        config = configs.gated_config(self.dense, self._target(run), options)
-        directory = self.root / run.name
-        configs.write_config(directory / "run.yaml", config)
+        train = self._trained_in(run)
+        cut_and_score = self.commands.prune_and_score(run.name, train, config, target)
+        if run.at is None:
+            steps = [self.commands.train(directory / "run.yaml", train), *cut_and_score]
+            return self._task(run, [], steps, PARTS)
+        part = prune_part(run.at)
         steps = [
             self.commands.add_gates(run.name, self.commands.saved(part)),
             self._train_cut(run, 1, PARTS),
-            *self.commands.prune_and_score(
-                run.name, directory / "train1", config, self._target(run)
-            ),
+            *cut_and_score,
         ]
         return self._task(run, [self._name(f"dense@{part}")], steps, PARTS - part)
 
+    def _trained_in(self, run: Run) -> Path:
+        """Directory of a training with adaptive dropout."""
+        return self.root / run.name / ("train" if run.at is None else "train1")
+
     def _gated_config(self, run: Run) -> configs.Config:
         target = self._target(run)
-        if "locations" in run.options:
-            bound = configs.bounds(self.dense, run.options["locations"])
+        options = run.options
+        if run.at is not None:
+            options = {**gates_after(prune_part(run.at) / PARTS), **options}
+        if "locations" in options:
+            bound = configs.bounds(self.dense, options["locations"])
             if target > bound:
                 target = SHARE_OF_BOUND * bound
                 self.notes.append(f"{run.name}: {target:.1%} of at most {bound:.1%}")
-        return configs.gated_config(self.dense, target, run.options)
+        return configs.gated_config(self.dense, target, options)
 
     def _recut(self, run: Run) -> Task:
         parent = next(other for other in all_runs() if other.name == run.options["of"])
         config = self._gated_config(parent)
-        train = self.root / parent.name / "train"
         steps = self.commands.prune_and_score(
-            run.name, train, config, self._target(run)
+            run.name, self._trained_in(parent), config, self._target(run)
         )
         return self._task(run, [self._name(parent.name)], steps, 0)
 
@@ -157,7 +153,7 @@ class Planner:
         return self._task(run, [], steps, PARTS)
 
     def _cut(self, run: Run) -> Task:
-        part = prune_part(run.options["at"])
+        part = prune_part(run.at)
         steps = [
             *self.commands.cut(
                 run.name,
@@ -196,7 +192,7 @@ class Planner:
         return self._task(run, needs, steps, PARTS - starts[0])
 
     def _torch_pruning(self, run: Run) -> Task:
-        part = prune_part(run.options["at"])
+        part = prune_part(run.at)
         source = self.commands.saved(part)
         steps = [
             self.commands.torch_prune(run.name, source, self._target(run)),
@@ -243,9 +239,7 @@ def gates_after(start: float) -> configs.Config:
 
 def prune_points() -> List[int]:
     """Checkpoints of the dense training from which some run goes on."""
-    points = {
-        prune_part(run.options["at"]) for run in all_runs() if "at" in run.options
-    }
+    points = {prune_part(run.at) for run in all_runs() if run.at is not None}
     return sorted(points | {cubic_rounds(0.5)[0][0]})
 
 

@@ -15,6 +15,9 @@ CRITERIA = {"magnitude": "magnitude", "taylor": "Taylor"}
 PRUNE_POINTS = (0.3, 0.5, 0.8)
 FAMILY = (0.2, 0.4, 0.54, 0.7)
 
+# Up to here the gates are open by default, which is the dense model's own training.
+OPEN_UNTIL = 0.3
+
 # A location that cannot give the target is asked for this share of what it can.
 SHARE_OF_BOUND = 0.9
 
@@ -30,10 +33,12 @@ class Run:
         row: key of its row in the table.
         title: of the row, for people.
         section: of the tables.
-        kind: how it is made, see ``plan``: "dense", "stock", "gated", "from_dense",
-            "cut", "gradual", "small", "torch_pruning" or "recut".
+        kind: how it is made, see ``plan``: "dense", "stock", "gated", "cut",
+            "gradual", "small", "torch_pruning" or "recut".
         options: of the kind; for "gated" the ``adaptive_dropout_conf``, for "stock"
             changes of the ``encoder_conf``.
+        at: share of the dense row's training after which it goes on from there; None:
+            it is trained from the first step.
         target: share to remove; None for the comparison's.
     """
 
@@ -43,6 +48,7 @@ class Run:
     section: str
     kind: str
     options: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    at: Optional[float] = None
     target: Optional[float] = None
 
 
@@ -50,33 +56,42 @@ def all_runs() -> List[Run]:
     """Every run of a seed, the most telling first."""
     return [
         _single("dense", "dense (stock Conformer)", "dense"),
-        _single("ours", "adaptive dropout (ours)", "gated"),
+        _gated("ours", "adaptive dropout (ours)"),
+        _gated(
+            "distilled",
+            "ours, taught by the full width: twice the computing once units go",
+            distillation=0.5,
+        ),
         *_prune_points("magnitude", "magnitude, then fine-tuning"),
         *_prune_points("taylor", "Taylor, then fine-tuning"),
+        _single("ours_whole", "ours, trained from the first step", "gated"),
         _single(
-            "lagrangian", "ours, Lagrangian control", "gated", control="lagrangian"
-        ),
-        *_from_dense(),
-        _single("dense_no_dropout", "dense without dropout", "stock", dropout_rate=0.0),
-        _single("small_dense", "small dense from scratch", "small"),
-        _single(
-            "no_freeze",
-            "ours without the freeze, cut at the end",
+            "distilled_whole",
+            "ours, taught, trained from the first step",
             "gated",
-            freeze_at=1.0,
+            distillation=0.5,
         ),
-        _single("hard_concrete", "hard concrete gates", "gated", gate="hard_concrete"),
+        _gated("lagrangian", "ours, Lagrangian control", control="lagrangian"),
+        _single("small_dense", "small dense from scratch", "small"),
+        _gated("no_freeze", "ours without the freeze, cut at the end", freeze_at=1.0),
+        _gated("hard_concrete", "hard concrete gates", gate="hard_concrete"),
+        Run(
+            "torch_pruning",
+            "torch_pruning",
+            "Torch-Pruning, then fine-tuning",
+            MAIN,
+            "torch_pruning",
+            at=0.5,
+        ),
+        _single("gradual", "gradual magnitude (cubic, 5 rounds)", "gradual"),
+        *_ablations(),
+        *_sizes(),
+        *_settings(),
+        _single("dense_no_dropout", "dense without dropout", "stock", dropout_rate=0.0),
         *_even(),
         *_channels(),
         *_everything(),
         *_prune_points("random", "random units, then fine-tuning", points=(0.5,)),
-        *_ablations(),
-        _single("gradual", "gradual magnitude (cubic, 5 rounds)", "gradual"),
-        _single(
-            "torch_pruning", "Torch-Pruning, then fine-tuning", "torch_pruning", at=0.5
-        ),
-        *_settings(),
-        *_sizes(),
     ]
 
 
@@ -115,6 +130,17 @@ def _single(name: str, title: str, kind: str, **options: Any) -> Run:
     return Run(name, name, title, MAIN, kind, options)
 
 
+def _gated(name: str, title: str, section: str = MAIN, **options: Any) -> Run:
+    """Ours, from the dense row's checkpoint on, as the rivals are: chance in the
+    part that all have in common is the same for all."""
+    return Run(name, name, title, section, "gated", options, OPEN_UNTIL)
+
+
+def _cut(name: str, title: str, section: str = MAIN, **options: Any) -> Run:
+    """A criterion's cut in the middle of the training."""
+    return Run(name, name, title, section, "cut", options, 0.5)
+
+
 def _prune_points(
     criterion: str, title: str, points: Sequence[float] = PRUNE_POINTS
 ) -> List[Run]:
@@ -125,40 +151,20 @@ def _prune_points(
             title,
             MAIN,
             "cut",
-            dict(criterion=criterion, at=point),
+            dict(criterion=criterion),
+            point,
         )
         for point in points
     ]
 
 
-def _from_dense() -> List[Run]:
-    """Ours from the checkpoints from which magnitude and Taylor go on."""
-    rows = {
-        "ours": ("ours", {}),
-        "deterministic": ("ours without samples", dict(forward="deterministic")),
-        "distilled": ("ours, taught by the full width", dict(distillation=0.5)),
-    }
-    return [
-        Run(
-            f"{key}_from_{percent(point)}",
-            f"{key}_from_dense",
-            f"{title}, from a dense model on",
-            MAIN,
-            "from_dense",
-            dict(options, at=point),
-        )
-        for key, (title, options) in rows.items()
-        for point in (0.3, 0.5)
-    ]
-
-
 def _even() -> List[Run]:
     """The same share removed from every module, by any way of ranking."""
-    runs = [_single("ours_even", "ours, even over modules", "gated", budget="module")]
+    runs = [_gated("ours_even", "ours, even over modules", budget="module")]
     for criterion, title in CRITERIA.items():
-        options = dict(criterion=criterion, at=0.5, budget="module")
         title = f"{title} even over modules, then fine-tuning"
-        runs.append(_single(f"{criterion}_even", title, "cut", **options))
+        options = dict(criterion=criterion, budget="module")
+        runs.append(_cut(f"{criterion}_even", title, **options))
     return runs
 
 
@@ -166,33 +172,22 @@ def _channels() -> List[Run]:
     """Channels of the convolution module go in place of its inputs, and the same
     share of every location, as in Torch-Pruning's "isomorphic" way."""
     options = dict(locations=list(CHANNELS), budget="location")
-    late = dict(ramp_start=0.35, ramp_end=0.6, freeze_at=0.65)
-    runs = [
-        _single("ours_channels", "ours, channels for inputs", "gated", **options),
-        _single(
-            "ours_channels_late",
-            "ours, channels for inputs, from 35 to 60 % of the training",
-            "gated",
-            **options,
-            **late,
-        ),
-    ]
+    runs = [_gated("ours_channels", "ours, channels for inputs", **options)]
     for criterion, title in CRITERIA.items():
         title = f"{title}, channels for inputs, then fine-tuning"
-        cut = dict(options, criterion=criterion, at=0.5)
-        runs.append(_single(f"{criterion}_channels", title, "cut", **cut))
+        runs.append(
+            _cut(f"{criterion}_channels", title, **options, criterion=criterion)
+        )
     return runs
 
 
 def _everything() -> List[Run]:
     """All locations, the channels of the subsampling too, alike for each."""
     options = dict(locations=list(EVERYTHING), budget="location")
-    cut = dict(options, criterion="magnitude", at=0.5)
+    title = "magnitude, all locations, then fine-tuning"
     return [
-        _single("ours_all", "ours, all locations", "gated", **options),
-        _single(
-            "magnitude_all", "magnitude, all locations, then fine-tuning", "cut", **cut
-        ),
+        _gated("ours_all", "ours, all locations", **options),
+        _cut("magnitude_all", title, **options, criterion="magnitude"),
     ]
 
 
@@ -204,7 +199,7 @@ def _ablations() -> List[Run]:
             (f"only_{name}", f"ours, {name} alone", [name]),
             (f"without_{name}", f"ours without {name}", others),
         ):
-            runs.append(Run(key, key, title, ABLATION, "gated", dict(locations=chosen)))
+            runs.append(_gated(key, title, ABLATION, locations=chosen))
     return runs
 
 
@@ -218,21 +213,27 @@ def _settings() -> List[Run]:
             "no samples: masks 1[p > 0.5] in training",
             dict(forward="deterministic"),
         ),
-        "distilled": (
-            "taught by the full width: twice the computing once units go",
-            dict(distillation=0.5),
-        ),
         "even_blocks": ("even over blocks", dict(budget="block")),
         "long_tail": (
             "ramp to 50 %, frozen at 60 % of the training",
             dict(ramp_end=0.5, freeze_at=0.6),
         ),
-        "early_ramp": ("units go from 5 % of the training on", dict(ramp_start=0.05)),
     }
-    return [
-        Run(key, key, f"ours, {title}", SETTINGS, "gated", options)
+    runs = [
+        _gated(key, f"ours, {title}", SETTINGS, **options)
         for key, (title, options) in changed.items()
     ]
+    for key, title, options, at in (
+        ("ramp_from_half", "units go from 50 % of the training on", {}, 0.5),
+        (
+            "early_ramp",
+            "units go from 5 % of the training on",
+            dict(ramp_start=0.05),
+            None,
+        ),
+    ):
+        runs.append(Run(key, key, f"ours, {title}", SETTINGS, "gated", options, at))
+    return runs
 
 
 def _sizes() -> List[Run]:
@@ -244,6 +245,7 @@ def _sizes() -> List[Run]:
         SIZES,
         "gated",
         dict(family=list(FAMILY)),
+        OPEN_UNTIL,
         0.54,
     )
     runs = [family]
@@ -256,22 +258,17 @@ def _sizes() -> List[Run]:
             ("ours", f"ours, cut to {number} %"),
         ):
             key = f"{of}_{number}"
-            runs.append(Run(key, key, title, SIZES, "recut", dict(of=of), size))
-        title = f"a training for {number} % alone"
-        for of, suffix, options in (
+            run = Run(key, key, title, SIZES, "recut", dict(of=of), target=size)
+            runs.append(run)
+        for of, title, options in (
             ("separate", "", {}),
+            ("distilled", ", taught by the full width", dict(distillation=0.5)),
             ("lagrangian", ", Lagrangian control", dict(control="lagrangian")),
         ):
-            key = f"{of}_{number}"
-            runs.append(Run(key, key, title + suffix, SIZES, "gated", options, size))
-    for key, title, options in (
-        ("ours_70_from_dense", "ours, from a dense model on, for 70 % alone", {}),
-        (
-            "distilled_70_from_dense",
-            "ours, taught by the full width, from a dense model on, for 70 % alone",
-            dict(distillation=0.5),
-        ),
-    ):
-        options = dict(options, at=0.3)
-        runs.append(Run(key, key, title, SIZES, "from_dense", options, 0.7))
+            title = f"a training for {number} % alone{title}"
+            run = _gated(f"{of}_{number}", title, SIZES, **options)
+            runs.append(dataclasses.replace(run, target=size))
+        title = f"Taylor for {number} %, then fine-tuning"
+        run = _cut(f"taylor_for_{number}", title, SIZES, criterion="taylor")
+        runs.append(dataclasses.replace(run, target=size))
     return runs

@@ -38,9 +38,17 @@ def size_table(rows: Sequence[Measured], target: float) -> List[str]:
         "family": "one training for all sizes",
         "ours": f"trained for {asked} %, cut to this size",
         "separate": "a training for this size alone",
+        "distilled": "the same, taught by the full width",
         "lagrangian": "the same, Lagrangian control",
+        "taylor_for": "Taylor, then fine-tuning",
     }
-    at_target = {"ours": "ours", "separate": "ours", "lagrangian": "lagrangian"}
+    at_target = {
+        "ours": "ours",
+        "separate": "ours",
+        "distilled": "distilled",
+        "lagrangian": "lagrangian",
+        "taylor_for": "taylor",
+    }
     columns = []
     for way, title in titles.items():
         keys = [f"{way}_{size}" for size in sizes]

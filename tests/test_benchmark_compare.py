@@ -24,7 +24,7 @@ def test_comparison_from_training_to_tables(tmp_path, capsys, monkeypatch):
         *("--test_sets", "test", "--seeds", "1", "--target", "0.4"),
         *(
             "--rows",
-            "ours,gradual,deterministic_from_50",
+            "ours,ours_whole,gradual,ramp_from_half",
             "--jobs",
             "1",
             "--utterances",
@@ -38,7 +38,7 @@ def test_comparison_from_training_to_tables(tmp_path, capsys, monkeypatch):
     compare.main(command)
     assert os.getcwd() == here
     dense = encoder_parameters(yaml.safe_load((recipe / DENSE).read_text()))
-    for run in ("ours", "gradual", "deterministic_from_50"):
+    for run in ("ours", "ours_whole", "gradual", "ramp_from_half"):
         result = read_json(exp / f"seed1/{run}/result.json")
         assert 1.0 - result["encoder_params"] / dense == pytest.approx(0.4, abs=0.01)
         assert result["sets"]["test"]["words"] == 9
@@ -46,8 +46,10 @@ def test_comparison_from_training_to_tables(tmp_path, capsys, monkeypatch):
     assert "The training was resumed using" in log
     assert "15/20epoch started" in log and "14/20epoch started" not in log
 
-    log = (exp / "seed1/deterministic_from_50/logs/train1_20.log").read_text()
-    assert "11/20epoch started" in log and "10/20epoch started" not in log
+    for run, first in (("ours", 7), ("ramp_from_half", 11)):
+        log = (exp / f"seed1/{run}/logs/train1_20.log").read_text()
+        assert f" {first}/20epoch started" in log
+        assert f" {first - 1}/20epoch started" not in log
 
     capsys.readouterr()
     compare.main(command)

@@ -56,7 +56,44 @@ def test_a_stock_row_differs_from_the_dense_one_in_its_option_only(planner):
 
 
 def test_a_recut_needs_the_training_it_cuts(planner):
-    assert names(planner, "ours_20") == ["seed2/ours", "seed2/ours_20"]
+    assert names(planner, "ours_20") == ["seed2/dense@6", "seed2/ours", "seed2/ours_20"]
+    *_, task = planner.tasks(chosen_runs(["ours_20"]))
+    prune = task.steps[0].args
+    source = prune[prune.index("--model_file") + 1]
+    assert source == str(planner.root / "ours/train1/valid.final_loss.ave.pth")
+
+
+def adaptive_dropout_conf(planner, name):
+    *_, task = planner.tasks(chosen_runs([name]))
+    config = yaml.safe_load((task.directory / "run.yaml").read_text())
+    return AdaptiveDropoutConfig.from_dict(
+        config["encoder_conf"]["adaptive_dropout_conf"]
+    )
+
+
+@pytest.mark.parametrize("name", ["ours", "lagrangian", "no_freeze", "only_ffn"])
+def test_gated_rows_go_on_from_the_dense_checkpoint_at_the_default_start(planner, name):
+    point, task = planner.tasks(chosen_runs([name]))
+    assert point.name == "seed2/dense@6" and task.needs == [point.name]
+    assert task.steps[0].module == "benchmarks.add_gates"
+    conf, usual = adaptive_dropout_conf(planner, name), AdaptiveDropoutConfig()
+    assert (conf.ramp_start, conf.ramp_end) == (usual.ramp_start, usual.ramp_end)
+    assert conf.freeze_at == (1.0 if name == "no_freeze" else usual.freeze_at)
+
+
+def test_a_later_start_squeezes_the_schedule(planner):
+    conf = adaptive_dropout_conf(planner, "ramp_from_half")
+    assert conf.ramp_start == 0.5
+    assert conf.ramp_end == pytest.approx(0.5 + 0.5 * 0.4 / 0.7, abs=1e-4)
+    assert conf.freeze_at == pytest.approx(0.5 + 0.5 * 0.55 / 0.7, abs=1e-4)
+
+
+def test_whole_rows_train_from_the_first_step(planner):
+    (task,) = planner.tasks(chosen_runs(["ours_whole"]))
+    assert [step.module for step in task.steps][:1] == [TRAIN]
+    assert adaptive_dropout_conf(planner, "ours_whole") == AdaptiveDropoutConfig(
+        target_reduction=0.4
+    )
 
 
 def test_every_run_trains_for_as_many_steps(planner):
@@ -71,6 +108,8 @@ def test_a_target_beyond_a_location_is_lowered_and_said(planner):
     tasks = planner.tasks(chosen_runs(["only_query", "without_query"]))
     options = {}
     for task in tasks:
+        if "@" in task.name:
+            continue
         config = yaml.safe_load((task.directory / "run.yaml").read_text())
         options[task.name] = config["encoder_conf"]["adaptive_dropout_conf"]
     bound = AdaptiveDropoutConfig.from_dict(options["seed2/only_query"])
