@@ -125,7 +125,7 @@ class Lagrangian(Steering):
     """
 
     # The multiplier that an error of everything that can go gives; by experiment.
-    PROPORTIONAL = 2000.0
+    PROPORTIONAL = 3000.0
     # What such an error throughout adds to it over a whole training.
     INTEGRAL = 20000.0
 
