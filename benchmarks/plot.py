@@ -47,7 +47,10 @@ def plot_rows(rows: List[Measured], dense: Optional[Measured], path: Path) -> No
             panel.axvline(
                 dense.mean_rate(), color="0.5", linestyle=":", linewidth=1, zorder=0
             )
-    panels[-1, 0].set_xlabel("WER on test [%]; dot: a seed, bar: mean, dotted: dense")
+    # To the left from the right edge: beside long titles the panels are narrow
+    panels[-1, 0].set_xlabel(
+        "WER on test [%]; dot: a seed, bar: mean, dotted: dense", loc="right"
+    )
     figure.tight_layout()
     partial = path.with_name(path.name + ".partial")
     figure.savefig(partial, dpi=150, format="png")
