@@ -44,6 +44,20 @@ class Measured:
         """Mean over the seeds of the word error rate in percent."""
         return statistics.fmean(self.rates(part).values())
 
+    def decimals(self, part: str, kind: str = "word") -> int:
+        """With which an error rate is written: two where a hundredth of a point is
+        a whole error or more."""
+        result = next(iter(self.results.values()))
+        return 2 if _count(result, part, f"{kind}s") >= 10_000 else 1
+
+    def spread(self, part: str, kind: str = "word") -> str:
+        """ "6.1 ± 0.4": mean and sample standard deviation, or the value alone."""
+        rates, digits = list(self.rates(part, kind).values()), self.decimals(part, kind)
+        mean = f"{statistics.fmean(rates):.{digits}f}"
+        if len(rates) < 2:
+            return mean
+        return f"{mean} ± {statistics.stdev(rates):.{digits}f}"
+
     def mean(self, name: str) -> float:
         """Mean over the seeds of a number in the results."""
         return statistics.fmean(result[name] for result in self.results.values())
@@ -51,9 +65,13 @@ class Measured:
 
 def error_rate(result: Result, part: str, kind: str = "word") -> float:
     """Errors over words (or chars), pooled over the sets that begin with ``part``."""
-    sets = [counts for name, counts in result["sets"].items() if name.startswith(part)]
-    errors = sum(counts[f"{kind}_errors"] for counts in sets)
-    return 100.0 * errors / max(sum(counts[f"{kind}s"] for counts in sets), 1)
+    errors = _count(result, part, f"{kind}_errors")
+    return 100.0 * errors / max(_count(result, part, f"{kind}s"), 1)
+
+
+def _count(result: Result, part: str, what: str) -> int:
+    sets = result["sets"].items()
+    return sum(counts[what] for name, counts in sets if name.startswith(part))
 
 
 def read_results(exp: Path) -> List[Measured]:
@@ -134,12 +152,3 @@ def removed(row: Measured, dense: Optional[Measured]) -> Optional[float]:
     if dense is None:
         return None
     return 1.0 - row.mean("encoder_params") / dense.mean("encoder_params")
-
-
-def spread(rates: Dict[int, float]) -> str:
-    """ "6.1 ± 0.4": mean and sample standard deviation, or the value alone."""
-    values = list(rates.values())
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return f"{mean:.1f}"
-    return f"{mean:.1f} ± {statistics.stdev(values):.1f}"

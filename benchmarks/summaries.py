@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence
 
-from benchmarks.results import Measured, removed, spread
+from benchmarks.results import Measured, removed
 from benchmarks.rows import FAMILY, LOCATIONS, percent
 
 
@@ -60,7 +60,7 @@ def size_table(rows: Sequence[Measured], target: float) -> List[str]:
 
 
 def _rate(there: Dict[str, Measured], key: str) -> str:
-    return spread(there[key].rates("test")) if key in there else "-"
+    return there[key].spread("test") if key in there else "-"
 
 
 def _size_and_rate(row: Optional[Measured], dense: Optional[Measured]) -> str:
@@ -68,4 +68,4 @@ def _size_and_rate(row: Optional[Measured], dense: Optional[Measured]) -> str:
         return "- | -"
     share = removed(row, dense)
     size = "-" if share is None else f"{share:.1%}"
-    return f"{size} | {spread(row.rates('test'))}"
+    return f"{size} | {row.spread('test')}"

@@ -21,7 +21,6 @@ from benchmarks.results import (
     read_results,
     relative_change,
     removed,
-    spread,
 )
 from benchmarks.rows import ABLATION, MAIN, SETTINGS, SIZES
 from benchmarks.settings import NAME
@@ -176,15 +175,16 @@ def _table(
     ]
     for row in rows:
         share, change = removed(row, dense), relative_change(row, dense)
+        digits = row.decimals("test")
         title = f"{row.title} (`{row.run}`)" if by_run or row.others else row.title
         cells = [
             title,
             "-" if share is None else f"{share:.1%}",
             f"{row.mean('encoder_params'):,.0f}",
             f"{row.mean('encoder_macs') / 1e6:.1f} M",
-            spread(row.rates("test")),
-            ", ".join(f"{rate:.1f}" for rate in row.rates("test").values()),
-            spread(row.rates("dev")),
+            row.spread("test"),
+            ", ".join(f"{rate:.{digits}f}" for rate in row.rates("test").values()),
+            row.spread("dev"),
             f"{row.mean('valid_loss'):.2f}",
             "-" if change is None else f"{change:+.0f} %",
         ]
@@ -201,8 +201,8 @@ def _set_table(rows: List[Measured]) -> List[str]:
         "|---" * (len(names) + 2) + "|",
     ]
     for row in rows:
-        cells = [spread(row.rates(name)) for name in names]
-        cells.append(spread(row.rates("test", "char")))
+        cells = [row.spread(name) for name in names]
+        cells.append(row.spread("test", "char"))
         lines.append("| " + " | ".join([row.title, *cells]) + " |")
     return lines
 

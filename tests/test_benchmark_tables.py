@@ -35,9 +35,9 @@ def exp(tmp_path):
     return tmp_path
 
 
-def put(exp, run, seed, test, dev=10, params=1000):
+def put(exp, run, seed, test, dev=10, params=1000, words=100):
     def counts(errors):
-        return dict(words=100, word_errors=errors, chars=400, char_errors=errors)
+        return dict(words=words, word_errors=errors, chars=400, char_errors=errors)
 
     sets = {
         "dev": counts(dev),
@@ -55,6 +55,16 @@ def by_key(exp):
 def test_rates_are_pooled_over_sets(exp):
     put(exp, "dense", 1, test=8)
     assert by_key(exp)["dense"].rates("test") == {1: 8.0}
+
+
+def test_decimals_follow_the_number_of_words(exp):
+    put(exp, "dense", 1, test=150, words=5000)
+    put(exp, "dense", 2, test=151, words=5000)
+    put(exp, "ours", 1, test=150, words=4999)
+    rows = by_key(exp)
+    assert rows["dense"].spread("test") == "3.01 ± 0.01"
+    assert rows["dense"].spread("dev") == "0.2 ± 0.0"
+    assert rows["ours"].spread("test") == "3.0"
 
 
 def test_the_best_point_on_dev_speaks_for_its_criterion(exp):
