@@ -38,8 +38,8 @@ def size_table(rows: Sequence[Measured], target: float) -> List[str]:
         "family": "one training for all sizes",
         "ours": f"trained for {asked} %, cut to this size",
         "separate": "a training for this size alone",
-        "distilled": "the same, taught by the full width",
-        "lagrangian": "the same, Lagrangian control",
+        "distilled": "this size alone, taught by the full width",
+        "lagrangian": "this size alone, Lagrangian control",
         "taylor_for": "Taylor, then fine-tuning",
     }
     at_target = {

@@ -162,7 +162,7 @@ def test_sizes_are_summed_up_by_the_way_to_them(exp):
     for way in ("ours", "separate"):
         (exp / f"seed1/{way}_70/result.json").unlink()
     table = section_of(exp, "One training, many sizes")
-    assert "| removed | one training for all sizes | the same, Lagr" in table
+    assert "| removed | one training for all sizes | this size alone, Lagr" in table
     assert "| 54 % | 22.0 | - |" in table
 
 
