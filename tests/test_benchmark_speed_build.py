@@ -33,7 +33,7 @@ def test_the_compact_encoder_computes_what_the_masked_one_does(name):
     builder, row = tiny_builder(), parse_row(name)
     set_masks(builder.trained.table, builder.keep(row.choice, row.target))
     masked, compact = builder.trained.model.encoder, builder.model(row).encoder
-    assert certify(masked, compact, noise(2, 2.0), 1e-5).holds
+    assert certify(masked, compact, noise(2, 2.0), 1e-9).holds
 
 
 def test_the_choice_has_the_shape_of_a_training():

@@ -83,6 +83,7 @@ def test_ordinary_experiment_that_computes_the_same(experiment):
     assert report["after"]["encoder_macs"] < report["before"]["encoder_macs"]
     certificate = json.loads((compact_dir / "certificate.json").read_text())
     assert certificate["holds"] and certificate["utterances"] == 3
+    assert certificate["largest_difference"] < 1e-12 < certificate["rounding"] < 1e-5
     text = (compact_dir / "report.md").read_text()
     assert "| query | value | conv_input | conv_channel | ffn |" in text
     assert "Channels of the input layer: 16 / 16 and 16 / 16." in text
@@ -280,8 +281,9 @@ def test_missing_audio(experiment, capsys):
 
 
 def test_certificate_beyond_tolerance_saves_nothing(experiment, capsys):
-    message = refused(experiment, capsys, "--tolerance", "0")
+    message = refused(experiment, capsys, "--tolerance", "-1")
     assert "differs from the masked one by" in message
+    assert "more than --tolerance -1e+00" in message
 
 
 def test_full_disk_leaves_nothing(experiment, capsys, monkeypatch):

@@ -77,7 +77,7 @@ def add_cut_options(parser: argparse.ArgumentParser) -> None:
         "or the whole encoder",
     )
     add("--utterances", type=int, default=4, help="utterances for the certificate")
-    add("--tolerance", type=float, default=1e-5, help="of the certificate")
+    add("--tolerance", type=float, default=1e-9, help="of the certificate")
 
 
 def main(cmd: CommandLine = None) -> None:
@@ -162,7 +162,7 @@ def prune_to_directory(args: argparse.Namespace) -> None:
         f"{args.output_dir}: {report['reduction']:.2%} of the encoder removed, "
         f"{report['before']['encoder_params']:,} -> "
         f"{report['after']['encoder_params']:,} parameters, largest difference "
-        f"{pruned.certificate.largest_difference:.1e}, "
+        f"{pruned.certificate}, "
         f"{time.perf_counter() - start:.1f} s"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 import inspect
 import itertools
@@ -39,6 +40,19 @@ class Inputs:
     def run(self, encoder: torch.nn.Module):
         """What ``encoder`` makes of them."""
         return encoder(self.features, self.lengths, **self.options)
+
+    def double(self) -> Inputs:
+        """The same in double precision, with modules among the options."""
+        options = {name: _double(value) for name, value in self.options.items()}
+        return Inputs(_double(self.features), self.lengths, options)
+
+
+def _double(value: Any) -> Any:
+    if isinstance(value, torch.nn.Module):
+        return copy.deepcopy(value).double()
+    if torch.is_tensor(value) and value.is_floating_point():
+        return value.double()
+    return value
 
 
 class _Captured(Exception):

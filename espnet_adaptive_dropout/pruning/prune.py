@@ -41,7 +41,7 @@ class PruneOptions:
         data: "path,name,type" triplets of audio for the certificate; None takes the
             validation data of the training.
         utterances: for the certificate.
-        tolerance: of the certificate.
+        tolerance: of the certificate, in double precision.
         cost: what ``target_reduction`` is a share of, "parameters" or "macs"; None
             takes what the training counted.
         cost_frames: input frames of the utterance at which MACs are counted; None
@@ -55,7 +55,7 @@ class PruneOptions:
     criterion_conf: Dict[str, Any] = dataclasses.field(default_factory=dict)
     data: Optional[List[str]] = None
     utterances: int = 4
-    tolerance: float = 1e-5
+    tolerance: float = 1e-9
     cost: Optional[str] = None
     cost_frames: Optional[int] = None
     budget: Optional[str] = None
@@ -174,9 +174,9 @@ def cut(
     )
     if not certificate.holds:
         raise ValueError(
-            f"the compact encoder differs from the masked one by "
-            f"{certificate.largest_difference:.2e}, more than --tolerance "
-            f"{options.tolerance:.0e}; nothing was written"
+            f"the compact encoder differs from the masked one by {certificate}: more "
+            f"than --tolerance {options.tolerance:.0e} or than rounding; nothing was "
+            f"written"
         )
     report = make_report(table, keep, plan, certificate, sizes(masked), sizes(compact))
     _check_removed(report)

@@ -56,8 +56,9 @@ def to_markdown(report: Dict[str, Any]) -> str:
         "",
         f"Largest difference between the masked and the compact encoder on "
         f"{certificate['utterances']} real utterances: "
-        f"{certificate['largest_difference']:.1e} "
-        f"(tolerance {certificate['tolerance']:.0e}, {certificate['dtype']}).",
+        f"{certificate['largest_difference']:.1e} in double precision (tolerance "
+        f"{certificate['tolerance']:.0e}), {certificate['rounding']:.1e} with the "
+        f"rounding of {certificate['dtype']}.",
         "",
         *_size_table(report),
         "",

@@ -108,11 +108,12 @@ def to_markdown(findings: Findings, drawn: Sequence[str]) -> str:
 
 
 def _pruning_summary(pruning: Dict[str, Any]) -> List[str]:
-    difference = pruning["certificate"]["largest_difference"]
+    certificate = pruning["certificate"]
     return [
         f"{pruning['reduction']:.2%} of the encoder's parameters are gone (criterion "
         f"`{pruning['criterion']}`). The pruned encoder differs from the masked one by "
-        f"{difference:.1e} at most.",
+        f"{certificate['largest_difference']:.1e} at most in double precision, "
+        f"{certificate['rounding']:.1e} with the rounding of {certificate['dtype']}.",
         "",
     ]
 
