@@ -97,9 +97,9 @@ class Feedback(UncentredL2):
 
     # alpha * c moves by this much for an error of everything that can go; by
     # experiment.
-    PROPORTIONAL = 20.0
+    PROPORTIONAL = 100.0
     # And by this much over a whole training for such an error throughout.
-    INTEGRAL = 400.0
+    INTEGRAL = 2000.0
     # c may rise this far above the initial logit, to call units back.
     HEADROOM = 4.0
 
