@@ -88,7 +88,8 @@ def compare(args: argparse.Namespace) -> None:
     tests = args.test_sets.split()
     corpus = prepare(args.recipe_dir, args.train_set, args.valid_set, tests)
     if args.more_test_speech and not args.list:
-        tests += add_test_speech(corpus.recipe_dir, args.train_set)
+        with only_one(corpus.recipe_dir / "dump", wait=True):
+            tests += add_test_speech(corpus.recipe_dir, args.train_set)
         corpus = dataclasses.replace(corpus, tests=tuple(tests))
     if args.utterances is not None:
         shapes = args.exp.resolve() / f"train_shapes_{args.utterances}"
@@ -123,17 +124,21 @@ def compare(args: argparse.Namespace) -> None:
 
 
 @contextlib.contextmanager
-def only_one(exp: Path) -> Iterator[None]:
+def only_one(directory: Path, wait: bool = False) -> Iterator[None]:
     """Keep a second comparison out of the same directory.
 
+    Args:
+        directory: that both would write to.
+        wait: for the first to be through.
+
     Raises:
-        ValueError: one is running there.
+        ValueError: one is running there, and this one shall not wait.
     """
-    with open(exp / "lock", "w") as lock:
+    with open(directory / "lock", "w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise ValueError(f"another comparison is running in {exp}") from None
+            raise ValueError(f"another comparison is running in {directory}") from None
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 import yaml
@@ -69,6 +70,24 @@ def test_a_second_comparison_is_kept_out(tmp_path):
                 pass
     with compare.only_one(tmp_path):
         pass
+
+
+def test_a_second_comparison_waits_for_shared_data(tmp_path):
+    begun, order = threading.Event(), []
+
+    def second():
+        begun.set()
+        with compare.only_one(tmp_path, wait=True):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with compare.only_one(tmp_path, wait=True):
+        thread.start()
+        begun.wait()
+        thread.join(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
 
 
 def test_scores_of_other_speech_are_forgotten(tmp_path):

@@ -77,7 +77,12 @@ def add_cut_options(parser: argparse.ArgumentParser) -> None:
         "or the whole encoder",
     )
     add("--utterances", type=int, default=4, help="utterances for the certificate")
-    add("--tolerance", type=float, default=1e-9, help="of the certificate")
+    add(
+        "--tolerance",
+        type=float,
+        default=1e-9,
+        help="of the certificate, in double precision",
+    )
 
 
 def main(cmd: CommandLine = None) -> None:
