@@ -52,7 +52,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add("--seeds", default="1,2,3", help="comma-separated")
     add("--jobs", type=int, default=2, help="runs at a time, one thread each")
-    add("--max_epoch", type=float, default=8.0, help="passes through the data")
+    add("--max_epoch", type=float, default=16.0, help="passes through the data")
     add("--target", type=float, default=0.54, help="share of the encoder to remove")
     add(
         "--dense_config",

@@ -103,6 +103,19 @@ def test_modules_among_the_options_follow(encoder):
     assert ctc.weight.dtype == torch.float32
 
 
+def test_shared_and_recently_used_weights_come_back(encoder):
+    """Of modules that cannot be copied after a pass with gradients."""
+    encoder.last = encoder(*inputs())[0]
+    encoder.same = encoder.layer
+    encoder.register_buffer("count", torch.tensor(3))
+    encoder.register_buffer("wide", torch.tensor([0.1], dtype=torch.float64))
+    before = copy.deepcopy(encoder.state_dict())
+    assert certify(encoder, encoder, inputs(), 1e-9).largest_difference == 0
+    for name, value in encoder.state_dict().items():
+        assert value.dtype == before[name].dtype
+        assert torch.equal(value, before[name])
+
+
 def test_not_a_number_does_not_pass(encoder):
     certificate = certify(encoder, encoder, inputs(), 1e-9)
     assert certificate.holds

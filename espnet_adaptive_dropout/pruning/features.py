@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import copy
 import dataclasses
 import inspect
 import itertools
@@ -42,14 +41,17 @@ class Inputs:
         return encoder(self.features, self.lengths, **self.options)
 
     def double(self) -> Inputs:
-        """The same in double precision, with modules among the options."""
+        """The same tensors in double precision."""
         options = {name: _double(value) for name, value in self.options.items()}
         return Inputs(_double(self.features), self.lengths, options)
 
+    def modules(self) -> List[torch.nn.Module]:
+        """Those among the options."""
+        values = self.options.values()
+        return [value for value in values if isinstance(value, torch.nn.Module)]
+
 
 def _double(value: Any) -> Any:
-    if isinstance(value, torch.nn.Module):
-        return copy.deepcopy(value).double()
     if torch.is_tensor(value) and value.is_floating_point():
         return value.double()
     return value
