@@ -10,10 +10,11 @@ from typing import Any, Dict, List, Optional, Sequence
 LOCATIONS = ("ffn_macaron", "ffn", "query", "value", "conv_input")
 # With channels of the convolution module in place of its inputs
 CHANNELS = ("ffn_macaron", "ffn", "query", "value", "conv_channel")
-EVERYTHING = (*LOCATIONS, "conv_channel", "subsampling_1", "subsampling_2")
+EVERYTHING = [*LOCATIONS, "conv_channel", "subsampling_1", "subsampling_2"]
 CRITERIA = {"magnitude": "magnitude", "taylor": "Taylor"}
 PRUNE_POINTS = (0.3, 0.5, 0.8)
 FAMILY = (0.2, 0.4, 0.54, 0.7)
+SMALL = 0.7
 
 # Up to here the gates are open by default, which is the dense model's own training.
 OPEN_UNTIL = 0.3
@@ -182,13 +183,37 @@ def _channels() -> List[Run]:
 
 
 def _everything() -> List[Run]:
-    """All locations, the channels of the subsampling too, alike for each."""
-    options = dict(locations=list(EVERYTHING), budget="location")
-    title = "magnitude, all locations, then fine-tuning"
-    return [
-        _gated("ours_all", "ours, all locations", **options),
-        _cut("magnitude_all", title, **options, criterion="magnitude"),
-    ]
+    """All locations compete, the channels of the convolution module and of the
+    subsampling too, for the comparison's size and for a much smaller one."""
+    gated = {
+        "ours_all": ("ours, all locations", {}),
+        "distilled_all": (
+            "ours, all locations, taught by the full width",
+            dict(distillation=0.5),
+        ),
+    }
+    runs = []
+    for size in (None, SMALL):
+        suffix = "" if size is None else f"_{percent(size)}"
+        end = "" if size is None else f", {percent(size)} %"
+        section = MAIN if size is None else SIZES
+        for key, (title, options) in gated.items():
+            options = dict(options, locations=EVERYTHING)
+            run = _gated(key + suffix, title + end, section, **options)
+            runs.append(dataclasses.replace(run, target=size))
+        for point in PRUNE_POINTS[1:]:
+            run = Run(
+                f"taylor_all{suffix}_{percent(point)}",
+                f"taylor_all{suffix}",
+                f"Taylor, all locations{end}, then fine-tuning",
+                section,
+                "cut",
+                dict(criterion="taylor", locations=EVERYTHING),
+                point,
+                size,
+            )
+            runs.append(run)
+    return runs
 
 
 def _ablations() -> List[Run]:

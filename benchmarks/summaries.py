@@ -41,19 +41,20 @@ def size_table(rows: Sequence[Measured], target: float) -> List[str]:
         "distilled": "this size alone, taught by the full width",
         "lagrangian": "this size alone, Lagrangian control",
         "taylor_for": "Taylor, then fine-tuning",
+        "ours_all": "this size alone, all locations",
+        "distilled_all": "this size alone, all locations, taught",
+        "taylor_all": "Taylor, all locations, then fine-tuning",
     }
     at_target = {
-        "ours": "ours",
+        "family": f"family_{asked}",
         "separate": "ours",
-        "distilled": "distilled",
-        "lagrangian": "lagrangian",
         "taylor_for": "taylor",
     }
     columns = []
     for way, title in titles.items():
         keys = [f"{way}_{size}" for size in sizes]
         if any(key in there for key in keys):
-            keys[sizes.index(asked)] = at_target.get(way, f"{way}_{asked}")
+            keys[sizes.index(asked)] = at_target.get(way, way)
             columns.append([title, "---:", *(_rate(there, key) for key in keys)])
     first = ["removed", "---:", *(f"{size} %" for size in sizes)]
     return [f"| {' | '.join(cells)} |" for cells in zip(first, *columns)]
