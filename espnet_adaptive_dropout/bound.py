@@ -31,9 +31,10 @@ def check_bound(
         each = ", ".join(
             f"{name} {bound:.1%}" for name, bound in bounds.items() if name != "all"
         )
+        more = "" if config.locations == "all" else " or take 'locations: all'"
         option = "target_reduction" if size == config.target_reduction else "family"
         raise ValueError(
             f"adaptive_dropout_conf.{option}={size:.1%} is above what the "
             f"locations can give, {bounds['all']:.1%} of the encoder's "
-            f"{cost.name} ({each}); ask for less or add locations"
+            f"{cost.name} ({each}); ask for less{more}"
         )

@@ -115,13 +115,21 @@ def test_the_subsampling_is_switched_on_by_one_name():
 
 
 def test_target_above_the_bound_is_refused_with_the_bounds():
-    with pytest.raises(ValueError, match=r"70.0% is above .* \(query .*%, value"):
-        adaptive(
-            options_of("latest"),
-            control="feedback",
-            target_reduction=0.7,
-            locations=["query", "value"],
-        )
+    for target, locations, message in (
+        (
+            0.7,
+            ["query", "value"],
+            r" \(query .*%, value .*; .* or take 'locations: all'$",
+        ),
+        (0.999, "all", r"; ask for less$"),
+    ):
+        with pytest.raises(ValueError, match=f"{target:.1%} is above .*{message}"):
+            adaptive(
+                options_of("latest"),
+                control="feedback",
+                target_reduction=target,
+                locations=locations,
+            )
 
 
 def test_training_needs_its_length():
