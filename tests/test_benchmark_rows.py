@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.rows import LOCATIONS, OPEN_UNTIL, all_runs, chosen_runs
+from benchmarks.rows import EVERYTHING, LOCATIONS, OPEN_UNTIL, all_runs, chosen_runs
 from espnet_adaptive_dropout import locations
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 
@@ -22,6 +22,17 @@ def test_every_location_is_tried_alone_and_left_out():
         (without,) = chosen_runs([f"without_{name}"])
         assert alone.options["locations"] == [name]
         assert set(without.options["locations"]) == set(LOCATIONS) - {name}
+
+
+def test_all_locations_are_tried_at_two_sizes_by_both_ways():
+    assert set(EVERYTHING) == set(locations.LOCATIONS)
+    for suffix, target, section in (("", None, "main"), ("_70", 0.7, "sizes")):
+        rows = [name + suffix for name in ("ours_all", "distilled_all", "taylor_all")]
+        runs = chosen_runs(rows)
+        assert len(runs) == 4  # Taylor from two prune points
+        for run in runs:
+            assert run.options["locations"] == EVERYTHING
+            assert (run.target, run.section) == (target, section)
 
 
 @pytest.mark.parametrize(
