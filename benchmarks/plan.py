@@ -9,7 +9,8 @@ from typing import List
 from benchmarks import configs
 from benchmarks.corpus import Corpus
 from benchmarks.files import write_text
-from benchmarks.rows import SHARE_OF_BOUND, Run, all_runs
+from benchmarks.rows import all_runs
+from benchmarks.runs import SHARE_OF_BOUND, Run
 from benchmarks.settings import PARTS, Settings, cubic_rounds, prune_part
 from benchmarks.steps import Commands, Step, Task
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig

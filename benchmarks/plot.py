@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import List, Optional
 
 from benchmarks.results import Measured, of_section
-from benchmarks.rows import ABLATION, MAIN, SETTINGS, SIZES
+from benchmarks.runs import ABLATION, MAIN, SETTINGS, SIZES
 
 TITLES = {
     MAIN: "same size",

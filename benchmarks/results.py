@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from benchmarks.files import read_json
-from benchmarks.rows import MAIN, SIZES
+from benchmarks.runs import MAIN, SIZES
 
 Result = Dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, Optional, Sequence
 
 from benchmarks.results import Measured, removed
-from benchmarks.rows import FAMILY, LOCATIONS, percent
+from benchmarks.runs import FAMILY, LOCATIONS, percent
 
 
 def location_table(rows: Sequence[Measured], dense: Optional[Measured]) -> List[str]:

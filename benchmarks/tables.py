@@ -22,7 +22,7 @@ from benchmarks.results import (
     relative_change,
     removed,
 )
-from benchmarks.rows import ABLATION, MAIN, SETTINGS, SIZES
+from benchmarks.runs import ABLATION, MAIN, SETTINGS, SIZES
 from benchmarks.settings import NAME
 from benchmarks.summaries import location_table, size_table
 from espnet_adaptive_dropout.bin.command import CommandLine, execute

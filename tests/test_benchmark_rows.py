@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.rows import EVERYTHING, LOCATIONS, OPEN_UNTIL, all_runs, chosen_runs
+from benchmarks.rows import all_runs, chosen_runs
+from benchmarks.runs import EVERYTHING, LOCATIONS, OPEN_UNTIL
 from espnet_adaptive_dropout import locations
 from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
 

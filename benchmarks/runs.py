@@ -1,0 +1,90 @@
+"""A run of the comparison, and the usual ways to describe one."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, List, Optional, Sequence
+
+LOCATIONS = ("ffn_macaron", "ffn", "query", "value", "conv_input")
+# With channels of the convolution module in place of its inputs
+CHANNELS = ("ffn_macaron", "ffn", "query", "value", "conv_channel")
+EVERYTHING = [*LOCATIONS, "conv_channel", "subsampling_1", "subsampling_2"]
+CRITERIA = {"magnitude": "magnitude", "taylor": "Taylor"}
+PRUNE_POINTS = (0.3, 0.5, 0.8)
+FAMILY = (0.2, 0.4, 0.54, 0.7)
+SMALL = 0.7
+
+# Up to here the gates are open by default, which is the dense model's own training.
+OPEN_UNTIL = 0.3
+
+# A location that cannot give the target is asked for this share of what it can.
+SHARE_OF_BOUND = 0.9
+
+MAIN, ABLATION, SETTINGS, SIZES = "main", "ablation", "settings", "sizes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One model, trained, made small and scored.
+
+    Args:
+        name: of its directory.
+        row: key of its row in the table.
+        title: of the row, for people.
+        section: of the tables.
+        kind: how it is made, see ``plan``: "dense", "stock", "gated", "cut",
+            "gradual", "small", "torch_pruning" or "recut".
+        options: of the kind; for "gated" the ``adaptive_dropout_conf``, for "stock"
+            changes of the ``encoder_conf``.
+        at: share of the dense row's training after which it goes on from there; None:
+            it is trained from the first step.
+        target: share to remove; None for the comparison's.
+    """
+
+    name: str
+    row: str
+    title: str
+    section: str
+    kind: str
+    options: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    at: Optional[float] = None
+    target: Optional[float] = None
+
+
+def percent(share: float) -> int:
+    """A share as the names of runs have it."""
+    return round(100 * share)
+
+
+def single(name: str, title: str, kind: str, **options: Any) -> Run:
+    """Trained from the first step on, in a row of its own."""
+    return Run(name, name, title, MAIN, kind, options)
+
+
+def gated(name: str, title: str, section: str = MAIN, **options: Any) -> Run:
+    """Ours, from the dense row's checkpoint on, as the rivals are: chance in the
+    part that all have in common is the same for all."""
+    return Run(name, name, title, section, "gated", options, OPEN_UNTIL)
+
+
+def cut(name: str, title: str, section: str = MAIN, **options: Any) -> Run:
+    """A criterion's cut in the middle of the training."""
+    return Run(name, name, title, section, "cut", options, 0.5)
+
+
+def prune_points(
+    criterion: str, title: str, points: Sequence[float] = PRUNE_POINTS
+) -> List[Run]:
+    """A criterion's cut at several points, the best of which makes the row."""
+    return [
+        Run(
+            f"{criterion}_{percent(point)}",
+            criterion,
+            title,
+            MAIN,
+            "cut",
+            dict(criterion=criterion),
+            point,
+        )
+        for point in points
+    ]

@@ -1,0 +1,164 @@
+"""Rows that come in groups: ours with something changed, and rivals changed alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import List
+
+from benchmarks.runs import (
+    ABLATION,
+    CHANNELS,
+    CRITERIA,
+    EVERYTHING,
+    FAMILY,
+    LOCATIONS,
+    MAIN,
+    OPEN_UNTIL,
+    PRUNE_POINTS,
+    SETTINGS,
+    SIZES,
+    SMALL,
+    Run,
+    cut,
+    gated,
+    percent,
+)
+
+
+def even() -> List[Run]:
+    """The same share removed from every module, by any way of ranking."""
+    runs = [gated("ours_even", "ours, even over modules", budget="module")]
+    for criterion, title in CRITERIA.items():
+        title = f"{title} even over modules, then fine-tuning"
+        options = dict(criterion=criterion, budget="module")
+        runs.append(cut(f"{criterion}_even", title, **options))
+    return runs
+
+
+def channels() -> List[Run]:
+    """Channels of the convolution module go in place of its inputs, and the same
+    share of every location, as in Torch-Pruning's "isomorphic" way."""
+    options = dict(locations=list(CHANNELS), budget="location")
+    runs = [gated("ours_channels", "ours, channels for inputs", **options)]
+    for criterion, title in CRITERIA.items():
+        title = f"{title}, channels for inputs, then fine-tuning"
+        runs.append(cut(f"{criterion}_channels", title, **options, criterion=criterion))
+    return runs
+
+
+def everything() -> List[Run]:
+    """All locations compete, the channels of the convolution module and of the
+    subsampling too, for the comparison's size and for a much smaller one."""
+    ways = {
+        "ours_all": ("ours, all locations", {}),
+        "distilled_all": (
+            "ours, all locations, taught by the full width",
+            dict(distillation=0.5),
+        ),
+    }
+    runs = []
+    for size in (None, SMALL):
+        suffix = "" if size is None else f"_{percent(size)}"
+        end = "" if size is None else f", {percent(size)} %"
+        section = MAIN if size is None else SIZES
+        for key, (title, options) in ways.items():
+            options = dict(options, locations=EVERYTHING)
+            run = gated(key + suffix, title + end, section, **options)
+            runs.append(dataclasses.replace(run, target=size))
+        for point in PRUNE_POINTS[1:]:
+            run = Run(
+                f"taylor_all{suffix}_{percent(point)}",
+                f"taylor_all{suffix}",
+                f"Taylor, all locations{end}, then fine-tuning",
+                section,
+                "cut",
+                dict(criterion="taylor", locations=EVERYTHING),
+                point,
+                size,
+            )
+            runs.append(run)
+    return runs
+
+
+def ablations() -> List[Run]:
+    """Each of the paper's locations alone, and each left out."""
+    runs = []
+    for name in LOCATIONS:
+        others = [other for other in LOCATIONS if other != name]
+        for key, title, chosen in (
+            (f"only_{name}", f"ours, {name} alone", [name]),
+            (f"without_{name}", f"ours without {name}", others),
+        ):
+            runs.append(gated(key, title, ABLATION, locations=chosen))
+    return runs
+
+
+def settings() -> List[Run]:
+    """Ours with one setting changed."""
+    changed = {
+        "logit_2": ("initial logit 2 (p = 0.88)", dict(initial_logit=2.0)),
+        "temperature_half": ("temperature 0.5", dict(temperature=0.5)),
+        "element_masks": ("a mask for each element", dict(granularity="element")),
+        "deterministic": (
+            "no samples: masks 1[p > 0.5] in training",
+            dict(forward="deterministic"),
+        ),
+        "even_blocks": ("even over blocks", dict(budget="block")),
+        "long_tail": (
+            "ramp to 50 %, frozen at 60 % of the training",
+            dict(ramp_end=0.5, freeze_at=0.6),
+        ),
+    }
+    runs = [
+        gated(key, f"ours, {title}", SETTINGS, **options)
+        for key, (title, options) in changed.items()
+    ]
+    for key, title, options, at in (
+        ("ramp_from_half", "units go from 50 % of the training on", {}, 0.5),
+        (
+            "early_ramp",
+            "units go from 5 % of the training on",
+            dict(ramp_start=0.05),
+            None,
+        ),
+    ):
+        runs.append(Run(key, key, f"ours, {title}", SETTINGS, "gated", options, at))
+    return runs
+
+
+def sizes() -> List[Run]:
+    """A family of sizes from one training, against a training for each size."""
+    family = Run(
+        "family",
+        "family_54",
+        "one training for all sizes, cut to 54 %",
+        SIZES,
+        "gated",
+        dict(family=list(FAMILY)),
+        OPEN_UNTIL,
+        0.54,
+    )
+    runs = [family]
+    for size in FAMILY:
+        number = percent(size)
+        if number == 54:
+            continue
+        for of, title in (
+            ("family", f"one training for all sizes, cut to {number} %"),
+            ("ours", f"ours, cut to {number} %"),
+        ):
+            key = f"{of}_{number}"
+            run = Run(key, key, title, SIZES, "recut", dict(of=of), target=size)
+            runs.append(run)
+        for of, title, options in (
+            ("separate", "", {}),
+            ("distilled", ", taught by the full width", dict(distillation=0.5)),
+            ("lagrangian", ", Lagrangian control", dict(control="lagrangian")),
+        ):
+            title = f"a training for {number} % alone{title}"
+            run = gated(f"{of}_{number}", title, SIZES, **options)
+            runs.append(dataclasses.replace(run, target=size))
+        title = f"Taylor for {number} %, then fine-tuning"
+        run = cut(f"taylor_for_{number}", title, SIZES, criterion="taylor")
+        runs.append(dataclasses.replace(run, target=size))
+    return runs
