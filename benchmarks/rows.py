@@ -36,8 +36,10 @@ def all_runs() -> List[Run]:
             "ours, taught by the full width: twice the computing once units go",
             distillation=0.5,
         ),
-        *prune_points("magnitude", "magnitude, then fine-tuning"),
-        *prune_points("taylor", "Taylor, then fine-tuning"),
+        *prune_points(
+            "magnitude", "magnitude, then fine-tuning", criterion="magnitude"
+        ),
+        *prune_points("taylor", "Taylor, then fine-tuning", criterion="taylor"),
         single("ours_whole", "ours, trained from the first step", "gated"),
         single(
             "distilled_whole",
@@ -65,7 +67,9 @@ def all_runs() -> List[Run]:
         *even(),
         *channels(),
         *everything(),
-        *prune_points("random", "random units, then fine-tuning", points=(0.5,)),
+        *prune_points(
+            "random", "random units, then fine-tuning", (0.5,), criterion="random"
+        ),
     ]
 
 

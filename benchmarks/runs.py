@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence
 LOCATIONS = ("ffn_macaron", "ffn", "query", "value", "conv_input")
 # With channels of the convolution module in place of its inputs
 CHANNELS = ("ffn_macaron", "ffn", "query", "value", "conv_channel")
-EVERYTHING = [*LOCATIONS, "conv_channel", "subsampling_1", "subsampling_2"]
+EVERYTHING = (*LOCATIONS, "conv_channel", "subsampling_1", "subsampling_2")
 CRITERIA = {"magnitude": "magnitude", "taylor": "Taylor"}
 PRUNE_POINTS = (0.3, 0.5, 0.8)
 FAMILY = (0.2, 0.4, 0.54, 0.7)
@@ -73,18 +73,24 @@ def cut(name: str, title: str, section: str = MAIN, **options: Any) -> Run:
 
 
 def prune_points(
-    criterion: str, title: str, points: Sequence[float] = PRUNE_POINTS
+    row: str,
+    title: str,
+    points: Sequence[float] = PRUNE_POINTS,
+    section: str = MAIN,
+    target: Optional[float] = None,
+    **options: Any,
 ) -> List[Run]:
     """A criterion's cut at several points, the best of which makes the row."""
     return [
         Run(
-            f"{criterion}_{percent(point)}",
-            criterion,
+            f"{row}_{percent(point)}",
+            row,
             title,
-            MAIN,
+            section,
             "cut",
-            dict(criterion=criterion),
+            options,
             point,
+            target,
         )
         for point in points
     ]

@@ -22,6 +22,7 @@ from benchmarks.runs import (
     cut,
     gated,
     percent,
+    prune_points,
 )
 
 
@@ -62,21 +63,18 @@ def everything() -> List[Run]:
         end = "" if size is None else f", {percent(size)} %"
         section = MAIN if size is None else SIZES
         for key, (title, options) in ways.items():
-            options = dict(options, locations=EVERYTHING)
+            options = dict(options, locations=list(EVERYTHING))
             run = gated(key + suffix, title + end, section, **options)
             runs.append(dataclasses.replace(run, target=size))
-        for point in PRUNE_POINTS[1:]:
-            run = Run(
-                f"taylor_all{suffix}_{percent(point)}",
-                f"taylor_all{suffix}",
-                f"Taylor, all locations{end}, then fine-tuning",
-                section,
-                "cut",
-                dict(criterion="taylor", locations=EVERYTHING),
-                point,
-                size,
-            )
-            runs.append(run)
+        runs += prune_points(
+            f"taylor_all{suffix}",
+            f"Taylor, all locations{end}, then fine-tuning",
+            PRUNE_POINTS[1:],
+            section,
+            size,
+            criterion="taylor",
+            locations=list(EVERYTHING),
+        )
     return runs
 
 

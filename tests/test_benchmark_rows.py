@@ -32,7 +32,7 @@ def test_all_locations_are_tried_at_two_sizes_by_both_ways():
         runs = chosen_runs(rows)
         assert len(runs) == 4  # Taylor from two prune points
         for run in runs:
-            assert run.options["locations"] == EVERYTHING
+            assert run.options["locations"] == list(EVERYTHING)
             assert (run.target, run.section) == (target, section)
 
 
