@@ -7,6 +7,7 @@ importing takes some ten seconds, a good part of a short training.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import re
 import runpy
@@ -36,16 +37,22 @@ class ForkedCommands:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
         self._running: List[multiprocessing.Process] = []
+        # Starting a process looks after all others too, and two threads that read
+        # the status of one that has just ended do not both get it (the other: 255).
+        self._one_at_a_time = threading.Lock()
 
     def __call__(self, step: Step, cwd: Path, log: Path) -> int:
         """Run a command in ``cwd`` with its output in ``log``; return its status."""
         argv = ["-m", step.module, *step.args]
         process = self._context.Process(target=_child, args=(argv, cwd, log))
-        process.start()
-        self._running.append(process)
-        process.join()
-        self._running.remove(process)
-        return process.exitcode or 0
+        with self._one_at_a_time:
+            process.start()
+            self._running.append(process)
+        multiprocessing.connection.wait([process.sentinel])
+        with self._one_at_a_time:
+            process.join()
+            self._running.remove(process)
+            return process.exitcode or 0
 
     def stop(self) -> None:
         """Terminate what runs."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,35 @@ def test_commands_run_in_a_fork_with_their_output_in_the_log(tmp_path):
     bad = Step("x", "espnet_adaptive_dropout.no_such", ())
     assert execute(bad, tmp_path, tmp_path / "log") == 1
     assert "no module named" in last_line(tmp_path / "log")
+
+
+def test_a_command_that_ends_while_another_starts_keeps_its_status(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "quick.py").write_text("def main():\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    execute = ForkedCommands()
+    execute._context.set_forkserver_preload([])
+    statuses = {}
+
+    def work(name):
+        statuses[name] = execute(Step("x", "quick", ()), tmp_path, tmp_path / name)
+
+    read = forkserver.read_signed
+    reads = []
+
+    def read_while_the_second_starts(descriptor):
+        reads.append(descriptor)
+        if len(reads) == 2:  # the first was the process's id, this is its status
+            second.start()
+            second.join(timeout=1.0)
+        return read(descriptor)
+
+    monkeypatch.setattr(forkserver, "read_signed", read_while_the_second_starts)
+    second = threading.Thread(target=work, args=("second",))
+    work("first")
+    second.join()
+    assert statuses == {"first": 0, "second": 0}
 
 
 def test_commands_do_not_outlive_the_comparison(tmp_path):
