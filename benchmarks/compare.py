@@ -29,6 +29,7 @@ from benchmarks.jobs import ForkedCommands, Pool
 from benchmarks.more_speech import add_test_speech
 from benchmarks.plan import ROOT, Planner
 from benchmarks.rows import all_runs, chosen_runs
+from benchmarks.runs import TARGET
 from benchmarks.settings import Settings
 from benchmarks.steps import Task
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
@@ -53,7 +54,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--seeds", default="1,2,3", help="comma-separated")
     add("--jobs", type=int, default=2, help="runs at a time, one thread each")
     add("--max_epoch", type=float, default=16.0, help="passes through the data")
-    add("--target", type=float, default=0.54, help="share of the encoder to remove")
+    add("--target", type=float, default=TARGET, help="share of the encoder to remove")
     add(
         "--dense_config",
         default="conf/train_asr_conformer_toy.yaml",

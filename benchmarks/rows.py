@@ -21,6 +21,7 @@ from benchmarks.variants import (
     channels,
     even,
     everything,
+    families,
     settings,
     sizes,
 )
@@ -61,6 +62,7 @@ def all_runs() -> List[Run]:
         ),
         single("gradual", "gradual magnitude (cubic, 5 rounds)", "gradual"),
         *ablations(),
+        *families(),
         *sizes(),
         *settings(),
         single("dense_no_dropout", "dense without dropout", "stock", dropout_rate=0.0),

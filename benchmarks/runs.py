@@ -11,7 +11,8 @@ CHANNELS = ("ffn_macaron", "ffn", "query", "value", "conv_channel")
 EVERYTHING = (*LOCATIONS, "conv_channel", "subsampling_1", "subsampling_2")
 CRITERIA = {"magnitude": "magnitude", "taylor": "Taylor"}
 PRUNE_POINTS = (0.3, 0.5, 0.8)
-FAMILY = (0.2, 0.4, 0.54, 0.7)
+TARGET = 0.54
+FAMILY = (0.2, 0.4, TARGET, 0.7)
 SMALL = 0.7
 
 # Up to here the gates are open by default, which is the dense model's own training.
@@ -61,15 +62,34 @@ def single(name: str, title: str, kind: str, **options: Any) -> Run:
     return Run(name, name, title, MAIN, kind, options)
 
 
-def gated(name: str, title: str, section: str = MAIN, **options: Any) -> Run:
+def gated(
+    name: str,
+    title: str,
+    section: str = MAIN,
+    target: Optional[float] = None,
+    **options: Any,
+) -> Run:
     """Ours, from the dense row's checkpoint on, as the rivals are: chance in the
     part that all have in common is the same for all."""
-    return Run(name, name, title, section, "gated", options, OPEN_UNTIL)
+    return Run(name, name, title, section, "gated", options, OPEN_UNTIL, target)
 
 
-def cut(name: str, title: str, section: str = MAIN, **options: Any) -> Run:
+def cut(
+    name: str,
+    title: str,
+    section: str = MAIN,
+    target: Optional[float] = None,
+    **options: Any,
+) -> Run:
     """A criterion's cut in the middle of the training."""
-    return Run(name, name, title, section, "cut", options, 0.5)
+    return Run(name, name, title, section, "cut", options, 0.5, target)
+
+
+def recut(of: str, title: str, target: float) -> Run:
+    """A run's training, cut to another size."""
+    name = f"{of}_{percent(target)}"
+    title = f"{title}, cut to {percent(target)} %"
+    return Run(name, name, title, SIZES, "recut", dict(of=of), target=target)
 
 
 def prune_points(

@@ -41,12 +41,14 @@ def size_table(rows: Sequence[Measured], target: float) -> List[str]:
         "distilled": "this size alone, taught by the full width",
         "lagrangian": "this size alone, Lagrangian control",
         "taylor_for": "Taylor, then fine-tuning",
+        "family_all": "one training for all sizes, all locations, taught",
         "ours_all": "this size alone, all locations",
         "distilled_all": "this size alone, all locations, taught",
         "taylor_all": "Taylor, all locations, then fine-tuning",
     }
     at_target = {
         "family": f"family_{asked}",
+        "family_all": f"family_all_{asked}",
         "separate": "ours",
         "taylor_for": "taylor",
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import List
 
 from benchmarks.runs import (
@@ -18,11 +17,13 @@ from benchmarks.runs import (
     SETTINGS,
     SIZES,
     SMALL,
+    TARGET,
     Run,
     cut,
     gated,
     percent,
     prune_points,
+    recut,
 )
 
 
@@ -64,8 +65,7 @@ def everything() -> List[Run]:
         section = MAIN if size is None else SIZES
         for key, (title, options) in ways.items():
             options = dict(options, locations=list(EVERYTHING))
-            run = gated(key + suffix, title + end, section, **options)
-            runs.append(dataclasses.replace(run, target=size))
+            runs.append(gated(key + suffix, title + end, section, size, **options))
         runs += prune_points(
             f"taylor_all{suffix}",
             f"Taylor, all locations{end}, then fine-tuning",
@@ -124,39 +124,40 @@ def settings() -> List[Run]:
     return runs
 
 
+def families() -> List[Run]:
+    """One training for all sizes, cut to each of them."""
+    ways = {
+        "family": ("one training for all sizes", {}),
+        "family_all": (
+            "one training for all sizes, all locations, taught",
+            dict(locations=list(EVERYTHING), distillation=0.5),
+        ),
+    }
+    runs = []
+    for key, (title, options) in ways.items():
+        options = dict(options, family=list(FAMILY))
+        row, whole = f"{key}_{percent(TARGET)}", f"{title}, cut to {percent(TARGET)} %"
+        runs.append(Run(key, row, whole, SIZES, "gated", options, OPEN_UNTIL, TARGET))
+        runs += [recut(key, title, size) for size in FAMILY if size != TARGET]
+    return runs
+
+
 def sizes() -> List[Run]:
-    """A family of sizes from one training, against a training for each size."""
-    family = Run(
-        "family",
-        "family_54",
-        "one training for all sizes, cut to 54 %",
-        SIZES,
-        "gated",
-        dict(family=list(FAMILY)),
-        OPEN_UNTIL,
-        0.54,
-    )
-    runs = [family]
+    """A training for each size, the usual one cut to it, and a rival."""
+    runs = []
     for size in FAMILY:
-        number = percent(size)
-        if number == 54:
+        if size == TARGET:
             continue
-        for of, title in (
-            ("family", f"one training for all sizes, cut to {number} %"),
-            ("ours", f"ours, cut to {number} %"),
-        ):
-            key = f"{of}_{number}"
-            run = Run(key, key, title, SIZES, "recut", dict(of=of), target=size)
-            runs.append(run)
+        number = percent(size)
+        runs.append(recut("ours", "ours", size))
         for of, title, options in (
             ("separate", "", {}),
             ("distilled", ", taught by the full width", dict(distillation=0.5)),
             ("lagrangian", ", Lagrangian control", dict(control="lagrangian")),
         ):
             title = f"a training for {number} % alone{title}"
-            run = gated(f"{of}_{number}", title, SIZES, **options)
-            runs.append(dataclasses.replace(run, target=size))
+            runs.append(gated(f"{of}_{number}", title, SIZES, size, **options))
         title = f"Taylor for {number} %, then fine-tuning"
-        run = cut(f"taylor_for_{number}", title, SIZES, criterion="taylor")
-        runs.append(dataclasses.replace(run, target=size))
+        name = f"taylor_for_{number}"
+        runs.append(cut(name, title, SIZES, size, criterion="taylor"))
     return runs
