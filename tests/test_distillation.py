@@ -14,6 +14,7 @@ from espnet_adaptive_dropout.distillation import (
     full_width,
     posteriors,
 )
+from espnet_adaptive_dropout.family import draw
 from espnet_adaptive_dropout.gate import AdaptiveDropout
 
 HYBRID = dict(ctc_weight=0.3, report_cer=False, report_wer=False)
@@ -100,6 +101,25 @@ def test_the_frozen_network_is_taught_too(data):
     assert stats["distillation"] > 0
     removed = model.encoder.units.logits() < 0
     assert removed.any()
+
+
+def test_a_family_is_taught_at_each_of_its_sizes(data):
+    model = model_of(data, WITHOUT_DROPOUT, family=[0.05, 0.35])
+    for _ in range(10):
+        model(**batch())
+    control = model.encoder.control
+    assert control.is_frozen
+    divergences, full, sizes = [], [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "dropout", lambda x, *_, **__: x)
+        for _ in range(12):
+            _, stats, _ = model(**batch())
+            sizes.append(draw(control.steps, control.sizes))
+            divergences.append(round(stats["distillation"].item(), 4))
+            full.append(stats["full_width_loss"].item())
+    assert set(sizes) == {0, 1, 2}
+    assert len(set(zip(sizes, divergences))) == len(set(divergences)) == 3
+    assert full == pytest.approx([full[0]] * 12, rel=1e-5), "the teacher is one"
 
 
 def test_evaluation_has_no_teacher(data):
