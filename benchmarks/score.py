@@ -99,7 +99,7 @@ def decode(
     texts: Dict[str, Tuple[str, str]] = {}
     total = 0.0
     device = next(model.parameters()).device
-    for names, batch in _batches(task, config, data):
+    for names, batch in batches(task, config, data):
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         loss, _, _ = model(**batch)
         total += float(loss) * len(names)
@@ -112,7 +112,10 @@ def decode(
     return texts, total / max(len(texts), 1)
 
 
-def _batches(task: type, config: Dict[str, Any], data: Path) -> Iterator:
+def batches(
+    task: type, config: Dict[str, Any], data: Path, size: int = BATCH
+) -> Iterator:
+    """Names of utterances and their batch, over one data set."""
     arguments = argparse.Namespace(**config)
     return iter(
         task.build_streaming_iterator(
@@ -120,7 +123,7 @@ def _batches(task: type, config: Dict[str, Any], data: Path) -> Iterator:
             preprocess_fn=task.build_preprocess_fn(arguments, False),
             collate_fn=task.build_collate_fn(arguments, train=False),
             dtype="float32",
-            batch_size=BATCH,
+            batch_size=size,
             num_workers=0,
             inference=False,
         )
