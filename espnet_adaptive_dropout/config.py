@@ -49,7 +49,7 @@ class AdaptiveDropoutConfig:
             frames of the encoder (1000: 10 s at a hop of 10 ms).
         family: other sizes, as shares to remove, for which the same training is to
             give good models: every batch is trained at one of them or at
-            ``target_reduction``, drawn at random.
+            ``target_reduction``, drawn at random; each has its own ramp.
         distillation: weight of the divergence of the masked network's CTC posteriors
             from those of the full-width network, which learns beside it; every step
             then takes twice the time. 0: none.

@@ -171,8 +171,8 @@ class SizeControl(torch.nn.Module):
         if self.is_frozen:
             shift = -family.BAND * (index - chosen)
         else:
-            # Not beyond the ramp: the units are let go gradually.
-            size = min(self.sizes[index], self._ramp())
+            # Each size has a ramp of its own: the units are let go gradually.
+            size = self._ramp(self.sizes[index])
             shift = family.shift_to_size(
                 self.table.logits(),
                 lambda logits: self.expected_reductions(logits).sum(),
@@ -181,13 +181,13 @@ class SizeControl(torch.nn.Module):
         for gate in self.table.gates.values():
             gate.shift = shift
 
-    def _ramp(self) -> float:
-        """Share of the encoder that is expected to go at this step."""
+    def _ramp(self, reduction: float) -> float:
+        """Share of the encoder to go at this step so that it will be ``reduction``."""
         config = self.config
         return size_ramp(
             self.progress,
             self.removed_at_start,
-            config.target_reduction,
+            reduction,
             config.ramp_start,
             config.ramp_end,
         )
@@ -207,7 +207,7 @@ class SizeControl(torch.nn.Module):
         bounds = self.steering.bounds
         of_pools = self.expected_reductions(logits)
         expected = of_pools.sum()
-        target = self._ramp()
+        target = self._ramp(self.config.target_reduction)
         self._average(task_loss)
         if self.phase == "sampled":
             error = target * bounds / bounds.sum() - of_pools.detach()

@@ -97,25 +97,31 @@ def test_every_step_after_the_freeze_trains_one_of_the_sizes():
     assert encoder.control.actual_reduction() == pytest.approx(0.4, abs=0.01)
 
 
-def test_before_the_freeze_no_size_is_beyond_the_ramp():
+def test_before_the_freeze_each_size_is_reached_by_a_ramp_of_its_own():
     encoder = adaptive(
         options_of("latest"),
         control="feedback",
         target_reduction=0.4,
         family=[0.2, 0.55],
         total_steps=1000,
+        ramp_start=0.3,
+        ramp_end=0.7,
     ).train()
-    for step in (20, 21, 22, 400, 401, 402):
-        encoder.control.step.fill_(float(step))
-        encoder(*batch())
-        encoder.regularise(torch.ones(1))
-        table = encoder.units
-        shift = next(iter(table.gates.values())).shift
-        share = encoder.control.expected_reductions(table.logits() + shift)
-        share = share.sum().item()
-        index = draw(int(encoder.control.step), encoder.control.sizes)
-        limit = min(encoder.control.sizes[index], encoder.control._ramp())
-        assert share == pytest.approx(limit, abs=1e-3)
+    control, table = encoder.control, encoder.units
+    start = control.removed_at_start
+    seen = set()
+    for first, share in ((310, 0.0014), (500, 0.5), (600, 0.84375), (710, 1.0)):
+        for step in range(first, first + 8):
+            control.step.fill_(float(step))
+            encoder(*batch())
+            encoder.regularise(torch.ones(1))
+            shift = next(iter(table.gates.values())).shift
+            expected = control.expected_reductions(table.logits() + shift).sum().item()
+            index = draw(control.steps, control.sizes)
+            ramp = start + (control.sizes[index] - start) * share
+            assert expected == pytest.approx(ramp, abs=0.015)
+            seen.add((share, index))
+    assert len(seen) == 4 * 3
 
 
 def test_family_is_checked():
