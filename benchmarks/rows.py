@@ -52,13 +52,8 @@ def all_runs() -> List[Run]:
         single("small_dense", "small dense from scratch", "small"),
         gated("no_freeze", "ours without the freeze, cut at the end", freeze_at=1.0),
         gated("hard_concrete", "hard concrete gates", gate="hard_concrete"),
-        Run(
-            "torch_pruning",
-            "torch_pruning",
-            "Torch-Pruning, then fine-tuning",
-            MAIN,
-            "torch_pruning",
-            at=0.5,
+        single(
+            "torch_pruning", "Torch-Pruning, then fine-tuning", "torch_pruning", at=0.5
         ),
         single("gradual", "gradual magnitude (cubic, 5 rounds)", "gradual"),
         *ablations(),

@@ -57,39 +57,35 @@ def percent(share: float) -> int:
     return round(100 * share)
 
 
-def single(name: str, title: str, kind: str, **options: Any) -> Run:
-    """Trained from the first step on, in a row of its own."""
-    return Run(name, name, title, MAIN, kind, options)
-
-
-def gated(
+def single(
     name: str,
     title: str,
+    kind: str,
     section: str = MAIN,
+    at: Optional[float] = None,
     target: Optional[float] = None,
     **options: Any,
 ) -> Run:
+    """A run in a row of its own, trained from the first step on if nothing is said."""
+    return Run(name, name, title, section, kind, options, at, target)
+
+
+def gated(name: str, title: str, **more: Any) -> Run:
     """Ours, from the dense row's checkpoint on, as the rivals are: chance in the
     part that all have in common is the same for all."""
-    return Run(name, name, title, section, "gated", options, OPEN_UNTIL, target)
+    return single(name, title, "gated", at=OPEN_UNTIL, **more)
 
 
-def cut(
-    name: str,
-    title: str,
-    section: str = MAIN,
-    target: Optional[float] = None,
-    **options: Any,
-) -> Run:
+def cut(name: str, title: str, **more: Any) -> Run:
     """A criterion's cut in the middle of the training."""
-    return Run(name, name, title, section, "cut", options, 0.5, target)
+    return single(name, title, "cut", at=0.5, **more)
 
 
 def recut(of: str, title: str, target: float) -> Run:
     """A run's training, cut to another size."""
-    name = f"{of}_{percent(target)}"
-    title = f"{title}, cut to {percent(target)} %"
-    return Run(name, name, title, SIZES, "recut", dict(of=of), target=target)
+    size = percent(target)
+    title = f"{title}, cut to {size} %"
+    return single(f"{of}_{size}", title, "recut", SIZES, target=target, of=of)
 
 
 def prune_points(

@@ -116,18 +116,10 @@ def batches(
     task: type, config: Dict[str, Any], data: Path, size: int = BATCH
 ) -> Iterator:
     """Names of utterances and their batch, over one data set."""
-    arguments = argparse.Namespace(**config)
-    return iter(
-        task.build_streaming_iterator(
-            [(f"{data}/wav.scp", "speech", "sound"), (f"{data}/text", "text", "text")],
-            preprocess_fn=task.build_preprocess_fn(arguments, False),
-            collate_fn=task.build_collate_fn(arguments, train=False),
-            dtype="float32",
-            batch_size=size,
-            num_workers=0,
-            inference=False,
-        )
-    )
+    from espnet_adaptive_dropout.data import labelled_batches
+
+    source = [(f"{data}/wav.scp", "speech", "sound"), (f"{data}/text", "text", "text")]
+    return labelled_batches(task, config, source, size)
 
 
 def collapse(path: List[int], blank: int = 0) -> List[int]:

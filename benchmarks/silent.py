@@ -12,6 +12,7 @@ from typing import Dict, Iterable, List
 
 import torch
 
+from benchmarks.corpus import transcripts
 from benchmarks.score import batches
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
@@ -51,18 +52,12 @@ def print_silent(args: argparse.Namespace) -> None:
     task, config = load_task("asr"), load_config(args.train_config)
     model = build_model(task, config)
     load_weights(model, load_state(args.model_file), str(args.model_file))
-    counted = [0]
-
-    def utterances() -> Iterable[Dict[str, torch.Tensor]]:
-        for _, batch in batches(task, config, args.data, size=1):
-            counted[0] += 1
-            yield batch
-
-    for layer, fires in firing_channels(model, utterances()).items():
-        silent = int((~fires).sum())
+    utterances = len(transcripts(args.data / "text"))
+    speech = (batch for _, batch in batches(task, config, args.data, size=1))
+    for layer, fires in firing_channels(model, speech).items():
         print(
-            f"{layer}: {silent} of {len(fires)} channels never fire in "
-            f"{counted[0]} utterances"
+            f"{layer}: {int((~fires).sum())} of {len(fires)} channels never fire in "
+            f"{utterances} utterances"
         )
 
 

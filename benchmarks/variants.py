@@ -24,6 +24,7 @@ from benchmarks.runs import (
     percent,
     prune_points,
     recut,
+    single,
 )
 
 
@@ -64,8 +65,15 @@ def everything() -> List[Run]:
         end = "" if size is None else f", {percent(size)} %"
         section = MAIN if size is None else SIZES
         for key, (title, options) in ways.items():
-            options = dict(options, locations=list(EVERYTHING))
-            runs.append(gated(key + suffix, title + end, section, size, **options))
+            run = gated(
+                key + suffix,
+                title + end,
+                section=section,
+                target=size,
+                locations=list(EVERYTHING),
+                **options,
+            )
+            runs.append(run)
         runs += prune_points(
             f"taylor_all{suffix}",
             f"Taylor, all locations{end}, then fine-tuning",
@@ -87,7 +95,7 @@ def ablations() -> List[Run]:
             (f"only_{name}", f"ours, {name} alone", [name]),
             (f"without_{name}", f"ours without {name}", others),
         ):
-            runs.append(gated(key, title, ABLATION, locations=chosen))
+            runs.append(gated(key, title, section=ABLATION, locations=chosen))
     return runs
 
 
@@ -108,7 +116,7 @@ def settings() -> List[Run]:
         ),
     }
     runs = [
-        gated(key, f"ours, {title}", SETTINGS, **options)
+        gated(key, f"ours, {title}", section=SETTINGS, **options)
         for key, (title, options) in changed.items()
     ]
     for key, title, options, at in (
@@ -120,7 +128,8 @@ def settings() -> List[Run]:
             None,
         ),
     ):
-        runs.append(Run(key, key, f"ours, {title}", SETTINGS, "gated", options, at))
+        title = f"ours, {title}"
+        runs.append(single(key, title, "gated", SETTINGS, at, **options))
     return runs
 
 
@@ -156,8 +165,9 @@ def sizes() -> List[Run]:
             ("lagrangian", ", Lagrangian control", dict(control="lagrangian")),
         ):
             title = f"a training for {number} % alone{title}"
-            runs.append(gated(f"{of}_{number}", title, SIZES, size, **options))
+            options = dict(options, section=SIZES, target=size)
+            runs.append(gated(f"{of}_{number}", title, **options))
         title = f"Taylor for {number} %, then fine-tuning"
-        name = f"taylor_for_{number}"
-        runs.append(cut(name, title, SIZES, size, criterion="taylor"))
+        options = dict(section=SIZES, target=size, criterion="taylor")
+        runs.append(cut(f"taylor_for_{number}", title, **options))
     return runs
