@@ -37,7 +37,11 @@ def add_gates(args: argparse.Namespace) -> None:
     """Write config and checkpoint of the training with adaptive dropout."""
     from benchmarks import training_state as ts
     from benchmarks.files import save_torch, write_text
-    from espnet_adaptive_dropout.experiment import build_model, load_config, load_task
+    from espnet_adaptive_dropout.experiments.experiment import (
+        build_model,
+        load_config,
+        load_task,
+    )
 
     checkpoint = ts.load_checkpoint(args.checkpoint)
     run_config = load_config(args.run_config)
@@ -65,7 +69,7 @@ def scale_of(run_config: Path, begin: float) -> float:
     """Scale of logits that move from a share of the training on."""
     from espnet2.bin.asr_train import get_parser as training_parser
 
-    from espnet_adaptive_dropout.training_length import logit_scale
+    from espnet_adaptive_dropout.plugin.training_length import logit_scale
 
     words = ["--config", str(run_config), "--output_dir", "unused"]
     args = training_parser().parse_args(words)

@@ -192,7 +192,7 @@ def batches_in_epoch(config: configs.Config, corpus: Corpus) -> int:
     """Training batches in a pass through the data, by ESPnet's own sampler."""
     from espnet2.bin.asr_train import get_parser as training_parser
 
-    from espnet_adaptive_dropout.epoch_length import steps_per_epoch
+    from espnet_adaptive_dropout.plugin.epoch_length import steps_per_epoch
 
     config = {**config, "num_iters_per_epoch": None}
     before = os.getcwd()

@@ -136,7 +136,7 @@ def encoder_parameters(config: Config) -> int:
 
 def bounds(config: Config, locations: List[str]) -> float:
     """The most that the locations together can give, as a share of the encoder."""
-    from espnet_adaptive_dropout.units import UnitTable
+    from espnet_adaptive_dropout.units.table import UnitTable
 
     return UnitTable(build_encoder(config)).bounds(locations)["all"]
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from benchmarks.files import write_json, write_text
 from benchmarks.synthetic import Size, Task, logit_scale, train
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
-from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 
 SMALL = Size(output_size=32, linear_units=96, num_blocks=2)
 LARGE = Size(output_size=80, linear_units=320, num_blocks=3)

@@ -13,7 +13,7 @@ from benchmarks.rows import all_runs
 from benchmarks.runs import SHARE_OF_BOUND, Run
 from benchmarks.settings import PARTS, Settings, cubic_rounds, prune_part
 from benchmarks.steps import Commands, Step, Task
-from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 
 from espnet_adaptive_dropout.bin.command import CommandLine
-from espnet_adaptive_dropout.units import UnitTable
+from espnet_adaptive_dropout.units.table import UnitTable
 
 
 def survivor_mean(table: UnitTable, scores: torch.Tensor) -> torch.Tensor:

@@ -44,14 +44,14 @@ def score(args: argparse.Namespace) -> None:
     import torch
 
     from benchmarks.files import read_json, write_json
-    from espnet_adaptive_dropout.experiment import (
+    from espnet_adaptive_dropout.experiments.experiment import (
         build_model,
         load_config,
         load_state,
         load_task,
         load_weights,
     )
-    from espnet_adaptive_dropout.pruning.count import sizes
+    from espnet_adaptive_dropout.experiments.sizes import sizes
 
     task = load_task("asr")
     config = load_config(args.train_config)
@@ -116,7 +116,7 @@ def batches(
     task: type, config: Dict[str, Any], data: Path, size: int = BATCH
 ) -> Iterator:
     """Names of utterances and their batch, over one data set."""
-    from espnet_adaptive_dropout.data import labelled_batches
+    from espnet_adaptive_dropout.experiments.data import labelled_batches
 
     source = [(f"{data}/wav.scp", "speech", "sound"), (f"{data}/text", "text", "text")]
     return labelled_batches(task, config, source, size)

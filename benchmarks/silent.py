@@ -41,7 +41,7 @@ def print_silent(args: argparse.Namespace) -> None:
     Raises:
         ValueError: the model or the data cannot be read, or there is no such layer.
     """
-    from espnet_adaptive_dropout.experiment import (
+    from espnet_adaptive_dropout.experiments.experiment import (
         build_model,
         load_config,
         load_state,
@@ -76,8 +76,8 @@ def firing_channels(
     Raises:
         ValueError: the encoder's input layer is of another kind.
     """
-    from espnet_adaptive_dropout.place import main_encoder
-    from espnet_adaptive_dropout.subsampling import has_two_convolutions
+    from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+    from espnet_adaptive_dropout.modules.subsampling import has_two_convolutions
 
     embed = main_encoder(model).embed
     if not has_two_convolutions(embed):

@@ -12,7 +12,7 @@ from typing import Dict, List, Tuple
 
 import torch
 
-from espnet_adaptive_dropout.encoder import AdaptiveDropoutConformerEncoder
+from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 
 SYMBOLS = 20
 DIMENSIONS = 40

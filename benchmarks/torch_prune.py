@@ -47,8 +47,12 @@ def torch_prune(args: argparse.Namespace) -> None:
     from benchmarks import training_state as ts
     from benchmarks.files import save_torch, write_json, write_text
     from benchmarks.torch_units import UnitChooser
-    from espnet_adaptive_dropout.experiment import build_model, load_config, load_task
-    from espnet_adaptive_dropout.pruning.features import noise_inputs
+    from espnet_adaptive_dropout.experiments.experiment import (
+        build_model,
+        load_config,
+        load_task,
+    )
+    from espnet_adaptive_dropout.experiments.features import noise_inputs
 
     config = load_config(args.train_config)
     checkpoint = ts.load_checkpoint(args.checkpoint)
@@ -130,7 +134,7 @@ def kept_units(full: torch.nn.Module, removed) -> Keep:
 
 def narrow_options(full, config: Dict[str, Any], keep: Keep) -> Dict[str, Any]:
     """``encoder`` and ``encoder_conf`` of the narrow model."""
-    from espnet_adaptive_dropout.place import COMPACT
+    from espnet_adaptive_dropout.experiments.encoder_entry import COMPACT
 
     heads = full.encoder.encoders[0].self_attn.h
     size = config["encoder_conf"]["output_size"]
@@ -153,7 +157,7 @@ def sources(full: torch.nn.Module, keep: Keep) -> Dict[str, torch.Tensor]:
     """Where the entries of the narrow tensors lie in the full ones, see
     ``training_state.sources``."""
     from espnet_adaptive_dropout.pruning.surgery import cut_weights
-    from espnet_adaptive_dropout.units import UnitTable
+    from espnet_adaptive_dropout.units.table import UnitTable
 
     table = UnitTable(full.encoder)
     places = {

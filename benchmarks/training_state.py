@@ -12,10 +12,14 @@ from typing import Any, Callable, Dict
 import torch
 import yaml
 
-from espnet_adaptive_dropout.experiment import build_model, load_config, load_task
+from espnet_adaptive_dropout.experiments.experiment import (
+    build_model,
+    load_config,
+    load_task,
+)
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.surgery import cut_weights
-from espnet_adaptive_dropout.units import UnitTable
+from espnet_adaptive_dropout.units.table import UnitTable
 
 State = Dict[str, torch.Tensor]
 Checkpoint = Dict[str, Any]

@@ -5,7 +5,7 @@ Importing the package makes its classes known to ESPnet's class registries:
 ``model: adaptive_dropout``.
 """
 
-from espnet_adaptive_dropout import registry
+from espnet_adaptive_dropout.plugin import registry
 
 __version__ = "0.1.0"
 

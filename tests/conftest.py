@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from support.paths import RECIPE
 
-ROOT = Path(__file__).parents[1]
-RECIPE = ROOT / "egs2" / "librispeech_adaprune" / "asr1"
 _LINKED = ("run.sh", "path.sh", "cmd.sh", "local", "conf")
 
 sys.path[:0] = [str(RECIPE / "local" / "tools"), str(RECIPE / "local")]

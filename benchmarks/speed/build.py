@@ -11,10 +11,13 @@ import torch
 from benchmarks.speed.architecture import FRAMES_PER_SECOND, INPUT_SIZE, asr_config
 from benchmarks.speed.choice import trained_like_scores
 from benchmarks.speed.rows import COMPACT, STOCK, Row
-from espnet_adaptive_dropout.experiment import build_model, load_task, load_weights
-from espnet_adaptive_dropout.locations import LOCATIONS
-from espnet_adaptive_dropout.place import ADAPTIVE
-from espnet_adaptive_dropout.pruning.features import Inputs
+from espnet_adaptive_dropout.experiments.encoder_entry import ADAPTIVE
+from espnet_adaptive_dropout.experiments.experiment import (
+    build_model,
+    load_task,
+    load_weights,
+)
+from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.pruning.plan import compact_options
 from espnet_adaptive_dropout.pruning.prune import (
     PruneOptions,
@@ -24,6 +27,7 @@ from espnet_adaptive_dropout.pruning.prune import (
 )
 from espnet_adaptive_dropout.pruning.surgery import cut_weights
 from espnet_adaptive_dropout.pruning.trained import Trained
+from espnet_adaptive_dropout.units.locations import LOCATIONS
 
 
 def noise(batch: int, seconds: float) -> Inputs:

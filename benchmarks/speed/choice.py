@@ -13,7 +13,7 @@ from typing import List, Optional
 import numpy
 import torch
 
-from espnet_adaptive_dropout.units import UnitTable
+from espnet_adaptive_dropout.units.table import UnitTable
 
 # Location -> share of its units kept in the first, middle and last block. Locations
 # that the training did not gate follow their neighbours in the same module.

@@ -11,8 +11,8 @@ from benchmarks.speed.architecture import INPUT_SIZE
 from benchmarks.speed.build import Builder
 from benchmarks.speed.device import Device
 from benchmarks.speed.rows import Row
-from espnet_adaptive_dropout.place import main_encoder
-from espnet_adaptive_dropout.pruning.features import Inputs
+from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+from espnet_adaptive_dropout.experiments.features import Inputs
 
 Run = Callable[[], object]
 

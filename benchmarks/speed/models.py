@@ -12,7 +12,7 @@ import yaml
 from benchmarks.files import save_torch, write_text
 from benchmarks.speed.build import Builder
 from benchmarks.speed.rows import Row
-from espnet_adaptive_dropout.experiment import build_model
+from espnet_adaptive_dropout.experiments.experiment import build_model
 
 # Log mel filter banks at a 10 ms hop, from audio at 16 kHz.
 FRONTEND: Dict[str, Any] = dict(

@@ -12,8 +12,8 @@ from benchmarks.speed.rows import STOCK
 from benchmarks.speed.settings import Effort
 from benchmarks.speed.turns import spread, summary, time_in_turns
 from benchmarks.speed.work import Work
-from espnet_adaptive_dropout.control import COUNTS
-from espnet_adaptive_dropout.experiment import build_model
+from espnet_adaptive_dropout.control.size_control import COUNTS
+from espnet_adaptive_dropout.experiments.experiment import build_model
 
 SHARE = 0.2
 BATCH, SECONDS, THREADS = 4, 10.0, 1

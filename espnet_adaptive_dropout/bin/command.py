@@ -1,4 +1,4 @@
-"""What all commands share: quiet start, one line for a mistake, atomic output."""
+"""What all commands share: quiet start, one line for a mistake."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import argparse
 import contextlib
 import io
 import logging
-import os
-import shutil
 import sys
-from pathlib import Path
 from typing import Callable, Optional, Sequence
 
 CommandLine = Optional[Sequence[str]]
@@ -52,46 +49,3 @@ def _quieten(name: str) -> None:
     logging.getLogger("espnet_adaptive_dropout").setLevel(logging.WARNING)
     with contextlib.redirect_stderr(io.StringIO()):
         import espnet_adaptive_dropout.compat  # noqa: F401
-
-
-class NewDirectory:
-    """Fills a directory under a temporary name and renames it when all is there.
-
-    A directory of that name is replaced if it holds the file ``marker``, which
-    shows that the same command made it.
-
-    Args:
-        path: of the directory.
-        marker: name of a file in it.
-
-    Raises:
-        ValueError: something else is there already.
-    """
-
-    def __init__(self, path: Path, marker: str):
-        self.path = Path(path)
-        self.partial = self.path.with_name(self.path.name + ".partial")
-        taken = self.path.exists() and (
-            not self.path.is_dir() or any(self.path.iterdir())
-        )
-        if taken and not (self.path / marker).exists():
-            raise ValueError(
-                f"{path}: exists and was not made by this command; choose another "
-                f"--output_dir or remove it"
-            )
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self.partial, ignore_errors=True)
-        self.partial.mkdir(parents=True)
-        return self.partial
-
-    def __exit__(self, kind, error, traceback) -> None:
-        if kind is not None:
-            shutil.rmtree(self.partial, ignore_errors=True)
-            return
-        old = self.path.with_name(self.path.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
-        if self.path.exists():
-            os.replace(self.path, old)
-        os.replace(self.partial, self.path)
-        shutil.rmtree(old, ignore_errors=True)

@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from espnet_adaptive_dropout.bin.command import CommandLine, NewDirectory, execute
+from espnet_adaptive_dropout.bin.command import CommandLine, execute
 from espnet_adaptive_dropout.bin.prune import add_model_options
+from espnet_adaptive_dropout.experiments.files import NewDirectory
 
 # Rounds of the time measurement.
 ROUNDS = 21

@@ -33,14 +33,14 @@ def measure(args: argparse.Namespace) -> dict:
     Raises:
         ValueError: config and checkpoint cannot be read or do not match.
     """
-    from espnet_adaptive_dropout.experiment import (
+    from espnet_adaptive_dropout.experiments.experiment import (
         build_model,
         load_config,
         load_state,
         load_task,
         load_weights,
     )
-    from espnet_adaptive_dropout.pruning.count import sizes
+    from espnet_adaptive_dropout.experiments.sizes import sizes
 
     config = load_config(args.train_config)
     state = load_state(args.model_file)

@@ -16,7 +16,8 @@ import shutil
 import time
 from pathlib import Path
 
-from espnet_adaptive_dropout.bin.command import CommandLine, NewDirectory, execute
+from espnet_adaptive_dropout.bin.command import CommandLine, execute
+from espnet_adaptive_dropout.experiments.files import NewDirectory
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -58,9 +59,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def add_cut_options(parser: argparse.ArgumentParser) -> None:
     """Options of the criterion and of the certificate."""
-    from espnet_adaptive_dropout.cost import COSTS
     from espnet_adaptive_dropout.pruning.criteria import criterion_choices
-    from espnet_adaptive_dropout.units import BUDGETS
+    from espnet_adaptive_dropout.units.cost import COSTS
+    from espnet_adaptive_dropout.units.table import BUDGETS
 
     criterion_choices.add_arguments(parser)
     add = parser.add_argument

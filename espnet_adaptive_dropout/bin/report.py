@@ -12,7 +12,8 @@ import argparse
 import json
 from pathlib import Path
 
-from espnet_adaptive_dropout.bin.command import CommandLine, NewDirectory, execute
+from espnet_adaptive_dropout.bin.command import CommandLine, execute
+from espnet_adaptive_dropout.experiments.files import NewDirectory
 
 # Shows that a directory was made by this command; pruned models have a report.json.
 MARKER = ".made_by_bin_report"

@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError, OSError: see there.
     """
-    from espnet_adaptive_dropout.sweep.decoding import Decoder
-    from espnet_adaptive_dropout.sweep.sweep import SweepOptions, sweep
+    from espnet_adaptive_dropout.pruning.sweep.decoding import Decoder
+    from espnet_adaptive_dropout.pruning.sweep.sweep import SweepOptions, sweep
 
     for target in args.target_reduction:
         check_target(target)
@@ -108,7 +108,7 @@ def _test_sets(args: argparse.Namespace) -> List:
     Raises:
         ValueError: a file is missing.
     """
-    from espnet_adaptive_dropout.sweep.decoding import TestSet
+    from espnet_adaptive_dropout.pruning.sweep.decoding import TestSet
 
     sets = [
         TestSet(path.name, f"{path / 'wav.scp'},speech,sound", path / "text")
@@ -129,9 +129,9 @@ def _test_sets(args: argparse.Namespace) -> List:
 
 def _validation_set(args: argparse.Namespace):
     """The speech of ``--data``, or of the config's validation data."""
-    from espnet_adaptive_dropout.data import triplets
-    from espnet_adaptive_dropout.experiment import load_config
-    from espnet_adaptive_dropout.sweep.decoding import TestSet
+    from espnet_adaptive_dropout.experiments.data import triplets
+    from espnet_adaptive_dropout.experiments.experiment import load_config
+    from espnet_adaptive_dropout.pruning.sweep.decoding import TestSet
 
     found = triplets(args.data, load_config(args.train_config), "valid", "--data")
     speech = [item for item in found if not item[1].startswith("text")]

@@ -7,7 +7,11 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from espnet_adaptive_dropout.pruning.features import Inputs, data_inputs, noise_inputs
+from espnet_adaptive_dropout.experiments.features import (
+    Inputs,
+    data_inputs,
+    noise_inputs,
+)
 
 # Frames of the longest utterance that is put together from shorter ones.
 LONGEST = 3000

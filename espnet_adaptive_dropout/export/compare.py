@@ -10,8 +10,8 @@ from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 import torch
 from tqdm import tqdm
 
+from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.export.onnx import OnnxEncoder
-from espnet_adaptive_dropout.pruning.features import Inputs
 
 # Inputs -> output (#batch, time, size) and lengths (#batch,).
 Form = Callable[[Inputs], Tuple[torch.Tensor, torch.Tensor]]

@@ -13,13 +13,20 @@ import torch
 
 import espnet_adaptive_dropout
 from espnet_adaptive_dropout import compat
-from espnet_adaptive_dropout.experiment import (
+from espnet_adaptive_dropout.experiments.encoder_entry import (
+    ADAPTIVE,
+    encoder_place,
+    main_encoder,
+)
+from espnet_adaptive_dropout.experiments.experiment import (
     build_model,
     load_config,
     load_state,
     load_task,
     load_weights,
 )
+from espnet_adaptive_dropout.experiments.features import Inputs, noise_inputs
+from espnet_adaptive_dropout.experiments.sizes import MAC_SECONDS, parameters
 from espnet_adaptive_dropout.export.batches import comparison_batches
 from espnet_adaptive_dropout.export.compare import (
     Difference,
@@ -37,9 +44,6 @@ from espnet_adaptive_dropout.export.onnx import (
     export_onnx,
     quantize_onnx,
 )
-from espnet_adaptive_dropout.place import ADAPTIVE, encoder_place, main_encoder
-from espnet_adaptive_dropout.pruning.count import MAC_SECONDS, parameters
-from espnet_adaptive_dropout.pruning.features import Inputs, noise_inputs
 
 # Names of the forms, in the order in which they are shown.
 PYTORCH, PYTORCH_INT8, ONNX, ONNX_INT8 = "pytorch", "pytorch_int8", "onnx", "onnx_int8"

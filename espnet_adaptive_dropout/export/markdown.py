@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from espnet_adaptive_dropout.pruning.count import MAC_SECONDS
+from espnet_adaptive_dropout.experiments.sizes import MAC_SECONDS
 
 TITLES = {
     "pytorch": "PyTorch",

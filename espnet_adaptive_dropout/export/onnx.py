@@ -13,8 +13,8 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 import numpy
 import torch
 
-from espnet_adaptive_dropout.compact_attention import CompactAttention
 from espnet_adaptive_dropout.export.positions import free_positions
+from espnet_adaptive_dropout.modules.compact_attention import CompactAttention
 
 OPSET = 17
 # Inputs and outputs of the graph, in order.

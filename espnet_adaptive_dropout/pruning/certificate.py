@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterable, Iterator, Tuple
 
 import torch
 
-from espnet_adaptive_dropout.pruning.features import Inputs
+from espnet_adaptive_dropout.experiments.features import Inputs
 
 # What rounding may do in the model's own precision, as a share of the largest output
 ROUNDING = 1e-4

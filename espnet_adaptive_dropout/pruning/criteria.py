@@ -18,7 +18,7 @@ from espnet_adaptive_dropout.pruning.criterion import (
 )
 from espnet_adaptive_dropout.pruning.taylor import Taylor
 from espnet_adaptive_dropout.pruning.trained import Trained
-from espnet_adaptive_dropout.units import UnitTable
+from espnet_adaptive_dropout.units.table import UnitTable
 
 
 class Retention(Criterion):

@@ -6,9 +6,9 @@ from typing import List, Optional, Tuple
 
 import torch
 
-from espnet_adaptive_dropout.locations import LOCATIONS, expand
 from espnet_adaptive_dropout.pruning.trained import Trained
-from espnet_adaptive_dropout.units import UnitTable
+from espnet_adaptive_dropout.units.locations import LOCATIONS, expand
+from espnet_adaptive_dropout.units.table import UnitTable
 
 Scores = Tuple[torch.Tensor, torch.Tensor]
 

@@ -6,10 +6,10 @@ from typing import List
 
 import torch
 
-from espnet_adaptive_dropout.cost import SavingByPool
 from espnet_adaptive_dropout.pruning.trained import Trained
-from espnet_adaptive_dropout.units import UnitGroup, UnitTable
-from espnet_adaptive_dropout.widths import format_indices
+from espnet_adaptive_dropout.units.cost import SavingByPool
+from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
+from espnet_adaptive_dropout.units.widths import format_indices
 
 _AXES = ("row", "column")
 

@@ -7,9 +7,13 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
-from espnet_adaptive_dropout.cost import Cost
-from espnet_adaptive_dropout.units import UnitTable
-from espnet_adaptive_dropout.widths import BlockWidths, format_indices, parse_indices
+from espnet_adaptive_dropout.units.cost import Cost
+from espnet_adaptive_dropout.units.table import UnitTable
+from espnet_adaptive_dropout.units.widths import (
+    BlockWidths,
+    format_indices,
+    parse_indices,
+)
 
 
 @dataclasses.dataclass

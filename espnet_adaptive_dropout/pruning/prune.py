@@ -9,12 +9,18 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 
-from espnet_adaptive_dropout.experiment import build_model, load_weights
-from espnet_adaptive_dropout.place import EXPORTED, encoder_place, main_encoder
+from espnet_adaptive_dropout.experiments.encoder_entry import (
+    EXPORTED,
+    MODEL,
+    encoder_place,
+    main_encoder,
+    stock_model_name,
+)
+from espnet_adaptive_dropout.experiments.experiment import build_model, load_weights
+from espnet_adaptive_dropout.experiments.features import data_inputs
+from espnet_adaptive_dropout.experiments.sizes import sizes
 from espnet_adaptive_dropout.pruning.certificate import Certificate, certify
-from espnet_adaptive_dropout.pruning.count import sizes
 from espnet_adaptive_dropout.pruning.criteria import criterion_choices
-from espnet_adaptive_dropout.pruning.features import data_inputs
 from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
 from espnet_adaptive_dropout.pruning.report import make_report
 from espnet_adaptive_dropout.pruning.surgery import cut_weights
@@ -23,8 +29,7 @@ from espnet_adaptive_dropout.pruning.trained import (
     open_trained,
     set_masks,
 )
-from espnet_adaptive_dropout.ranked_cut import even_scores, ranked_cut
-from espnet_adaptive_dropout.registry import MODEL, stock_model_name
+from espnet_adaptive_dropout.units.ranked_cut import even_scores, ranked_cut
 
 # What ESPnet writes into config.yaml and refuses in a ``--config``.
 _NOT_OPTIONS = ("required", "version", "distributed")

@@ -6,10 +6,10 @@ from typing import Any, Dict, List
 
 import torch
 
-from espnet_adaptive_dropout.locations import LOCATIONS
 from espnet_adaptive_dropout.pruning.certificate import Certificate
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
-from espnet_adaptive_dropout.units import UnitTable
+from espnet_adaptive_dropout.units.locations import LOCATIONS
+from espnet_adaptive_dropout.units.table import UnitTable
 
 
 def make_report(

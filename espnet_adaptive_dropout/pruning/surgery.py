@@ -9,9 +9,9 @@ from typing import Dict, Iterator, Optional, Tuple
 
 import torch
 
-from espnet_adaptive_dropout.checkpoint import without_gates
-from espnet_adaptive_dropout.locations import Slice
-from espnet_adaptive_dropout.units import UnitGroup, UnitTable
+from espnet_adaptive_dropout.experiments.checkpoint import without_gates
+from espnet_adaptive_dropout.units.locations import Slice
+from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
 
 
 def cut_weights(

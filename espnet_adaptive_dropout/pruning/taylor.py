@@ -7,16 +7,16 @@ from typing import Any, List, Optional, Sequence, Tuple
 import torch
 from tqdm import tqdm
 
-from espnet_adaptive_dropout.data import labelled_batches, triplets
-from espnet_adaptive_dropout.locations import Slice
-from espnet_adaptive_dropout.place import main_encoder
+from espnet_adaptive_dropout.experiments.data import labelled_batches, triplets
+from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.pruning.criterion import (
     EverywhereCriterion,
     Scores,
     relative_to_group,
 )
 from espnet_adaptive_dropout.pruning.trained import Trained
-from espnet_adaptive_dropout.units import UnitGroup, UnitTable
+from espnet_adaptive_dropout.units.locations import Slice
+from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
 
 # The tensors through which a unit's mask acts linearly. The mask of a feed-forward
 # unit comes after the activation, so that only w_2 sees it as a factor: for the rows

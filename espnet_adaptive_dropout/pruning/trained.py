@@ -10,25 +10,26 @@ from typing import Any, Dict, List, Optional, Union
 
 import torch
 
-from espnet_adaptive_dropout.checkpoint import is_gate_weight, without_gates
-from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
-from espnet_adaptive_dropout.cost import Cost, mac_cost, zero_inputs
-from espnet_adaptive_dropout.experiment import (
+from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight, without_gates
+from espnet_adaptive_dropout.experiments.encoder_entry import (
+    ADAPTIVE,
+    MODEL,
+    EncoderPlace,
+    encoder_place,
+    main_encoder,
+    stock_model_name,
+)
+from espnet_adaptive_dropout.experiments.experiment import (
     build_model,
     load_config,
     load_state,
     load_task,
     load_weights,
 )
-from espnet_adaptive_dropout.gate import SATURATED_LOGIT
-from espnet_adaptive_dropout.place import (
-    ADAPTIVE,
-    EncoderPlace,
-    encoder_place,
-    main_encoder,
-)
-from espnet_adaptive_dropout.registry import MODEL, stock_model_name
-from espnet_adaptive_dropout.units import UnitGroup, UnitTable
+from espnet_adaptive_dropout.modules.gate import SATURATED_LOGIT
+from espnet_adaptive_dropout.units.cost import Cost, mac_cost, zero_inputs
+from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
 
 LOGGER = logging.getLogger(__name__)
 

@@ -6,15 +6,20 @@ from typing import Any, Dict, Optional, Tuple
 
 import torch
 
-from espnet_adaptive_dropout.experiment import build_model
-from espnet_adaptive_dropout.place import ADAPTIVE, encoder_place, main_encoder
-from espnet_adaptive_dropout.pruning.count import MAC_SECONDS
-from espnet_adaptive_dropout.pruning.features import noise_inputs
+from espnet_adaptive_dropout.experiments.encoder_entry import (
+    ADAPTIVE,
+    MODEL,
+    encoder_place,
+    main_encoder,
+    stock_model_name,
+)
+from espnet_adaptive_dropout.experiments.experiment import build_model
+from espnet_adaptive_dropout.experiments.features import noise_inputs
+from espnet_adaptive_dropout.experiments.sizes import MAC_SECONDS
 from espnet_adaptive_dropout.pruning.plan import compact_options
 from espnet_adaptive_dropout.pruning.prune import compact_experiment_config
-from espnet_adaptive_dropout.registry import MODEL, stock_model_name
 from espnet_adaptive_dropout.report.costs import Costs, measure_costs
-from espnet_adaptive_dropout.units import UnitTable
+from espnet_adaptive_dropout.units.table import UnitTable
 
 # Names of the encoders that are compared.
 BEFORE, AFTER, FLOOR = "before", "after", "floor"

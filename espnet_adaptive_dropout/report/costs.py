@@ -11,9 +11,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from espnet_adaptive_dropout.checkpoint import is_gate_weight
-from espnet_adaptive_dropout.compact_attention import all_rows
-from espnet_adaptive_dropout.pruning.features import Inputs
+from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight
+from espnet_adaptive_dropout.experiments.features import Inputs
+from espnet_adaptive_dropout.modules.compact_attention import all_rows
 from espnet_adaptive_dropout.report.memory import activation_bytes, weight_bytes
 
 # Parts of an encoder; REST is what belongs to none of the others.

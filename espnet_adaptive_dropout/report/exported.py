@@ -8,7 +8,10 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
-from espnet_adaptive_dropout.experiment import build_model
+from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+from espnet_adaptive_dropout.experiments.experiment import build_model
+from espnet_adaptive_dropout.experiments.features import noise_inputs
+from espnet_adaptive_dropout.experiments.sizes import MAC_SECONDS, parameters
 from espnet_adaptive_dropout.export.compare import (
     Form,
     Times,
@@ -26,9 +29,6 @@ from espnet_adaptive_dropout.export.export import (
 )
 from espnet_adaptive_dropout.export.int8 import quantize
 from espnet_adaptive_dropout.export.onnx import OnnxEncoder
-from espnet_adaptive_dropout.place import main_encoder
-from espnet_adaptive_dropout.pruning.count import MAC_SECONDS, parameters
-from espnet_adaptive_dropout.pruning.features import noise_inputs
 from espnet_adaptive_dropout.report.before_after import (
     BEFORE,
     stock_experiment_config,

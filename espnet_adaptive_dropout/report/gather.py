@@ -7,20 +7,20 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from espnet_adaptive_dropout.config import AdaptiveDropoutConfig
-from espnet_adaptive_dropout.experiment import load_config, load_task
+from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.experiments.encoder_entry import encoder_place
+from espnet_adaptive_dropout.experiments.experiment import load_config, load_task
 from espnet_adaptive_dropout.export.export import REPORT as EXPORT_REPORT
-from espnet_adaptive_dropout.history_reader import (
+from espnet_adaptive_dropout.report.before_after import compare_costs
+from espnet_adaptive_dropout.report.costs import Costs
+from espnet_adaptive_dropout.report.curves import SizeCurve, read_sweep
+from espnet_adaptive_dropout.report.exported import ExportedForm, exported_forms
+from espnet_adaptive_dropout.report.history_reader import (
     Histograms,
     Series,
     read_history,
     read_scalars,
 )
-from espnet_adaptive_dropout.place import encoder_place
-from espnet_adaptive_dropout.report.before_after import compare_costs
-from espnet_adaptive_dropout.report.costs import Costs
-from espnet_adaptive_dropout.report.curves import SizeCurve, read_sweep
-from espnet_adaptive_dropout.report.exported import ExportedForm, exported_forms
 from espnet_adaptive_dropout.report.training import control_marks
 from espnet_adaptive_dropout.report.written import read_written
 

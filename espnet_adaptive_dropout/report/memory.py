@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from espnet_adaptive_dropout.pruning.features import Inputs
+from espnet_adaptive_dropout.experiments.features import Inputs
 
 
 def weight_bytes(module: torch.nn.Module) -> int:

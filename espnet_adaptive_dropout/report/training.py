@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter
 
-from espnet_adaptive_dropout.history_reader import Histograms, Series
 from espnet_adaptive_dropout.report.errors import VALIDATION_ERRORS
+from espnet_adaptive_dropout.report.history_reader import Histograms, Series
 from espnet_adaptive_dropout.report.style import (
     COLUMN,
     PAGE,

@@ -1,0 +1,195 @@
+"""``encoder_conf.adaptive_dropout_conf`` of a training config, checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Dict, List, Optional, Union
+
+from espnet_adaptive_dropout.modules.gate import (
+    DISTRIBUTIONS,
+    FORWARDS,
+    GRANULARITIES,
+    TEMPERATURES,
+)
+from espnet_adaptive_dropout.units.cost import COSTS
+from espnet_adaptive_dropout.units.table import BUDGETS
+
+CONTROLS = ("feedback", "lagrangian", "schedule")
+
+
+@dataclasses.dataclass
+class AdaptiveDropoutConfig:
+    """What to gate, how to sample, and how to reach the size asked for.
+
+    Up to ``ramp_start`` (a share of the training) all units are kept and nothing is
+    sampled: ESPnet's own training, the dropout of the feed-forward modules included.
+
+    With ``control: feedback`` the penalty alpha * sum_d (beta_d - c(t))^2 is steered
+    through c(t) so that the expected share of removed cost follows a ramp from
+    ``ramp_start`` to ``ramp_end`` (shares of the training), and at ``freeze_at`` the
+    units are ranked, cut to exactly ``target_reduction`` and frozen; the weights
+    train on to the end. ``control: lagrangian`` follows the same ramp and freeze
+    with a multiplier on the expected cost in place of the L2 penalty.
+
+    With ``control: schedule`` c(t) falls in a straight line from ``centre_first``
+    to ``centre_last`` between ``ramp_start`` and ``ramp_end``, without feedback and
+    without a freeze: the paper's plain schedule. Masks are sampled from the first step
+    on, and the size that evaluation sees is what comes; ``prune --target_reduction``
+    cuts it to another.
+
+    Args:
+        locations: names out of ``locations.LOCATIONS``, or "all"; None takes the
+            paper's. Those that the architecture does not have are left out of both.
+        target_reduction: share of the encoder's cost to remove, 0 < r < 1.
+        control: "feedback", "lagrangian" or "schedule".
+        budget: over what the removed share is even: the "encoder" (all units compete),
+            every "block", every "location", or every "module" (a location of a block).
+        cost: what is counted, "parameters" or "macs" (multiply-accumulates).
+        cost_frames: length of the utterance at which MACs are counted, in input
+            frames of the encoder (1000: 10 s at a hop of 10 ms).
+        family: other sizes, as shares to remove, for which the same training is to
+            give good models: every batch is trained at one of them or at
+            ``target_reduction``, drawn at random; each has its own ramp.
+        distillation: weight of the divergence of the masked network's CTC posteriors
+            from those of the full-width network, which learns beside it; every step
+            then takes twice the time. 0: none.
+        total_steps: number of training forward passes (micro-batches) of the whole
+            run. None: the runner ``python -m espnet_adaptive_dropout`` works it out.
+        logit_scale: how much faster than the weights the logits move. None: the
+            runner works it out as 20 / (sum of the learning rates from ``ramp_start``
+            on), within [1, 100].
+        initial_logit: logit of every unit at the start (4.0: p = 0.98).
+        gate: distribution of the masks, "bernoulli" or "hard_concrete".
+        temperature: of the samples; None takes 1 for Bernoulli and 2/3 for hard
+            concrete gates.
+        forward: "hard" or "soft" samples of Bernoulli gates, or "deterministic": the
+            mask is 1[p > 0.5] in training too.
+        granularity: a mask for each "utterance", "element" or "batch".
+        alpha: weight of the L2 penalty, in units of the task loss per gated unit.
+        ramp_start: share of the training at which units begin to go.
+        ramp_end: share of the training at which the target is reached.
+        freeze_at: share of the training at which the size is cut to the target and
+            the masks are frozen; 1.0 or more: never (the cut is made by ``prune``).
+        centre_first: c at the start, ``control: schedule`` only.
+        centre_last: c at the end, ``control: schedule`` only.
+        history_dir: output directory of the training, under whose ``tensorboard``
+            histograms of the retention probabilities are written. None: the runner
+            gives it; "" writes none.
+
+    Raises:
+        ValueError: an option is unknown or out of range; the message names it.
+    """
+
+    locations: Union[str, List[str], None] = None
+    target_reduction: float = 0.54
+    control: str = "feedback"
+    budget: str = "encoder"
+    cost: str = "parameters"
+    cost_frames: int = 1000
+    family: Optional[List[float]] = None
+    distillation: float = 0.0
+    total_steps: Optional[int] = None
+    logit_scale: Optional[float] = None
+    initial_logit: float = 4.0
+    gate: str = "bernoulli"
+    temperature: Optional[float] = None
+    forward: str = "hard"
+    granularity: str = "utterance"
+    alpha: float = 0.005
+    ramp_start: float = 0.30
+    ramp_end: float = 0.70
+    freeze_at: float = 0.85
+    centre_first: float = 4.0
+    centre_last: float = -60.0
+    history_dir: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        _check_choice("control", self.control, CONTROLS)
+        _check_choice("budget", self.budget, BUDGETS)
+        _check_choice("cost", self.cost, COSTS)
+        _check_choice("gate", self.gate, DISTRIBUTIONS)
+        _check_choice("forward", self.forward, FORWARDS)
+        _check_choice("granularity", self.granularity, GRANULARITIES)
+        _check_range("target_reduction", self.target_reduction, 0.0, 1.0)
+        _check_range("ramp_start", self.ramp_start, 0.0, 1.0, closed=True)
+        _check_range("ramp_end", self.ramp_end, self.ramp_start, 1.0, closed=True)
+        if isinstance(self.locations, str) and self.locations != "all":
+            raise ValueError(
+                f"adaptive_dropout_conf.locations={self.locations!r} is not a list of "
+                f"locations, nor 'all'"
+            )
+        for share in self.family or []:
+            _check_range("family", share, 0.0, 1.0)
+        if self.distillation < 0.0:
+            raise ValueError(
+                f"adaptive_dropout_conf.distillation is negative: {self.distillation}"
+            )
+        positive = ("temperature", "alpha", "logit_scale", "total_steps", "cost_frames")
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(
+                    f"adaptive_dropout_conf.{name} must be positive: {value}"
+                )
+        if self.freeze_at < self.ramp_end:
+            raise ValueError(
+                f"adaptive_dropout_conf.freeze_at={self.freeze_at} comes before "
+                f"ramp_end={self.ramp_end}: the size would be cut before the ramp "
+                f"reaches it; choose freeze_at >= ramp_end"
+            )
+        if self.family and not self.freezes:
+            raise ValueError(
+                "adaptive_dropout_conf.family needs a size that is frozen before the "
+                "end: choose freeze_at < 1 and control feedback or lagrangian"
+            )
+        if self.forward == "deterministic" and self.gate != "bernoulli":
+            raise ValueError(
+                f"adaptive_dropout_conf.forward=deterministic goes with "
+                f"gate=bernoulli, not {self.gate}"
+            )
+        if self.temperature is None:
+            self.temperature = TEMPERATURES[self.gate]
+
+    @classmethod
+    def from_dict(cls, options: Optional[Dict[str, Any]]) -> AdaptiveDropoutConfig:
+        """Build from the YAML mapping.
+
+        Raises:
+            ValueError: an option is unknown or out of range.
+        """
+        options = dict(options or {})
+        known = [field.name for field in dataclasses.fields(cls)]
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise ValueError(
+                f"adaptive_dropout_conf has no option {', '.join(unknown)}; "
+                f"known are {', '.join(known)}"
+            )
+        return cls(**options)
+
+    @property
+    def gates_begin(self) -> float:
+        """Share of the training after which masks are sampled."""
+        return 0.0 if self.control == "schedule" else self.ramp_start
+
+    @property
+    def freezes(self) -> bool:
+        """Whether the size becomes final before the training ends."""
+        return self.control != "schedule" and self.freeze_at < 1.0
+
+
+def _check_choice(name: str, value: str, choices: tuple) -> None:
+    if value not in choices:
+        raise ValueError(
+            f"adaptive_dropout_conf.{name}={value!r} is not one of {', '.join(choices)}"
+        )
+
+
+def _check_range(
+    name: str, value: float, low: float, high: float, closed: bool = False
+) -> None:
+    inside = low <= value <= high if closed else low < value < high
+    if not inside:
+        raise ValueError(
+            f"adaptive_dropout_conf.{name}={value} is not between {low} and {high}"
+        )

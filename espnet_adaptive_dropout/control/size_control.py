@@ -1,0 +1,251 @@
+"""The clock, the penalty and the freeze of an encoder's gates.
+
+How the penalty steers the retention probabilities to the size asked for is said in
+``steering.py``. What is common to all ways is here: the expected size follows a ramp,
+then the units are ranked, cut to exactly the size and frozen.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Tuple
+
+import torch
+
+from espnet_adaptive_dropout.control import family
+from espnet_adaptive_dropout.control.bound import check_bound
+from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.control.history import RetentionHistory
+from espnet_adaptive_dropout.control.schedule import size_ramp
+from espnet_adaptive_dropout.control.steering import STEERING
+from espnet_adaptive_dropout.units.cost import Cost, SavingByPool
+from espnet_adaptive_dropout.units.ranked_cut import even_scores, ranked_cut
+from espnet_adaptive_dropout.units.table import UnitTable
+
+# Share of the training over which the task loss is averaged to scale the penalty.
+LOSS_MEMORY = 0.01
+# How often in a training the size that a cut at p = 0.5 would give is counted.
+COUNTS = 500
+
+
+class SizeControl(torch.nn.Module):
+    """Steers the gates of an encoder to a size.
+
+    All state is in float32 buffers: ESPnet's checkpoint averaging sums integers.
+
+    Args:
+        config: what to reach, and how.
+        table: the encoder's units.
+        cost: what is counted.
+
+    Raises:
+        ValueError: a size asked for is more than the gated locations can give.
+    """
+
+    def __init__(self, config: AdaptiveDropoutConfig, table: UnitTable, cost: Cost):
+        super().__init__()
+        self.config = config
+        self.table = table
+        self.cost = cost
+        self.sizes = family.all_sizes(config.target_reduction, config.family or [])
+        self.gated_cost = cost.of_units(table.gated())
+        self.register_buffer("step", torch.zeros(()))
+        self.register_buffer("frozen", torch.zeros(()))
+        self.register_buffer("loss_average", torch.zeros(()))
+        pools = table.pools(config.budget)[table.gated()].unique(return_inverse=True)[1]
+        self.saving = SavingByPool(self.gated_cost, pools, torch.float32)
+        bounds = self.saving(torch.ones(len(pools)))
+        self.steering = STEERING[config.control](config, pools, bounds / cost.total)
+        start = torch.full((len(pools),), float(config.initial_logit))
+        self.removed_at_start = self.expected_reductions(start).sum().item()
+        self.history = None
+        if config.history_dir and config.total_steps:
+            self.history = RetentionHistory(config.history_dir, config.total_steps)
+        self._counted: Optional[float] = None
+        self._known: Dict[str, Tuple[torch.Tensor, int, float]] = {}
+        if config.control != "schedule":
+            check_bound(config, self.sizes, table, cost)
+
+    def expected_reductions(self, logits: torch.Tensor) -> torch.Tensor:
+        """Share of the encoder expected to go, by pool, (pools,), differentiable.
+
+        Args:
+            logits: of the gated units, (units,).
+        """
+        return self.saving(torch.sigmoid(-logits)) / self.cost.total
+
+    def _value(self, name: str) -> float:
+        """Value of a buffer; a GPU is asked only after others have changed it."""
+        buffer = getattr(self, name)
+        known, version, value = self._known.get(name, (None, 0, 0.0))
+        if known is not buffer or version != buffer._version:
+            value = float(buffer)
+            self._known[name] = (buffer, buffer._version, value)
+        return value
+
+    @property
+    def steps(self) -> int:
+        """Training steps so far."""
+        return int(self._value("step"))
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is over."""
+        return self.steps / self.config.total_steps
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the units have been ranked and cut."""
+        return self._value("frozen") > 0
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the size that evaluation sees is the final one."""
+        return not self.config.freezes or self.is_frozen
+
+    def begin_step(self) -> None:
+        """Advance the clock by one training forward; freeze when it is time.
+
+        Raises:
+            RuntimeError: the number of steps or the logit scale is not known.
+        """
+        for name in ("total_steps", "logit_scale"):
+            if getattr(self.config, name) is None:
+                raise RuntimeError(
+                    f"adaptive_dropout_conf.{name} is not set: start the training "
+                    f"with 'python -m espnet_adaptive_dropout -m <espnet2.bin...>', "
+                    f"which works it out, or set it in encoder_conf"
+                )
+        steps = self.steps + 1
+        self.step += 1
+        self._known["step"] = (self.step, self.step._version, float(steps))
+        due = self.config.freezes and self.progress > self.config.freeze_at
+        if due and not self.is_frozen:
+            self.freeze()
+        phase = self.phase
+        for gate in self.table.gates.values():
+            gate.phase = phase
+        if len(self.sizes) > 1:
+            self._choose_size()
+
+    @property
+    def phase(self) -> str:
+        """What the gates do at this step, see ``gate.PHASES``."""
+        if self.is_frozen:
+            return "decided"
+        begun = self.progress > self.config.gates_begin
+        return "sampled" if begun else "open"
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Rank the units, cut to the target and saturate the logits.
+
+        The order of the logits is kept, for other sizes to be cut later.
+        """
+        logits = self.table.logits().float().cpu()
+        keeps = self._cuts(logits)
+        chosen = self.sizes.index(float(self.config.target_reduction))
+        final = family.banded_logits(logits, keeps, chosen)
+        self.table.set_logits(final.to(self.step.device))
+        self.frozen.fill_(1.0)
+        self._counted = None
+
+    def _cuts(self, logits: torch.Tensor) -> List[torch.Tensor]:
+        """Kept gated units of every size, each a subset of the one before."""
+        gated = self.table.gated()
+        scores = torch.zeros(self.table.units)
+        scores[gated] = logits
+        pools = self.table.pools(self.config.budget)
+        scores = even_scores(scores, gated, pools, self.cost)
+        keeps = []
+        for size in self.sizes:
+            keep = ranked_cut(self.table, scores, gated, size, self.cost)
+            scores[~keep] = -float("inf")
+            keeps.append(keep[gated])
+        return keeps
+
+    @torch.no_grad()
+    def _choose_size(self) -> None:
+        """Shift the logits to the size that this step trains."""
+        index = family.draw(self.steps, self.sizes)
+        chosen = self.sizes.index(float(self.config.target_reduction))
+        if self.is_frozen:
+            shift = -family.BAND * (index - chosen)
+        else:
+            # Each size has a ramp of its own: the units are let go gradually.
+            size = self._ramp(self.sizes[index])
+            shift = family.shift_to_size(
+                self.table.logits(),
+                lambda logits: self.expected_reductions(logits).sum(),
+                size,
+            )
+        for gate in self.table.gates.values():
+            gate.shift = shift
+
+    def _ramp(self, reduction: float) -> float:
+        """Share of the encoder to go at this step so that it will be ``reduction``."""
+        config = self.config
+        return size_ramp(
+            self.progress,
+            self.removed_at_start,
+            reduction,
+            config.ramp_start,
+            config.ramp_end,
+        )
+
+    def penalise(self, task_loss: torch.Tensor) -> Tuple[torch.Tensor, Dict]:
+        """The penalty of this step, and what to log.
+
+        Args:
+            task_loss: of this step, detached, one element.
+
+        Returns:
+            Penalty of shape (1,), differentiable in the logits, and stats: a dict
+            of (1,) tensors as ESPnet's reporter wants them.
+        """
+        logits = self.table.logits()
+        probabilities = torch.sigmoid(logits)
+        bounds = self.steering.bounds
+        of_pools = self.expected_reductions(logits)
+        expected = of_pools.sum()
+        target = self._ramp(self.config.target_reduction)
+        self._average(task_loss)
+        if self.phase == "sampled":
+            error = target * bounds / bounds.sum() - of_pools.detach()
+            self.steering.update(error, self.progress)
+            penalty = self.loss_average * self.steering.penalty(logits, of_pools)
+        else:
+            # Keeps the logits in the graph, which distributed training wants.
+            penalty = 0.0 * logits.sum()
+        if self.history is not None:
+            self.history.record(self.steps, self.table)
+        undecided = ((probabilities > 0.1) & (probabilities < 0.9)).float().mean()
+        stats = {
+            "retention_penalty": penalty,
+            "target_reduction": expected.new_tensor(target),
+            "expected_reduction": expected,
+            "actual_reduction": expected.new_tensor(self._count()),
+            "undecided_units": undecided,
+            **self.steering.stats(),
+        }
+        stats = {name: value.detach().reshape(1) for name, value in stats.items()}
+        return penalty.reshape(1), stats
+
+    def _average(self, task_loss: torch.Tensor) -> None:
+        memory = min(self.steps, max(1.0, LOSS_MEMORY * self.config.total_steps))
+        change = (task_loss.float().mean() - self.loss_average) / memory
+        # ESPnet skips an update whose loss is not finite and trains on; so do we.
+        self.loss_average += change.nan_to_num(0.0, 0.0, 0.0)
+
+    def _count(self) -> float:
+        """``actual_reduction``, counted afresh now and then: it takes a while."""
+        every = max(1, self.config.total_steps // COUNTS)
+        if self._counted is None or (not self.is_frozen and self.steps % every == 0):
+            self._counted = self.actual_reduction()
+        return self._counted
+
+    @torch.no_grad()
+    def actual_reduction(self) -> float:
+        """Share of the encoder that would go if it were pruned now (p > 0.5)."""
+        keep = torch.ones(self.table.units, dtype=torch.bool)
+        keep[self.table.gated()] = self.table.logits().cpu() > 0
+        return self.table.reduction(keep, self.cost)

@@ -1,0 +1,201 @@
+"""ESPnet's Conformer encoder with adaptive dropout."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Tuple, Union
+
+import torch
+
+from espnet_adaptive_dropout import compat
+from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.control.size_control import SizeControl
+from espnet_adaptive_dropout.encoders.checked_loading import CheckedLoading
+from espnet_adaptive_dropout.encoders.prefix_tokens import PrefixInput
+from espnet_adaptive_dropout.modules.activation import fuse_swish
+from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
+from espnet_adaptive_dropout.modules.subsampling import put_channels_last
+from espnet_adaptive_dropout.units import attach
+from espnet_adaptive_dropout.units.cost import mac_cost, zero_inputs
+from espnet_adaptive_dropout.units.table import UnitTable
+
+
+class AdaptiveDropoutConformerEncoder(
+    CheckedLoading, PrefixInput, compat.ConformerEncoder
+):
+    """Stock ConformerEncoder whose units carry learned retention probabilities.
+
+    The constructor is the stock one (see ``espnet2.asr.encoder.conformer_encoder``)
+    and ``adaptive_dropout_conf``. Weights shared with the stock encoder keep their
+    names, so that ``--init_param`` takes any stock checkpoint. The feed-forward
+    modules' inner dropout gives way to the gates while these sample.
+
+    The model must add :meth:`regularise` to its loss in every training step; models
+    that ESPnet's tasks build do (see ``task_hooks``).
+
+    Args:
+        adaptive_dropout_conf: options of :class:`AdaptiveDropoutConfig`; None takes
+            its defaults, ``{locations: []}`` gives the stock encoder.
+
+    Raises:
+        ValueError: an option is unknown or out of range, a location cannot be
+            pruned in this architecture, or the target is above the bound.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int = 256,
+        attention_heads: int = 4,
+        linear_units: int = 2048,
+        num_blocks: int = 6,
+        dropout_rate: float = 0.1,
+        positional_dropout_rate: float = 0.1,
+        attention_dropout_rate: float = 0.0,
+        input_layer: Optional[str] = "conv2d",
+        normalize_before: bool = True,
+        concat_after: bool = False,
+        positionwise_layer_type: str = "linear",
+        positionwise_conv_kernel_size: int = 3,
+        macaron_style: bool = False,
+        rel_pos_type: str = "legacy",
+        pos_enc_layer_type: str = "rel_pos",
+        selfattention_layer_type: str = "rel_selfattn",
+        activation_type: str = "swish",
+        use_cnn_module: bool = True,
+        zero_triu: bool = False,
+        cnn_module_kernel: int = 31,
+        padding_idx: int = -1,
+        interctc_layer_idx: Optional[List[int]] = None,
+        interctc_use_conditioning: bool = False,
+        ctc_trim: bool = False,
+        stochastic_depth_rate: Union[float, List[float]] = 0.0,
+        layer_drop_rate: float = 0.0,
+        max_pos_emb_len: int = 5000,
+        qk_norm: bool = False,
+        use_flash_attn: bool = True,
+        use_sdpa: bool = False,
+        adaptive_dropout_conf: Optional[Dict[str, Any]] = None,
+    ):
+        stock = dict(
+            input_size=input_size,
+            output_size=output_size,
+            attention_heads=attention_heads,
+            linear_units=linear_units,
+            num_blocks=num_blocks,
+            dropout_rate=dropout_rate,
+            positional_dropout_rate=positional_dropout_rate,
+            attention_dropout_rate=attention_dropout_rate,
+            input_layer=input_layer,
+            normalize_before=normalize_before,
+            concat_after=concat_after,
+            positionwise_layer_type=positionwise_layer_type,
+            positionwise_conv_kernel_size=positionwise_conv_kernel_size,
+            macaron_style=macaron_style,
+            rel_pos_type=rel_pos_type,
+            pos_enc_layer_type=pos_enc_layer_type,
+            selfattention_layer_type=selfattention_layer_type,
+            activation_type=activation_type,
+            use_cnn_module=use_cnn_module,
+            zero_triu=zero_triu,
+            cnn_module_kernel=cnn_module_kernel,
+            padding_idx=padding_idx,
+            interctc_layer_idx=list(interctc_layer_idx or []),
+            interctc_use_conditioning=interctc_use_conditioning,
+            ctc_trim=ctc_trim,
+            stochastic_depth_rate=stochastic_depth_rate,
+            layer_drop_rate=layer_drop_rate,
+            max_pos_emb_len=max_pos_emb_len,
+            qk_norm=qk_norm,
+            use_flash_attn=use_flash_attn,
+            use_sdpa=use_sdpa,
+        )
+        super().__init__(**compat.stock_options(stock))
+        self.input_size = input_size
+        self.adaptive_dropout_conf = AdaptiveDropoutConfig.from_dict(
+            adaptive_dropout_conf
+        )
+        for _, owner in attach.owners(self):
+            _attach_gates(owner, self.adaptive_dropout_conf)
+        put_channels_last(self.embed)
+        self.units = UnitTable(self)
+        self.control: Optional[SizeControl] = None
+        if self.units.gates:
+            fuse_swish(self)
+            self.control = self._make_control()
+        self._penalty_due = False
+        # While the same batch passes a second time (see ``distillation``).
+        self.clock_stands = False
+
+    def _make_control(self) -> SizeControl:
+        config = self.adaptive_dropout_conf
+        cost = self.units.parameters
+        if config.cost == "macs":
+            inputs = zero_inputs(self, self.input_size, config.cost_frames)
+            cost = mac_cost(self, self.units, inputs)
+        return SizeControl(config, self.units, cost)
+
+    def forward(
+        self, xs_pad: torch.Tensor, ilens: torch.Tensor, *args, **kwargs
+    ) -> Tuple[torch.Tensor, torch.Tensor, Optional[torch.Tensor]]:
+        """As the stock encoder's; in training it also advances the size control.
+
+        A forward without gradients (some tasks look for the best order of speakers
+        first) is not a step of the training.
+
+        Raises:
+            RuntimeError: the penalty of the last training step was never fetched,
+                or the length of the training is not known.
+        """
+        stepping = self.training and torch.is_grad_enabled()
+        if stepping and self.control is not None and not self.clock_stands:
+            if self._penalty_due:
+                raise RuntimeError(
+                    "the adaptive-dropout penalty was not added to the loss: build "
+                    "the model by an ESPnet task, which adds it, or add what "
+                    "encoder.regularise(loss) returns in every step"
+                )
+            self.control.begin_step()
+            self._penalty_due = True
+        return super().forward(xs_pad, ilens, *args, **kwargs)
+
+    def regularise(
+        self, task_loss: torch.Tensor
+    ) -> Tuple[Union[torch.Tensor, float], Dict[str, torch.Tensor]]:
+        """Penalty to add to the loss of this training step, and stats to log.
+
+        Args:
+            task_loss: loss of this step, detached, one element.
+
+        Returns:
+            Penalty (1,) and a dict of (1,) tensors; 0.0 and {} without gates.
+        """
+        self._penalty_due = False
+        if self.control is None:
+            return 0.0, {}
+        return self.control.penalise(task_loss)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the gates do anything yet in training."""
+        return self.control is not None and self.control.phase != "open"
+
+    @property
+    def size_is_final(self) -> bool:
+        """Whether evaluation sees the size that pruning will give."""
+        return self.control is None or self.control.is_final
+
+
+def _attach_gates(owner: torch.nn.Module, config: AdaptiveDropoutConfig) -> None:
+    """Put a gate at every chosen location of a block, or of the input layer."""
+    for location in attach.select(owner, config.locations):
+        gate = AdaptiveDropout(
+            attach.unit_count(owner, location),
+            initial_logit=config.initial_logit,
+            logit_scale=config.logit_scale or 1.0,
+            temperature=config.temperature,
+            forward=config.forward,
+            granularity=config.granularity,
+            distribution=config.gate,
+            dropout_rate=attach.dropout_rate(owner, location),
+        )
+        attach.set_gate(owner, location, gate)

@@ -1,0 +1,38 @@
+"""What our encoders check when weights are loaded into them.
+
+ESPnet loads models for inference with ``strict=False``, which would leave a weight
+that the file lacks at its random initial value without a word.
+"""
+
+from __future__ import annotations
+
+from espnet_adaptive_dropout.compat import rename_subsampling_output
+
+
+class CheckedLoading:
+    """Mixin for encoders: refuses weights that are not all there, strict or not.
+
+    Also gives the keys of other ESPnet releases the names that this one uses.
+    """
+
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors
+    ):
+        rename_subsampling_output(state_dict, prefix + "embed.", self.embed)
+        # The size control has no say in inference, and may have had other weights in
+        # the release that trained the checkpoint; a strict load still misses them.
+        absent = [
+            prefix + name
+            for name in self.state_dict()
+            if prefix + name not in state_dict and not name.startswith("control.")
+        ]
+        if absent:
+            shown = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+            errors.append(
+                f"{len(absent)} weights of {type(self).__name__} are not in the "
+                f"checkpoint ({shown}): the checkpoint is of another model than the "
+                f"config"
+            )
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing, unexpected, errors
+        )

@@ -1,0 +1,126 @@
+"""A Conformer encoder at the widths that pruning left, read from its config."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Dict, Iterator, Optional, Sequence
+
+import torch
+
+from espnet_adaptive_dropout import compat
+from espnet_adaptive_dropout.encoders.checked_loading import CheckedLoading
+from espnet_adaptive_dropout.encoders.prefix_tokens import PrefixInput
+from espnet_adaptive_dropout.modules.activation import fuse_swish
+from espnet_adaptive_dropout.modules.compact_attention import compact_attention
+from espnet_adaptive_dropout.modules.convolution import CompactConvolution
+from espnet_adaptive_dropout.modules.empty_layers import UnreadNorm, conv1d, linear
+from espnet_adaptive_dropout.modules.subsampling import (
+    narrow_subsampling,
+    put_channels_last,
+)
+from espnet_adaptive_dropout.units.widths import (
+    BlockWidths,
+    parse_indices,
+    parse_widths,
+)
+
+
+class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncoder):
+    """Stock ConformerEncoder with its own widths in every block and head.
+
+    The blocks hold plain ``Linear`` and ``Conv1d`` modules, so that
+    ``--quantize_asr_model`` reaches them, and the weights keep the stock names.
+
+    Args:
+        input_size: dimension of the input features.
+        widths: one mapping a block, as :class:`BlockWidths`.
+        subsampling: channels of the two convolutions of the input layer; None: as
+            many as ``output_size``.
+        **stock_options: options of the stock encoder, with its names and defaults.
+
+    Raises:
+        ValueError: the widths do not fit the architecture.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        widths: Sequence[Dict[str, Any]],
+        subsampling: Optional[Sequence[int]] = None,
+        **stock_options: Any,
+    ):
+        super().__init__(input_size, **compat.stock_options(stock_options))
+        first = self.encoders[0]
+        blocks = parse_widths(
+            widths,
+            len(self.encoders),
+            first.self_attn.h,
+            first.feed_forward_macaron is not None,
+            first.conv_module is not None,
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Initializing zero-element")
+            if subsampling is not None:
+                narrow_subsampling(self.embed, *subsampling)
+            for layer, block in zip(self.encoders, blocks):
+                _narrow(layer, block)
+        put_channels_last(self.embed)
+        fuse_swish(self)
+        # Distributed training waits for the gradient of every weight that wants one.
+        for parameter in self.parameters():
+            if parameter.numel() == 0:
+                parameter.requires_grad_(False)
+
+
+def _narrow(layer: torch.nn.Module, widths: BlockWidths) -> None:
+    """Replace the parts of an EncoderLayer that are narrower than the stock ones."""
+    _narrow_feed_forward(layer.feed_forward, widths.ffn)
+    if layer.feed_forward_macaron is not None:
+        _narrow_feed_forward(layer.feed_forward_macaron, widths.ffn_macaron)
+    layer.self_attn = compact_attention(layer.self_attn, widths.query, widths.value)
+    if layer.conv_module is not None:
+        layer.conv_module = _narrow_convolution(layer.conv_module, widths)
+    if layer.normalize_before and not layer.concat_after:
+        for name in _unread_norms(layer, widths):
+            setattr(layer, name, UnreadNorm.of(getattr(layer, name)))
+
+
+def _unread_norms(layer: torch.nn.Module, widths: BlockWidths) -> Iterator[str]:
+    """Layer norms before modules that only add their biases."""
+    if not widths.ffn:
+        yield "norm_ff"
+    if layer.feed_forward_macaron is not None and not widths.ffn_macaron:
+        yield "norm_ff_macaron"
+    if not sum(widths.value):
+        yield "norm_mha"
+    convolution = layer.conv_module
+    if convolution is not None and not convolution.reads_input:
+        yield "norm_conv"
+
+
+def _narrow_convolution(
+    module: torch.nn.Module, widths: BlockWidths
+) -> CompactConvolution:
+    kept = torch.tensor(parse_indices(widths.conv_input), dtype=torch.long)
+    channels = widths.conv_channel
+    if channels is None:
+        channels = module.depthwise_conv.out_channels
+    return CompactConvolution(module, kept, channels)
+
+
+def _narrow_feed_forward(module: torch.nn.Module, units: int) -> None:
+    module.w_1 = _resized(module.w_1, module.w_1.weight.shape[1], units)
+    module.w_2 = _resized(module.w_2, units, module.w_2.weight.shape[0])
+
+
+def _resized(dense: torch.nn.Module, inputs: int, outputs: int) -> torch.nn.Module:
+    """A new Linear or Conv1d of the kind of ``dense`` at another size."""
+    if isinstance(dense, torch.nn.Linear):
+        return linear(inputs, outputs, bias=dense.bias is not None)
+    return conv1d(
+        inputs,
+        outputs,
+        dense.kernel_size,
+        padding=dense.padding,
+        bias=dense.bias is not None,
+    )

@@ -1,0 +1,151 @@
+"""ESPnet models that add the adaptive-dropout penalty to their loss."""
+
+from __future__ import annotations
+
+import functools
+from typing import Dict, Optional, Tuple
+
+import torch
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+
+from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
+from espnet_adaptive_dropout.encoders.distillation import distil
+from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+
+# What ``final_<name>`` is before the size is final: worse than anything after it.
+# ESPnet's reporter turns infinities into NaN, which cannot be ranked.
+LOSS_BEFORE = 1e6
+_BEFORE = {
+    "loss": LOSS_BEFORE,
+    "acc": 0.0,
+    "cer_ctc": LOSS_BEFORE,
+    "cer_transducer": LOSS_BEFORE,
+    "der": LOSS_BEFORE,
+}
+# The loss of the part with the encoder, where an enhancement loss, which may be
+# negative, is in the sum. The penalty's weight is relative to it.
+_LOSSES_BEHIND_ENHANCEMENT = ("loss_asr", "loss_st", "loss_diar")
+# Encoders beside the main one; nothing steers or prunes them.
+_OTHER_ENCODERS = (
+    "prompt_encoder",
+    "hier_encoder",
+    "md_encoder",
+    "extra_mt_encoder",
+    "unit_encoder",
+)
+
+
+class AdaptiveDropoutMixin:
+    """Adds the penalty and the sizes to what an ESPnet model returns.
+
+    In training the encoder's penalty joins the loss and the sizes join the stats,
+    where ESPnet logs, plots and sends them to TensorBoard. In evaluation the stats
+    get ``final_loss`` and, where the model reports them, ``final_acc``,
+    ``final_cer_ctc``, ``final_cer_transducer`` and ``final_der``: the value once the
+    size is final, 0 (accuracy) or a million (the others) before. A
+    ``best_model_criterion`` on them never averages checkpoints from before and after
+    the freeze.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        encoder = main_encoder(self)
+        if not isinstance(encoder, AdaptiveDropoutConformerEncoder):
+            raise ValueError(
+                "'model: adaptive_dropout' needs 'encoder: adaptive_dropout_conformer'"
+                f", not {type(encoder).__name__}; a compact or stock encoder goes "
+                "with ESPnet's own model"
+            )
+
+    def forward(self, *args, **kwargs) -> Tuple[torch.Tensor, Dict, torch.Tensor]:
+        """As the ESPnet model's forward: loss (1,), stats, weight (1,)."""
+        forward = functools.partial(super().forward, *args, **kwargs)
+        taught = main_encoder(self).adaptive_dropout_conf.distillation > 0.0
+        if self.training and taught:
+            loss, stats, weight = distil(self, forward)
+        else:
+            loss, stats, weight = forward()
+        if self.training:
+            task_loss = _task_loss(stats)
+            task_loss = loss if task_loss is None else task_loss
+            task_loss = _mean_over_processes(task_loss.detach(), weight.detach())
+            penalty, sizes = main_encoder(self).regularise(task_loss)
+            return loss + penalty, {**stats, **sizes}, weight
+        return loss, {**stats, **self._final(stats)}, weight
+
+    def _final(self, stats: Dict) -> Dict[str, torch.Tensor]:
+        known = {name: stats[name] for name in _BEFORE if stats.get(name) is not None}
+        if not main_encoder(self).size_is_final:
+            known = {
+                name: torch.full_like(value, _BEFORE[name])
+                for name, value in known.items()
+            }
+        return {f"final_{name}": value for name, value in known.items()}
+
+
+def _task_loss(stats: Dict) -> Optional[torch.Tensor]:
+    """The loss behind an enhancement, or None where there is no enhancement."""
+    for name in _LOSSES_BEHIND_ENHANCEMENT:
+        if "loss_enh" in stats and stats.get(name) is not None:
+            return stats[name]
+    return None
+
+
+def _mean_over_processes(loss: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The loss of the whole batch of a distributed training.
+
+    The weight of the penalty follows from it and must not depend on how many
+    processes share a batch, nor differ between them.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return loss
+    weight = weight.sum().float()
+    sums = torch.stack([loss.float().mean() * weight, weight])
+    torch.distributed.all_reduce(sums)
+    return (sums[0] / sums[1]).reshape(1)
+
+
+@functools.lru_cache(maxsize=None)
+def penalised(model_class: type) -> type:
+    """The subclass of an ESPnet model class that adds the penalty to its loss."""
+    if issubclass(model_class, AdaptiveDropoutMixin):
+        return model_class
+    return type(
+        f"AdaptiveDropout{model_class.__name__}",
+        (AdaptiveDropoutMixin, model_class),
+        {"__doc__": f"{model_class.__name__} with the penalty."},
+    )
+
+
+def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
+    """Give a model the penalty if its encoder has adaptive dropout.
+
+    The model changes its class in place. Of nested models only the outermost adds
+    the penalty.
+
+    Raises:
+        ValueError: adaptive dropout is in another encoder than the main one.
+    """
+    inner = getattr(model, "s2t_model", None)
+    if isinstance(inner, AdaptiveDropoutMixin):
+        inner.__class__ = _without_penalty(type(inner))
+    for name in _OTHER_ENCODERS:
+        if isinstance(getattr(model, name, None), AdaptiveDropoutConformerEncoder):
+            raise ValueError(
+                f"{name}: adaptive_dropout_conformer can only be the main encoder of "
+                f"a model; choose 'conformer' for this one"
+            )
+    if not isinstance(model, AbsESPnetModel):
+        return model
+    if isinstance(_encoder_or_none(model), AdaptiveDropoutConformerEncoder):
+        model.__class__ = penalised(type(model))
+    return model
+
+
+def _encoder_or_none(model: torch.nn.Module) -> Optional[torch.nn.Module]:
+    return getattr(getattr(model, "s2t_model", model), "encoder", None)
+
+
+def _without_penalty(model_class: type) -> type:
+    """What ``penalised`` was given."""
+    return model_class.__bases__[1]

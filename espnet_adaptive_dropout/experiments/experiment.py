@@ -1,0 +1,147 @@
+"""Opens ESPnet experiments: a task, a config.yaml and a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import datetime
+import importlib
+import zipfile
+from pathlib import Path
+from typing import Any, Dict, Union
+
+import numpy
+import torch
+import yaml
+
+from espnet_adaptive_dropout.experiments.encoder_entry import encoder_place
+
+# The C parser is ten times faster on the long token lists in ESPnet's configs.
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def load_task(name: str) -> type:
+    """Return the task class of ``espnet2.tasks.<name>``, with our classes known.
+
+    Raises:
+        ValueError: there is no such task.
+    """
+    from espnet2.tasks.abs_task import AbsTask
+
+    try:
+        module = importlib.import_module(f"espnet2.tasks.{name}")
+    except ModuleNotFoundError:
+        raise ValueError(f"--task {name}: ESPnet has no espnet2.tasks.{name}") from None
+    for value in vars(module).values():
+        is_task = isinstance(value, type) and issubclass(value, AbsTask)
+        if is_task and value.__module__ == module.__name__:
+            return value
+    raise ValueError(f"--task {name}: espnet2.tasks.{name} defines no task")
+
+
+def load_config(path: Union[str, Path]) -> Dict[str, Any]:
+    """Read the config.yaml of an experiment.
+
+    Raises:
+        ValueError: it is missing, is not YAML, or is not a training config.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        config = yaml.load(text, Loader=_YAML_LOADER)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot read the config ({error.strerror})") from None
+    except yaml.YAMLError:
+        raise ValueError(f"{path}: this is not YAML") from None
+    option = encoder_place(config).option if isinstance(config, dict) else "encoder"
+    if not isinstance(config, dict) or option not in config:
+        raise ValueError(
+            f"{path}: no '{option}' in it; give the config.yaml that ESPnet wrote into "
+            f"the experiment directory"
+        )
+    return config
+
+
+def load_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
+    """Read what is in a model file or a trainer's checkpoint.
+
+    Raises:
+        ValueError: the file is missing, truncated or holds no mapping.
+    """
+    try:
+        mapped = zipfile.is_zipfile(path)  # not so in files of PyTorch before 1.6
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise ValueError(f"{path}: cannot read the model ({error.strerror})") from None
+    try:
+        with torch.serialization.safe_globals(_harmless()):
+            content = torch.load(
+                path, map_location="cpu", weights_only=True, mmap=mapped
+            )
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise ValueError(
+            f"{path}: not a PyTorch checkpoint, or cut short ({reason}); copy it again"
+        ) from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds no model weights")
+    return content
+
+
+def _harmless() -> list:
+    """What PyTorch must accept beside tensors for the checkpoint.pth of ESPnet 202511:
+    durations and NumPy's scalars in the reporter's state."""
+    core = getattr(numpy, "_core", None) or numpy.core
+    kinds = [type(numpy.dtype(kind)) for kind in ("f", "d", "i", "l", "?")]
+    return [datetime.timedelta, core.multiarray.scalar, numpy.dtype, *kinds]
+
+
+def load_state(path: Union[str, Path]) -> Dict[str, torch.Tensor]:
+    """Read the weights out of a model file.
+
+    Files of PyTorch before 1.6, a trainer's checkpoint.pth (the weights are its
+    ``model``) and those of other trainers (``module``) are understood too.
+
+    Raises:
+        ValueError: the file is missing, truncated or holds no weights.
+    """
+    state = load_checkpoint(path)
+    for wrapper in ("model", "module"):
+        if isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not state or not all(map(torch.is_tensor, state.values())):
+        raise ValueError(f"{path}: holds no model weights")
+    return dict(state)
+
+
+def build_model(task: type, config: Dict[str, Any]) -> torch.nn.Module:
+    """Build the model of a config, not loaded, in evaluation mode.
+
+    Raises:
+        ValueError: ESPnet or one of our encoders refuses the config.
+    """
+    args = argparse.Namespace(**copy.deepcopy(config))
+    try:
+        return task.build_model(args).eval()
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"{error.filename}: named in the config but not there; run from the "
+            f"directory the model was trained in"
+        ) from None
+
+
+def load_weights(
+    model: torch.nn.Module, state: Dict[str, torch.Tensor], what: str
+) -> None:
+    """Give ``model`` the weights of ``state`` without a copy.
+
+    Raises:
+        ValueError: names or shapes differ; the message names ``what``.
+    """
+    try:
+        model.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        raise ValueError(
+            f"{what}: config and checkpoint do not match: {' '.join(lines)[:300]}"
+        ) from None

@@ -1,0 +1,198 @@
+"""Real encoder inputs of an experiment: its data through its own frontend."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import itertools
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+
+import torch
+
+from espnet_adaptive_dropout.experiments.data import Batch, labelled_batches, triplets
+from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder, recogniser
+
+# Text that noise inputs stand for; the encoder of the task mt reads text.
+TOKENS_PER_SECOND = 10
+# Arguments of an ``encode`` that do not come from the data.
+_NO_DATA = ("bottleneck_feats", "num_spk")
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What an encoder is called with; unpacks to features and lengths.
+
+    Args:
+        features: (#batch, frames, dim).
+        lengths: (#batch,).
+        options: the other arguments, for example intermediate CTC's ``ctc``.
+    """
+
+    features: torch.Tensor
+    lengths: torch.Tensor
+    options: Dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return iter((self.features, self.lengths))
+
+    def run(self, encoder: torch.nn.Module):
+        """What ``encoder`` makes of them."""
+        return encoder(self.features, self.lengths, **self.options)
+
+    def double(self) -> Inputs:
+        """The same tensors in double precision."""
+        options = {name: _double(value) for name, value in self.options.items()}
+        return Inputs(_double(self.features), self.lengths, options)
+
+    def modules(self) -> List[torch.nn.Module]:
+        """Those among the options."""
+        values = self.options.values()
+        return [value for value in values if isinstance(value, torch.nn.Module)]
+
+
+def _double(value: Any) -> Any:
+    if torch.is_tensor(value) and value.is_floating_point():
+        return value.double()
+    return value
+
+
+class _Captured(Exception):
+    """Raised to stop a forward pass once the encoder's inputs are known."""
+
+
+def capture_encoder_inputs(model: torch.nn.Module, batch: Batch) -> Inputs:
+    """What the model's ``encode`` hands to its encoder.
+
+    Args:
+        model: an ESPnet model in evaluation mode.
+        batch: the arguments of ``encode`` by name, and possibly others.
+    """
+    captured: List[Inputs] = []
+
+    def stop(module, args, kwargs):
+        captured.append(Inputs(args[0], args[1], dict(kwargs)))
+        raise _Captured
+
+    encode = _encode_of(model)
+    arguments = {name: batch.get(name) for name in _required(encode)}
+    if "num_spk" in arguments:
+        arguments["num_spk"] = model.enh_model.num_spk or 2
+    handle = main_encoder(model).register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        with torch.no_grad():
+            encode(**arguments)
+    except _Captured:
+        pass
+    finally:
+        handle.remove()
+    return captured[0]
+
+
+def _encode_of(model: torch.nn.Module) -> Callable:
+    """The method of the model that runs its encoder."""
+    if recogniser(model) is not model and hasattr(recogniser(model), "attractor"):
+        return model.encode_diar
+    return model.encode
+
+
+def _required(encode: Callable) -> List[str]:
+    parameters = inspect.signature(encode).parameters.values()
+    return [p.name for p in parameters if p.default is p.empty]
+
+
+def data_names(model: torch.nn.Module) -> List[str]:
+    """Names of the data that the encoder needs: "speech", in mt "src_text"."""
+    return [
+        name
+        for name in _required(_encode_of(model))
+        if not name.endswith("_lengths") and name not in _NO_DATA
+    ]
+
+
+def noise_inputs(model: torch.nn.Module, seconds: float, rate: int = 16000) -> Inputs:
+    """Encoder inputs of one utterance of white noise, ``seconds`` long.
+
+    Where the encoder reads text, ten tokens stand for a second.
+    """
+    batch: Batch = {}
+    generator = torch.Generator().manual_seed(0)
+    for name in data_names(model):
+        if name == "speech":
+            batch[name] = torch.randn(1, int(seconds * rate), generator=generator)
+        else:
+            tokens = int(seconds * TOKENS_PER_SECOND) if name == "src_text" else 2
+            batch[name] = torch.ones(1, tokens, dtype=torch.long)
+        batch[f"{name}_lengths"] = torch.tensor([batch[name].size(1)])
+    return capture_encoder_inputs(model, batch)
+
+
+def data_inputs(
+    task: type,
+    model: torch.nn.Module,
+    config: Dict[str, Any],
+    utterances: int,
+    data: Optional[Sequence[str]] = None,
+) -> Inputs:
+    """Encoder inputs of the first utterances of a data set, one padded batch.
+
+    Args:
+        task: ESPnet task class.
+        model: its model.
+        config: of the experiment.
+        utterances: how many to read.
+        data: "path,name,type" triplets; None takes the config's validation data.
+
+    Raises:
+        ValueError: the data cannot be read.
+    """
+    if data_names(model) == ["speech"]:
+        batch = _audio_batch(task, config, utterances, data)
+    else:
+        source = triplets(data, config, "valid", "--data")
+        batches = labelled_batches(task, config, source, utterances)
+        _, batch = next(batches, (None, None))
+        if batch is None:
+            raise ValueError(f"{source[0][0]}: no data for the certificate in it")
+    return capture_encoder_inputs(model, _longest_first(batch))
+
+
+def _longest_first(batch: Batch) -> Batch:
+    """The order that recurrent networks (of an enhancement) need."""
+    lengths = next(v for k, v in batch.items() if k.endswith("_lengths"))
+    order = lengths.argsort(descending=True, stable=True)
+    return {k: v[order] if torch.is_tensor(v) else v for k, v in batch.items()}
+
+
+def _audio_batch(
+    task: type, config: Dict[str, Any], utterances: int, data: Optional[Sequence[str]]
+) -> Batch:
+    """Audio alone, without the texts and what they would need."""
+    given = [tuple(item.split(",")) for item in data or []]
+    given = given or config.get("valid_data_path_and_name_and_type") or []
+    source = [tuple(item) for item in given if not item[1].startswith("text")][:1]
+    if not source or len(source[0]) != 3:
+        raise ValueError(
+            "no audio for the certificate: pass --data PATH,NAME,TYPE, for example "
+            "--data dump/raw/dev/wav.scp,speech,sound"
+        )
+    path, name, _ = source[0]
+    args = argparse.Namespace(**config)
+    try:
+        batches = task.build_streaming_iterator(
+            source,
+            preprocess_fn=None,
+            dtype="float32",
+            collate_fn=task.build_collate_fn(args, train=False),
+            batch_size=utterances,
+            num_workers=0,
+            allow_variable_data_keys=True,
+            inference=True,
+        )
+        _, batch = next(itertools.chain(batches))
+    except (OSError, StopIteration, RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"{path}: cannot read audio for the certificate ({error}); pass --data "
+            f"PATH,NAME,TYPE of readable data"
+        ) from None
+    return {"speech": batch[name], "speech_lengths": batch[f"{name}_lengths"]}

@@ -1,0 +1,237 @@
+"""Self-attention whose heads have their own numbers of query and value units.
+
+The weights are stored head after head without padding. The scale stays 1 / sqrt(d_k)
+of the full-width model. A head without query units attends evenly to all real frames;
+one without value units is void.
+
+Heads of like width are computed in one product, on vectors filled up with zeros to
+the width of the widest (``head_grid``), or one after the other (``head_loop``), which
+is faster where a CPU evaluates. Both are exact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Iterator, List, Optional, Sequence
+
+import torch
+
+from espnet_adaptive_dropout import compat
+from espnet_adaptive_dropout.modules.attention import attend
+from espnet_adaptive_dropout.modules.attention_by_head import (
+    ROWS,
+    PositionScores,
+    attend_by_head,
+    scores_by_distance,
+)
+from espnet_adaptive_dropout.modules.cpu_inference import is_cpu_inference
+from espnet_adaptive_dropout.modules.empty_layers import linear
+from espnet_adaptive_dropout.modules.padded_heads import (
+    HeadGrid,
+    HeadsInOrder,
+    head_groups,
+)
+
+
+class CompactAttention(torch.nn.Module):
+    """``selfattn`` (absolute positions) at per-head widths.
+
+    Args:
+        stock: full-width module whose options are taken over.
+        query_widths: query units of every head.
+        value_widths: value units of every head.
+    """
+
+    def __init__(
+        self,
+        stock: compat.MultiHeadedAttention,
+        query_widths: List[int],
+        value_widths: List[int],
+    ):
+        super().__init__()
+        size = stock.linear_out.out_features
+        self.d_k = stock.d_k
+        self.query_widths = list(query_widths)
+        self.value_widths = list(value_widths)
+        self.rows: Optional[int] = ROWS
+        self.set_groups(head_groups(query_widths, value_widths))
+        self.linear_q = linear(size, sum(query_widths))
+        self.linear_k = linear(size, sum(query_widths))
+        self.linear_v = linear(size, sum(value_widths))
+        self.linear_out = linear(sum(value_widths), size)
+        self.dropout = stock.dropout
+        if not isinstance(self.dropout, torch.nn.Dropout):
+            self.dropout = torch.nn.Dropout(stock.dropout_rate)
+        self.use_sdpa = getattr(stock, "use_sdpa", False)
+
+    def set_groups(self, groups: Sequence[Sequence[int]]) -> None:
+        """Say which heads are computed in one product; not on a CPU in evaluation.
+
+        Args:
+            groups: of indices; all heads with values, each once.
+        """
+        query_widths, value_widths = self.query_widths, self.value_widths
+        self.query_grids = torch.nn.ModuleList(
+            HeadGrid(query_widths, group) for group in groups
+        )
+        self.value_grids = torch.nn.ModuleList(
+            HeadGrid(value_widths, group) for group in groups
+        )
+        self.in_order = None
+        if groups:
+            self.in_order = HeadsInOrder(list(self.value_grids), sum(value_widths))
+
+    def _context(self, q, k, v, mask, places):
+        """Run all heads.
+
+        Args:
+            q: query vectors (#batch, time1, units), head after head.
+            k: (#batch, time2, units).
+            v: (#batch, time2, value units).
+            mask: (#batch, 1, time2), (#batch, time1, time2) or None.
+            places: projected positions (1, positions, units), or None.
+
+        Returns:
+            (#batch, time1, value units).
+        """
+        q_u = self._with_bias(q)
+        if is_cpu_inference(self, v):
+            scores = self._position_scores(q, places)
+            widths = list(zip(self.query_widths, self.value_widths))
+            return attend_by_head(q_u, k, v, scores, mask, self.d_k, widths, self.rows)
+        contexts = []
+        for query_grid, value_grid in zip(self.query_grids, self.value_grids):
+            context, _ = attend(
+                query_grid.spread(q_u),
+                query_grid.spread(k),
+                value_grid.spread(v),
+                self._grid_position_scores(query_grid, q, places),
+                mask,
+                self.d_k,
+                self.dropout,
+                self.use_sdpa,
+            )
+            contexts.append(context)
+        return self.in_order(contexts)
+
+    def _with_bias(self, q: torch.Tensor) -> torch.Tensor:
+        """Query vectors as they meet the keys."""
+        return q
+
+    def _position_scores(self, q, places) -> Optional[PositionScores]:
+        """Scores of relative positions, head by head."""
+        return None
+
+    def _grid_position_scores(self, grid, q, places) -> Optional[torch.Tensor]:
+        """The same for all heads of a grid, (#batch, head, time1, time2)."""
+        return None
+
+    def forward(self, query, key, value, mask, expand_kv=False):
+        """As the stock module's forward."""
+        return self._attend(query, key, value, mask)
+
+    def _attend(self, query, key, value, mask, pos_emb=None):
+        v = self.linear_v(value)
+        if self.in_order is None:
+            return self.linear_out(v)  # of no units: the bias
+        q, k = self.linear_q(query), self.linear_k(key)
+        places = None if pos_emb is None else self.linear_pos(pos_emb)
+        return self.linear_out(self._context(q, k, v, mask, places))
+
+
+class _CompactRelPosition(CompactAttention):
+    def __init__(self, stock, query_widths, value_widths):
+        super().__init__(stock, query_widths, value_widths)
+        size = stock.linear_out.out_features
+        self.zero_triu = stock.zero_triu
+        self.shifts_by_view = self.by_distance and not stock.zero_triu
+        if not self.shifts_by_view:
+            self.rows = None  # rel_shift takes all rows
+        self.linear_pos = linear(size, sum(query_widths), bias=False)
+        # At full width the shape of the stock module, for its checkpoints to fit.
+        is_full = sum(query_widths) == sum(value_widths) == size
+        shape = stock.pos_bias_u.shape if is_full else (sum(query_widths),)
+        self.pos_bias_u = torch.nn.Parameter(torch.zeros(shape))
+        self.pos_bias_v = torch.nn.Parameter(torch.zeros(shape))
+
+    def forward(self, query, key, value, pos_emb, mask):
+        """As the stock module's forward."""
+        return self._attend(query, key, value, mask, pos_emb)
+
+    def _with_bias(self, q):
+        return q + self.pos_bias_u.flatten()
+
+    def _position_scores(self, q, places):
+        q = q + self.pos_bias_v.flatten()
+
+        def of_head(units, rows):
+            head, head_places = q[..., units], places[..., units]
+            if self.shifts_by_view:
+                return scores_by_distance(head, head_places, rows)
+            scores = torch.matmul(head, head_places.transpose(1, 2))
+            return self.rel_shift(scores.unsqueeze(1)).squeeze(1)[:, rows]
+
+        return of_head
+
+    def _grid_position_scores(self, grid, q, places):
+        q = grid.spread(q + self.pos_bias_v.flatten())
+        places = grid.spread(places).transpose(-2, -1)
+        return self.rel_shift(torch.matmul(q, places))
+
+
+class CompactRelPositionAttention(_CompactRelPosition):
+    """``rel_selfattn`` at per-head widths."""
+
+    by_distance = True
+    rel_shift = compat.RelPositionMultiHeadedAttention.rel_shift
+
+
+class CompactLegacyRelPositionAttention(_CompactRelPosition):
+    """``legacy_rel_selfattn`` at per-head widths."""
+
+    by_distance = False
+    rel_shift = compat.LegacyRelPositionMultiHeadedAttention.rel_shift
+
+
+@contextlib.contextmanager
+def all_rows(encoder: torch.nn.Module) -> Iterator[None]:
+    """Compute the scores of all rows together, as ESPnet does, to count products."""
+    modules = [m for m in encoder.modules() if isinstance(m, CompactAttention)]
+    before = [module.rows for module in modules]
+    try:
+        for module in modules:
+            module.rows = None
+        yield
+    finally:
+        for module, rows in zip(modules, before):
+            module.rows = rows
+
+
+_COMPACT = {
+    compat.MultiHeadedAttention: CompactAttention,
+    compat.RelPositionMultiHeadedAttention: CompactRelPositionAttention,
+    compat.LegacyRelPositionMultiHeadedAttention: CompactLegacyRelPositionAttention,
+}
+
+
+def compact_attention(
+    stock: torch.nn.Module,
+    query_widths: List[int],
+    value_widths: List[int],
+) -> torch.nn.Module:
+    """Return the narrow form of a stock attention module, newly initialised.
+
+    At full width, absolute positions (which may use flash attention) and
+    normalised queries stay with the stock module.
+
+    Raises:
+        ValueError: ``qk_norm`` with narrowed query units, which is not exact.
+    """
+    full = [stock.d_k] * stock.h
+    is_full = query_widths == full and value_widths == full
+    normalises = isinstance(getattr(stock, "q_norm", None), torch.nn.LayerNorm)
+    if is_full and (normalises or type(stock) is compat.MultiHeadedAttention):
+        return stock
+    if normalises:
+        raise ValueError("a compact Conformer cannot have qk_norm: true")
+    return _COMPACT[type(stock)](stock, query_widths, value_widths)

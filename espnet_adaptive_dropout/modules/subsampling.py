@@ -1,0 +1,108 @@
+"""ESPnet's two-convolution input layers with gates, and at narrower widths.
+
+conv: Conv2d, ReLU, Conv2d, ReLU; out: Linear. A gate comes after each ReLU, on the
+channels. What a removed channel would contribute is zero: no constant stays behind.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+
+from espnet_adaptive_dropout import compat
+from espnet_adaptive_dropout.modules.cpu_inference import is_cpu_inference
+from espnet_adaptive_dropout.modules.empty_layers import conv2d, linear
+from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
+from espnet_adaptive_dropout.modules.masked_product import masked_relu
+
+
+class GatedActivation(torch.nn.Module):
+    """An activation function whose channels pass a gate.
+
+    Args:
+        activation: the stock one.
+    """
+
+    gate: Optional[AdaptiveDropout]
+
+    def __init__(self, activation: torch.nn.Module):
+        super().__init__()
+        self.activation = activation
+        self.gate = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(#batch, channels, time, frequency) -> the same."""
+        if self.gate is None or self.gate.is_open:
+            return self.activation(x)
+        batch, channels, time, frequency = x.shape
+        mask = self.gate.mask((batch, time, frequency, channels), x.dtype)
+        mask = mask.movedim(-1, 1)
+        if isinstance(self.activation, torch.nn.ReLU) and mask[0, 0].numel() == 1:
+            return masked_relu(x, mask)
+        return self.activation(x) * mask
+
+
+class ChannelsLast(torch.nn.Sequential):
+    """Convolutions that a CPU evaluates with the channels last in memory.
+
+    That takes two thirds of the time, but half as much again in training.
+
+    Args:
+        stock: whose layers are taken over.
+    """
+
+    def __init__(self, stock: torch.nn.Sequential):
+        super().__init__(*stock)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(#batch, 1, time, frequency) -> (#batch, channels, time', frequency')."""
+        if is_cpu_inference(self, x):
+            x = x.to(memory_format=torch.channels_last)
+        return super().forward(x)
+
+
+def put_channels_last(embed: Optional[torch.nn.Module]) -> None:
+    """Let the convolutions of an input layer, if it has any, be ``ChannelsLast``."""
+    if isinstance(getattr(embed, "conv", None), torch.nn.Sequential):
+        embed.conv = ChannelsLast(embed.conv)
+
+
+def has_two_convolutions(embed: torch.nn.Module) -> bool:
+    """Whether an input layer is of the kind described above (conv2d, 1, 2 or 6)."""
+    layers = list(getattr(embed, "conv", ()))
+    return len(layers) == 4 and all(
+        isinstance(layer, torch.nn.Conv2d) for layer in layers[::2]
+    )
+
+
+def gated_subsampling(embed: torch.nn.Module) -> torch.nn.Module:
+    """The input layer with places for gates; one that has them stays."""
+    for index in (1, 3):
+        if not isinstance(embed.conv[index], GatedActivation):
+            embed.conv[index] = GatedActivation(embed.conv[index])
+    return embed
+
+
+def narrow_subsampling(embed: torch.nn.Module, first: int, second: int) -> None:
+    """Give an input layer other numbers of channels, newly initialised.
+
+    Args:
+        embed: of the kind described above; changed in place.
+        first: channels of the first convolution; may be 0.
+        second: channels of the second convolution; may be 0.
+
+    Raises:
+        ValueError: the input layer is of another kind.
+    """
+    if not has_two_convolutions(embed):
+        raise ValueError(
+            "encoder_conf.subsampling gives widths of the two convolutions of the "
+            "input layers conv2d, conv2d1, conv2d2 and conv2d6; this one has others"
+        )
+    out = compat.subsampling_output(embed)
+    frequencies = out.in_features // embed.conv[2].out_channels
+    for index, inputs, outputs in ((0, 1, first), (2, first, second)):
+        dense = embed.conv[index]
+        embed.conv[index] = conv2d(inputs, outputs, dense.kernel_size, dense.stride)
+    compat.set_subsampling_output(embed, linear(second * frequencies, out.out_features))

@@ -1,0 +1,115 @@
+"""Which class goes into which of ESPnet's class registries, and when.
+
+Importing an ESPnet task costs seconds and a gigabyte, so nothing is imported here:
+a finder on ``sys.meta_path`` registers our classes right after a task module has
+been imported for whatever reason.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import sys
+from types import ModuleType
+from typing import Optional, Sequence
+
+TASK_PACKAGE = "espnet2.tasks."
+ESPNET3_TASK = "espnet3.systems.esp2_asr.task"
+# What ESPnet2's Lightning trainer makes of a model.
+LIGHTNING_MODEL = "espnet2.train.lightning_espnet_model"
+
+
+def is_hooked_module(name: str) -> bool:
+    """Whether a module of this name is changed right after its import."""
+    return name.startswith(TASK_PACKAGE) or name in (ESPNET3_TASK, LIGHTNING_MODEL)
+
+
+def register(module: ModuleType) -> None:
+    """Make our classes known to a task module that offers the stock ones.
+
+    Encoders go wherever ``conformer`` is ESPnet's ConformerEncoder. The module's
+    registry of models, if it has one, gets the default model with the penalty as
+    ``adaptive_dropout``. The module's tasks are told to give every model with our
+    encoder the penalty (see ``task_hooks``), as some of ESPnet's tasks have no
+    registry of models, or do not use it. May be called again.
+    """
+    if module.__name__ == LIGHTNING_MODEL:
+        from espnet_adaptive_dropout.plugin.task_hooks import hook_lightning
+
+        hook_lightning(module)
+        return
+    from espnet2.train.class_choices import ClassChoices
+
+    registries = [v for v in vars(module).values() if isinstance(v, ClassChoices)]
+    if not any("conformer" in registry.classes for registry in registries):
+        return
+    from espnet_adaptive_dropout.plugin.task_hooks import hook_tasks
+
+    _register_classes(registries)
+    hook_tasks(module)
+
+
+def _register_classes(registries: Sequence) -> None:
+    from espnet2.train.abs_espnet_model import AbsESPnetModel
+
+    from espnet_adaptive_dropout.compat import ConformerEncoder
+    from espnet_adaptive_dropout.encoders.adaptive import (
+        AdaptiveDropoutConformerEncoder,
+    )
+    from espnet_adaptive_dropout.encoders.compact import CompactConformerEncoder
+    from espnet_adaptive_dropout.encoders.penalised_model import penalised
+    from espnet_adaptive_dropout.experiments.encoder_entry import (
+        ADAPTIVE,
+        COMPACT,
+        EXPORTED,
+        MODEL,
+    )
+
+    for registry in registries:
+        if registry.classes.get("conformer") is ConformerEncoder:
+            registry.classes[ADAPTIVE] = AdaptiveDropoutConformerEncoder
+            registry.classes[COMPACT] = CompactConformerEncoder
+            registry.classes[EXPORTED] = CompactConformerEncoder
+        model = registry.classes.get(registry.default)
+        if registry.name == "model" and issubclass(model or object, AbsESPnetModel):
+            registry.classes[MODEL] = penalised(model)
+
+
+class _RegisteringLoader(importlib.abc.Loader):
+    """Runs the real loader, then registers."""
+
+    def __init__(self, loader: importlib.abc.Loader):
+        self.loader = loader
+
+    def create_module(self, spec):
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self.loader.exec_module(module)
+        register(module)
+
+    def __getattr__(self, name: str):
+        return getattr(self.loader, name)
+
+
+class _TaskFinder(importlib.abc.MetaPathFinder):
+    """Finds task modules as Python does, with our loader around theirs."""
+
+    def find_spec(
+        self, name: str, path: Optional[Sequence[str]], target=None
+    ) -> Optional[importlib.machinery.ModuleSpec]:
+        if not is_hooked_module(name):
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _RegisteringLoader(spec.loader)
+        return spec
+
+
+def install() -> None:
+    """Register now in the task modules that are loaded and later in the others."""
+    if not any(isinstance(finder, _TaskFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _TaskFinder())
+    for name, module in list(sys.modules.items()):
+        if is_hooked_module(name) and module is not None:
+            register(module)

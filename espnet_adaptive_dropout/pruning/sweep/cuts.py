@@ -1,0 +1,210 @@
+"""The models of a sweep: one checkpoint, cut to each size, in directories."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import torch
+
+from espnet_adaptive_dropout.experiments.encoder_entry import stock_model_name
+from espnet_adaptive_dropout.experiments.experiment import (
+    build_model,
+    load_config,
+    load_state,
+    load_weights,
+)
+from espnet_adaptive_dropout.experiments.files import NewDirectory
+from espnet_adaptive_dropout.experiments.sizes import sizes
+from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
+from espnet_adaptive_dropout.pruning.prune import (
+    PruneOptions,
+    Ranking,
+    compact_experiment_config,
+    cut,
+    plan_units,
+    rank,
+)
+from espnet_adaptive_dropout.pruning.sweep.made_from import (
+    digest,
+    read_result,
+    write_result,
+)
+from espnet_adaptive_dropout.pruning.trained import Trained
+from espnet_adaptive_dropout.pruning.write import PLAN, write_experiment
+
+NOTE = "made_from.json"
+TRAINED = "trained"
+
+
+@dataclasses.dataclass
+class SizedModel:
+    """One row of a sweep.
+
+    Args:
+        name: of the row and its directory.
+        directory: where its scores go.
+        config_file: of the experiment.
+        model_file: its checkpoint.
+        made_from: what identifies the model.
+        facts: ``target_reduction`` (None: not cut), ``reduction``,
+            ``encoder_params``, ``total_params``, ``encoder_macs``, ``mac_seconds``.
+        load: returns config and model, in evaluation mode.
+    """
+
+    name: str
+    directory: Path
+    config_file: Path
+    model_file: Path
+    made_from: Dict[str, Any]
+    facts: Dict[str, Any]
+    load: Callable[[], Tuple[Dict[str, Any], torch.nn.Module]]
+
+
+def row_name(target: float) -> str:
+    """0.3 -> "r30"."""
+    return f"r{100 * target:.6g}"
+
+
+class Cutter:
+    """Cuts a trained model to sizes; what is there already is kept.
+
+    Args:
+        trained: the model.
+        train_config: the file that its config is from.
+        options: of the cuts; the targets are given one by one.
+        output_dir: directory of the sweep.
+    """
+
+    def __init__(
+        self,
+        trained: Trained,
+        train_config: Path,
+        options: PruneOptions,
+        output_dir: Path,
+    ):
+        self.trained = trained
+        self.train_config = train_config
+        self.options = options
+        self.output_dir = output_dir
+        self.checkpoint = {
+            "model_file": digest(trained.model_file),
+            "train_config": digest(train_config),
+        }
+        self._ranking: Optional[Ranking] = None
+
+    def as_trained(self) -> SizedModel:
+        """The model before any cut: with the masks that it was trained to, if any."""
+        table, keep = self.trained.table, self.trained.own_keep()
+        model = self.trained.model
+        if not keep.all():
+            config = compact_experiment_config(
+                self.trained.config,
+                compact_options(table, keep),
+                stock_model_name(self.trained.task),
+            )
+            model = build_model(self.trained.task, config)
+        directory = self.output_dir / TRAINED
+        directory.mkdir(parents=True, exist_ok=True)
+        return SizedModel(
+            TRAINED,
+            directory,
+            self.train_config,
+            self.trained.model_file,
+            self.checkpoint,
+            {
+                "target_reduction": None,
+                "reduction": table.reduction(keep),
+                **sizes(model),
+            },
+            lambda: (self.trained.config, self.trained.as_trained()),
+        )
+
+    def cut_all(
+        self, targets: List[float], say: Callable[[str], None]
+    ) -> List[SizedModel]:
+        """Cut to every target, in order of size.
+
+        Args:
+            targets: shares of the encoder to remove.
+            say: takes a line about each cut.
+
+        Raises:
+            ValueError: a target is above the bound (before anything is written), a
+                certificate does not hold, or a directory is something else's.
+        """
+        targets = sorted(set(targets))
+        plans = {t: self._plan(t) for t in targets if self._kept(t) is None}
+        for target in targets:
+            name = row_name(target)
+            if target not in plans:
+                say(f"{name}: there already")
+                continue
+            reduction = self._cut(target, *plans.pop(target))
+            say(f"{name}: {reduction:.2%} of the encoder removed")
+        return [self._row(target) for target in targets]
+
+    def _made_from(self, target: float) -> Dict[str, Any]:
+        options = self.options
+        return {
+            **self.checkpoint,
+            "target_reduction": target,
+            "criterion": options.criterion,
+            "criterion_conf": options.criterion_conf,
+            "data": options.data,
+            "utterances": options.utterances,
+            "tolerance": options.tolerance,
+            "cost": options.cost,
+            "cost_frames": options.cost_frames,
+            "budget": options.budget,
+        }
+
+    def _kept(self, target: float) -> Optional[Dict[str, Any]]:
+        """Facts of a cut made earlier from the same checkpoint and options."""
+        directory = self.output_dir / row_name(target)
+        if not (directory / self.trained.model_file.name).exists():
+            return None
+        return read_result(directory / NOTE, self._made_from(target))
+
+    def _plan(self, target: float) -> Tuple[torch.Tensor, PruningPlan]:
+        if self._ranking is None:
+            self._ranking = rank(self.trained, self.options)
+        options = dataclasses.replace(self.options, target_reduction=target)
+        return plan_units(self.trained, self._ranking, options)
+
+    def _cut(self, target: float, keep: torch.Tensor, plan: PruningPlan) -> float:
+        path = self.output_dir / row_name(target)
+        directory = NewDirectory(path, PLAN)
+        pruned = cut(self.trained, keep, plan, self.options)
+        facts = {
+            "target_reduction": target,
+            "reduction": plan.reduction,
+            **pruned.report["after"],
+        }
+        with directory as partial:
+            write_experiment(pruned, partial, self.trained.model_file.name, path)
+            write_result(partial / NOTE, self._made_from(target), facts)
+        return plan.reduction
+
+    def _row(self, target: float) -> SizedModel:
+        directory = self.output_dir / row_name(target)
+        config_file = directory / "config.yaml"
+        model_file = directory / self.trained.model_file.name
+
+        def load() -> Tuple[Dict[str, Any], torch.nn.Module]:
+            config = load_config(config_file)
+            model = build_model(self.trained.task, config)
+            load_weights(model, load_state(model_file), str(model_file))
+            return config, model
+
+        facts = read_result(directory / NOTE, self._made_from(target))
+        return SizedModel(
+            row_name(target),
+            directory,
+            config_file,
+            model_file,
+            self._made_from(target),
+            facts,
+            load,
+        )

@@ -1,0 +1,142 @@
+"""Cuts one checkpoint to many sizes and scores each."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from espnet_adaptive_dropout.pruning.prune import PruneOptions
+from espnet_adaptive_dropout.pruning.sweep.cuts import Cutter, SizedModel
+from espnet_adaptive_dropout.pruning.sweep.decoding import Decoder, TestSet, read_text
+from espnet_adaptive_dropout.pruning.sweep.errors import error_rates
+from espnet_adaptive_dropout.pruning.sweep.made_from import (
+    digests,
+    read_result,
+    replace,
+    write_result,
+)
+from espnet_adaptive_dropout.pruning.sweep.table import to_markdown
+from espnet_adaptive_dropout.pruning.sweep.validation import validate, validation_files
+from espnet_adaptive_dropout.pruning.trained import open_trained
+
+
+@dataclasses.dataclass
+class SweepOptions:
+    """What to cut and how to score; the options of ``bin.sweep``.
+
+    Args:
+        train_config: config.yaml of the training.
+        model_file: its checkpoint.
+        output_dir: gets a directory for each size, sweep.json and sweep.md.
+        targets: shares of the encoder to remove.
+        cut: criterion, certificate and, in ``data``, validation data.
+        task: module of ``espnet2.tasks``.
+        validate: whether to make the validation pass.
+        batch_size: of the validation where the config does not say it.
+        decoder: None leaves decoding out.
+        test_sets: to decode.
+        ngpu: 0 or 1, for scoring and for criteria that need data.
+    """
+
+    train_config: Path
+    model_file: Path
+    output_dir: Path
+    targets: List[float]
+    cut: PruneOptions
+    task: str = "asr"
+    validate: bool = True
+    batch_size: int = 8
+    decoder: Optional[Decoder] = None
+    test_sets: List[TestSet] = dataclasses.field(default_factory=list)
+    ngpu: int = 0
+
+
+def sweep(options: SweepOptions) -> Dict[str, Any]:
+    """Make and score all sizes; what an earlier run has done is kept.
+
+    Returns:
+        The content of sweep.json, which is written, with sweep.md, after each score.
+
+    Raises:
+        ValueError: what the model, the options or the data are refused for.
+        OSError: something cannot be read or written.
+    """
+    trained = open_trained(
+        options.train_config,
+        options.model_file,
+        options.task,
+        options.cut.data,
+        "cuda" if options.ngpu else "cpu",
+    )
+    cutter = Cutter(trained, options.train_config, options.cut, options.output_dir)
+    cuts = cutter.cut_all(options.targets, print)
+    rows = [cutter.as_trained(), *cuts]
+    result = {
+        "train_config": str(options.train_config),
+        "model_file": str(options.model_file),
+        "criterion": options.cut.criterion,
+        "criterion_conf": options.cut.criterion_conf,
+        "sizes": [{"name": row.name, **row.facts} for row in rows],
+    }
+    _write(result, options.output_dir)
+    for row, entry in zip(rows, result["sizes"]):
+        if options.validate:
+            entry["valid"] = _validate(row, trained.task, options)
+            loss = entry["valid"].get("loss", float("nan"))
+            print(f"{row.name}: validation loss {loss:.4g}")
+            _write(result, options.output_dir)
+        for test_set in options.test_sets if options.decoder else []:
+            rates = _decode(row, test_set, options.decoder)
+            for kind in ("wer", "cer"):
+                entry.setdefault(kind, {})[test_set.name] = rates[kind]
+            print(f"{row.name}: {test_set.name}: WER {rates['wer']:.2f} %")
+            _write(result, options.output_dir)
+    return result
+
+
+def _validate(row: SizedModel, task: type, options: SweepOptions) -> Dict[str, float]:
+    config, model = row.load()
+    files = validation_files(config, options.cut.data)
+    made_from = {
+        "model": row.made_from,
+        "data": options.cut.data,
+        "files": digests(path for path in files if Path(path).is_file()),
+        "batch_size": options.batch_size,
+    }
+    path = row.directory / "validation.json"
+    scores = read_result(path, made_from)
+    if scores is None:
+        scores = validate(
+            task, config, model, options.cut.data, options.batch_size, options.ngpu
+        )
+        write_result(path, made_from, scores)
+    return scores
+
+
+def _decode(row: SizedModel, test_set: TestSet, decoder: Decoder) -> Dict[str, float]:
+    made_from = {
+        "model": row.made_from,
+        "data": test_set.data,
+        "files": digests([decoder.inference_config, test_set.scp, test_set.references]),
+    }
+    directory = row.directory / decoder.inference_config.stem / test_set.name
+    path = directory / "scores.json"
+    rates = read_result(path, made_from)
+    if rates is None:
+        references = read_text(test_set.references)
+        hypotheses = decoder.decode(
+            row.config_file, row.model_file, test_set, directory
+        )
+        try:
+            rates = error_rates(references, hypotheses)
+        except ValueError as error:
+            raise ValueError(f"{test_set.references}: {error}") from None
+        write_result(path, made_from, rates)
+    return rates
+
+
+def _write(result: Dict[str, Any], directory: Path) -> None:
+    replace(directory / "sweep.json", json.dumps(result, indent=2))
+    replace(directory / "sweep.md", to_markdown(result))

@@ -1,0 +1,124 @@
+"""ESPnet's own validation pass over a model."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import os
+from typing import Any, Dict, Iterable, List, Optional
+
+import torch
+from tqdm import tqdm
+
+from espnet_adaptive_dropout.experiments.data import labelled_batches, triplets
+
+_OPTION = (
+    "--data PATH,NAME,TYPE for the speech and again for the text, for example "
+    "--data dump/raw/dev/wav.scp,speech,sound --data dump/raw/dev/text,text,text"
+)
+
+
+def validate(
+    task: type,
+    config: Dict[str, Any],
+    model: torch.nn.Module,
+    data: Optional[List[str]] = None,
+    batch_size: int = 8,
+    ngpu: int = 0,
+) -> Dict[str, float]:
+    """Loss, accuracy and what else the model reports, as a training's log has it.
+
+    Args:
+        task: ESPnet task class.
+        config: of the training.
+        model: to be scored; moved to the GPU meanwhile if ``ngpu`` is 1.
+        data: "path,name,type" triplets with a text; None takes the validation data
+            of the config, in the training's own batches where their shapes are known.
+        batch_size: utterances in a batch where the config does not say it.
+        ngpu: 0 or 1.
+
+    Returns:
+        Name -> value; values that are not finite are left out.
+
+    Raises:
+        ValueError: the data cannot be read.
+    """
+    model.to("cuda" if ngpu else "cpu")
+    try:
+        values = _observe(
+            model,
+            _batches(task, config, data, batch_size, ngpu),
+            _trainer_options(config, ngpu),
+        )
+    except (OSError, RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"the validation data cannot be scored: {reason}") from None
+    finally:
+        model.to("cpu")
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _observe(model: torch.nn.Module, batches: Iterable, options) -> Dict[str, float]:
+    """The means that ESPnet's trainer would log for the batches."""
+    from espnet2.train.distributed_utils import DistributedOption
+    from espnet2.train.reporter import Reporter
+    from espnet2.train.trainer import Trainer
+
+    reporter = Reporter()
+    reporter.set_epoch(1)
+    with reporter.observe("valid") as observed:
+        Trainer.validate_one_epoch(
+            model=model,
+            iterator=tqdm(batches, "validation", unit="batch", leave=False),
+            reporter=observed,
+            options=options,
+            distributed_option=DistributedOption(),
+        )
+    return {
+        name: float(reporter.get_value("valid", name))
+        for name in reporter.get_keys2("valid")
+        if not name.startswith("final_")  # a copy, for choosing checkpoints
+    }
+
+
+def validation_files(config: Dict[str, Any], data: Optional[List[str]]) -> List[str]:
+    """The files that :func:`validate` reads its lists from."""
+    files = [path for path, _, _ in triplets(data, config, "valid", _OPTION)]
+    return files + (_shape_files(config) if not data else [])
+
+
+def _shape_files(config: Dict[str, Any]) -> List[str]:
+    """Those of the validation data, if all are there."""
+    paths = config.get("valid_shape_file") or []
+    return list(paths) if all(map(os.path.exists, paths)) else []
+
+
+def _batches(
+    task: type,
+    config: Dict[str, Any],
+    data: Optional[List[str]],
+    batch_size: int,
+    ngpu: int,
+) -> Iterable:
+    from espnet2.train.distributed_utils import DistributedOption
+
+    source = triplets(data, config, "valid", _OPTION)
+    if data or not _shape_files(config):
+        return labelled_batches(task, config, source, batch_size)
+    # Configs of other releases may lack options that this one reads.
+    defaults = vars(task.get_parser().parse_args([]))
+    args = argparse.Namespace(**{**defaults, **config, "ngpu": ngpu})
+    factory = task.build_iter_factory(args, DistributedOption(), mode="valid")
+    return factory.build_iter(1, shuffle=False)
+
+
+def _trainer_options(config: Dict[str, Any], ngpu: int):
+    from espnet2.train.trainer import TrainerOptions
+
+    names = [field.name for field in dataclasses.fields(TrainerOptions)]
+    options = TrainerOptions(**{name: config.get(name) for name in names})
+    options.ngpu = ngpu
+    options.no_forward_run = False
+    options.use_amp = bool(options.use_amp and ngpu)
+    return options

@@ -1,0 +1,122 @@
+"""Which locations the modules of an encoder have, and the gates that sit there."""
+
+from __future__ import annotations
+
+import operator
+from typing import Iterable, Iterator, List, Optional, Tuple, Union
+
+import torch
+
+from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
+from espnet_adaptive_dropout.modules.subsampling import has_two_convolutions
+from espnet_adaptive_dropout.units.locations import (
+    INPUT_LAYER,
+    LOCATIONS,
+    Location,
+    expand,
+)
+
+
+def owners(encoder: torch.nn.Module) -> Iterator[Tuple[Optional[int], torch.nn.Module]]:
+    """Modules that have locations, in order: (None, encoder), (0, block 0), ..."""
+    yield None, encoder
+    yield from enumerate(encoder.encoders)
+
+
+def available(owner: torch.nn.Module) -> List[Location]:
+    """Locations that an owner has, in the order of the computation."""
+    return [
+        location
+        for location in LOCATIONS.values()
+        if getattr(owner, location.module, None) is not None
+        and (not location.in_input_layer or has_two_convolutions(owner.embed))
+    ]
+
+
+def why_not(owner: torch.nn.Module, location: Location) -> Optional[str]:
+    """Why units of ``location`` cannot be removed exactly here, or None."""
+    if location not in available(owner):
+        reasons = {
+            "feed_forward_macaron": "it has no such module (macaron_style: false)",
+            "conv_module": "it has no such module (use_cnn_module: false)",
+            INPUT_LAYER: "input_layer must be conv2d, conv2d1, conv2d2 or conv2d6",
+        }
+        return reasons[location.module]
+    module = getattr(owner, location.module)
+    if location.per_head and isinstance(
+        getattr(module, "q_norm", None), torch.nn.LayerNorm
+    ):
+        return "qk_norm normalises over the units of full-width heads"
+    return None
+
+
+def possible(owner: torch.nn.Module) -> List[str]:
+    """Names of the locations whose units can be removed in an owner."""
+    return [x.name for x in available(owner) if why_not(owner, x) is None]
+
+
+def select(
+    owner: torch.nn.Module, names: Union[str, Iterable[str], None] = None
+) -> List[Location]:
+    """Resolve the names of a config to locations of this owner.
+
+    Args:
+        owner: see :func:`owners`.
+        names: location names; "all" takes all that can be pruned here, None those
+            of them that the paper prunes.
+
+    Raises:
+        ValueError: a name is unknown, or its units cannot be removed here.
+    """
+    can = [LOCATIONS[name] for name in possible(owner)]
+    if names is None:
+        return [location for location in can if location.in_paper]
+    names = [names] if isinstance(names, str) else list(names)
+    chosen = [LOCATIONS[name] for name in expand(names)]
+    if "all" in names:
+        return can
+    is_encoder = hasattr(owner, "encoders")
+    chosen = [x for x in chosen if x.in_input_layer == is_encoder]
+    for location in chosen:
+        if location not in can:
+            raise ValueError(
+                f"location {location.name!r} cannot be pruned in this encoder: "
+                f"{why_not(owner, location)}; leave it out of "
+                f"adaptive_dropout_conf.locations"
+            )
+    return chosen
+
+
+def gate_of(owner: torch.nn.Module, location: Location) -> Optional[AdaptiveDropout]:
+    """The gate of a location, or None."""
+    module = getattr(owner, location.module)
+    try:
+        gate = operator.attrgetter(location.gate)(module)
+    except AttributeError:
+        return None
+    return gate if isinstance(gate, AdaptiveDropout) else None
+
+
+def set_gate(owner: torch.nn.Module, location: Location, gate: AdaptiveDropout) -> None:
+    """Put a gate in its place; the module takes its gated form first."""
+    module = getattr(owner, location.module)
+    if location.gated is not None:
+        module = location.gated(module)
+        setattr(owner, location.module, module)
+    path, _, name = location.gate.rpartition(".")
+    setattr(module.get_submodule(path), name, gate)
+
+
+def dropout_rate(owner: torch.nn.Module, location: Location) -> float:
+    """Rate of the ordinary dropout that stands where the gate goes; 0.0 if none."""
+    module = getattr(owner, location.module)
+    path, _, name = location.gate.rpartition(".")
+    there = getattr(module.get_submodule(path), name, None)
+    return there.p if isinstance(there, torch.nn.Dropout) else 0.0
+
+
+def unit_count(owner: torch.nn.Module, location: Location) -> int:
+    """Number of units of ``location`` of full width."""
+    first = location.slices[0]
+    tensor = getattr(owner, location.module).get_parameter(first.name)
+    return tensor.shape[first.axis]

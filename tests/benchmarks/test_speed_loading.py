@@ -1,0 +1,36 @@
+"""From file to ready, in a fresh process."""
+
+from __future__ import annotations
+
+import pytest
+from support.benchmark_speed import tiny_builder, tiny_work
+
+from benchmarks.speed import loading
+from benchmarks.speed.device import Device
+from benchmarks.speed.models import saved_bytes, write_experiment
+from benchmarks.speed.rows import parse_row
+
+
+def test_load_time_memory_and_file_size(tmp_path):
+    work = tiny_work(tmp_path, "stock,all_54", rounds=1)
+    [key] = loading.run(work)
+    rows = work.store("load").read(key)["rows"]
+    for row in rows.values():
+        assert row["load_seconds"] > 0 and row["first_seconds"] > 0
+        assert row["process_bytes"] > 0
+    assert rows["all_54"]["file_bytes"] < rows["stock"]["file_bytes"]
+    encoder = tiny_builder().model(parse_row("stock")).encoder
+    assert rows["stock"]["file_bytes"] == saved_bytes(encoder)
+
+
+def test_an_experiment_on_disk_is_kept(tmp_path):
+    directory = tmp_path / "stock"
+    write_experiment(tiny_builder(), parse_row("stock"), directory)
+    (directory / "config.yaml").write_text("kept")
+    write_experiment(tiny_builder(), parse_row("stock"), directory)
+    assert (directory / "config.yaml").read_text() == "kept"
+
+
+def test_a_process_that_fails_is_reported(tmp_path, capfd):
+    with pytest.raises(ValueError, match="the process that loaded it died"):
+        loading.in_fresh_process("", tmp_path, Device())

@@ -1,0 +1,211 @@
+"""Stage 1 as the stage driver calls it."""
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+
+import pytest
+from support import tiny_corpus
+from support.flaky_server import FlakyServer
+
+# Lays a corpus out as synthesize_corpus.py does, without the speech synthesis.
+SYNTHESIS = f"""\
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(tiny_corpus.RECIPE.parents[2] / "tests")!r})
+from support import tiny_corpus
+size, output, nj = (
+    sys.argv[sys.argv.index(option) + 1] for option in ("--size", "--output", "--nj")
+)
+print("synthesis", size, nj)
+root = Path(output) / "LibriSpeech"
+if not root.exists():
+    tiny_corpus.write_tree(root, "train-clean-100", "dev-clean", "test-clean")
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A copy of the recipe's scripts whose path.sh means this Python."""
+    root = tmp_path / "asr1"
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(tiny_corpus.LOCAL, root / "local", ignore=ignore)
+    (root / "local" / "synthesize_corpus.py").write_text(SYNTHESIS)
+    (root / "path.sh").write_text(
+        f'python3() {{ "{sys.executable}" "$@"; }}\nexport LC_ALL=C PYTHONUTF8=1\n'
+    )
+    return root
+
+
+def run(recipe, *options, **variables):
+    return subprocess.run(
+        ["local/data.sh", *options],
+        cwd=recipe,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def sets(recipe):
+    return sorted(p.name for p in (recipe / "data").iterdir() if p.is_dir())
+
+
+def one_error(done, status=1):
+    assert done.returncode == status, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_toy_is_the_default(recipe):
+    done = run(recipe, "--nj", "3")
+    assert done.returncode == 0, done.stderr
+    assert "synthesis toy 3" in done.stdout
+    assert sets(recipe) == [
+        "dev",
+        "dev_clean",
+        "test_clean",
+        "train",
+        "train_clean_100",
+    ]
+    assert (recipe / "data/corpus.txt").read_text().startswith("toy\n")
+    wav = (recipe / "data/train/wav.scp").read_text().split()[1]
+    assert wav.startswith(f"{recipe}/downloads/toy/LibriSpeech/train-clean-100/")
+
+
+def test_again_is_harmless_and_another_corpus_is_refused_before_any_work(recipe):
+    assert run(recipe, "--corpus", "smoke").returncode == 0
+    assert run(recipe, "--corpus", "smoke").returncode == 0
+    error = one_error(run(recipe, "--corpus", "toy"))
+    assert "data holds the corpus smoke" in error
+    assert "remove data" in error
+    assert not (recipe / "downloads" / "toy").exists()
+    shutil.rmtree(recipe / "data")
+    assert run(recipe, "--corpus", "toy").returncode == 0
+
+
+def test_corpus_dir_is_used_in_place(recipe, tmp_path):
+    tiny_corpus.write_tree(tmp_path / "mine")
+    before = sorted((tmp_path / "mine").rglob("*"))
+    done = run(recipe, "--corpus_dir", str(tmp_path / "mine"))
+    assert done.returncode == 0, done.stderr
+    assert {"train", "dev", "test_clean", "test_other"} < set(sets(recipe))
+    assert str(tmp_path / "mine") in (recipe / "data/train/wav.scp").read_text()
+    assert sorted((tmp_path / "mine").rglob("*")) == before
+    assert not (recipe / "downloads").exists()
+
+
+@pytest.mark.parametrize(
+    ("corpus", "train"),
+    [
+        ("librispeech", "train_960"),
+        ("librispeech_100", "train_clean_100"),
+        ("mini_librispeech", "train_clean_5"),
+    ],
+)
+def test_corpus_dir_with_an_official_name(recipe, tmp_path, corpus, train):
+    tiny_corpus.write_tree(tmp_path / "mine" / "LibriSpeech")
+    done = run(recipe, "--corpus", corpus, "--corpus_dir", str(tmp_path / "mine"))
+    assert done.returncode == 0, done.stderr
+    assert train in sets(recipe)
+    assert "train" not in sets(recipe)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "variable"),
+    [("librispeech_100", "LIBRISPEECH"), ("mini_librispeech", "MINI_LIBRISPEECH")],
+)
+@pytest.mark.parametrize("inner", ["mine/LibriSpeech", "mine"])
+def test_an_existing_copy_is_used_in_place(recipe, tmp_path, corpus, variable, inner):
+    tiny_corpus.write_tree(tmp_path / inner)
+    (recipe / "db.sh").write_text(f"{variable}={tmp_path}/mine\n")
+    done = run(recipe, "--corpus", corpus)
+    assert done.returncode == 0, done.stderr
+    assert f"using {variable}={tmp_path}/mine" in done.stdout
+    assert not (recipe / "downloads").exists()
+
+
+def test_the_environment_goes_before_db_sh(recipe, tmp_path):
+    tiny_corpus.write_tree(tmp_path / "mine" / "LibriSpeech")
+    (recipe / "db.sh").write_text("LIBRISPEECH=downloads\n")
+    place = f"{tmp_path}/mine"
+    done = run(recipe, "--corpus", "librispeech_100", LIBRISPEECH=place)
+    assert done.returncode == 0, done.stderr
+    assert f"using LIBRISPEECH={place}" in done.stdout
+
+
+def test_a_copy_that_is_not_there_is_an_error(recipe, tmp_path):
+    place = f"{tmp_path}/typo"
+    error = one_error(run(recipe, "--corpus", "librispeech", LIBRISPEECH=place))
+    assert f"LIBRISPEECH={place}: no such directory" in error
+
+
+@pytest.mark.parametrize("place", [None, "copy"])
+def test_download(recipe, tmp_path, place):
+    """To --downloads, or to the place for the corpus, which is used then."""
+    root = recipe / (place or "elsewhere/mini_librispeech")
+    # ESPnet's db.sh has this until the user changes it.
+    variables = {"MINI_LIBRISPEECH": str(root) if place else "downloads"}
+    if place:
+        root.mkdir()
+    with FlakyServer() as server:
+        sums = ""
+        for subset in ("train-clean-5", "dev-clean-2"):
+            tiny_corpus.write_subset(tmp_path / subset, subset)
+            buffer = io.BytesIO()
+            with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+                tar.add(tmp_path / subset, "LibriSpeech")
+            server.files[f"/31/{subset}.tar.gz"] = buffer.getvalue()
+            digest = hashlib.md5(buffer.getvalue()).hexdigest()
+            sums += f"{digest}  {subset}.tar.gz\n"
+        server.files["/31/md5sum.txt"] = sums.encode()
+        done = run(
+            recipe,
+            *("--corpus", "mini_librispeech", "--data_url", f"{server.url}/31"),
+            *("--downloads", "elsewhere", "--remove_archives", "true"),
+            **variables,
+        )
+    assert done.returncode == 0, done.stderr
+    assert sets(recipe) == ["dev_clean_2", "train_clean_5"]
+    assert [p.name for p in root.iterdir()] == ["LibriSpeech"]
+    if place:
+        again = run(recipe, "--corpus", "mini_librispeech", **variables)
+        assert again.returncode == 0, again.stderr
+        assert f"using MINI_LIBRISPEECH={root}" in again.stdout
+
+
+def test_faulty_corpus(recipe, tmp_path):
+    tiny_corpus.write_tree(tmp_path / "mine")
+    (tmp_path / "mine" / "SPEAKERS.TXT").unlink()
+    error = one_error(run(recipe, "--corpus_dir", str(tmp_path / "mine")))
+    assert "SPEAKERS.TXT is missing" in error
+    assert not (recipe / "data").exists()
+
+
+def test_missing_corpus_dir(recipe):
+    error = one_error(run(recipe, "--corpus_dir", "nowhere"))
+    assert "nowhere: no such directory" in error
+
+
+def test_unknown_corpus(recipe):
+    error = one_error(run(recipe, "--corpus", "libri"))
+    assert "unknown --corpus 'libri': toy, smoke" in error
+
+
+def test_unknown_option_and_stray_argument(recipe):
+    assert "--corpas" in one_error(run(recipe, "--corpas", "toy"), status=2)
+    assert "'toy'" in one_error(run(recipe, "toy"))
+    assert not (recipe / "data").exists()
+
+
+def test_help_names_every_option(recipe):
+    done = run(recipe, "--help")
+    assert done.returncode == 0
+    for option in ("corpus", "corpus_dir", "data_url", "downloads", "nj"):
+        assert f"--{option}" in done.stdout

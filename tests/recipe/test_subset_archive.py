@@ -1,0 +1,90 @@
+"""Unpacking a subset's archive into the tree."""
+
+import tarfile
+
+import pytest
+from corpora import CorpusError
+from subset_archive import is_complete, unpack
+from support import tiny_corpus
+
+
+def pack(tmp_path, subset, **more):
+    source = tmp_path / f"source-{subset}" / "LibriSpeech"
+    tiny_corpus.write_subset(source, subset)
+    for name, text in more.items():
+        (source / f"{name}.TXT").write_text(text)
+    archive = tmp_path / f"{subset}.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(source, "LibriSpeech")
+    return archive
+
+
+@pytest.fixture
+def tree(tmp_path):
+    (tmp_path / "out" / "LibriSpeech").mkdir(parents=True)
+    return tmp_path / "out" / "LibriSpeech"
+
+
+def ignore(done, total):
+    pass
+
+
+def test_subset_appears_whole(tmp_path, tree):
+    archive = pack(tmp_path, "dev-clean", README="read me\n")
+    assert not is_complete(tree, "dev-clean")
+    unpack(archive, "dev-clean", tree, ignore)
+    assert is_complete(tree, "dev-clean")
+    assert len(list(tree.rglob("*.flac"))) == 4
+    assert (tree / "README.TXT").read_text() == "read me\n"
+    assert [p.name for p in tree.parent.iterdir()] == ["LibriSpeech"]
+
+
+def test_metadata_of_several_archives_is_united(tmp_path, tree):
+    for subset in ("dev-clean", "test-clean"):
+        unpack(pack(tmp_path, subset, LICENSE="CC\n"), subset, tree, ignore)
+    lines = (tree / "SPEAKERS.TXT").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == [";ID", "1272", "84", "61"]
+    assert (tree / "LICENSE.TXT").read_text() == "CC\n"
+
+
+def test_interrupted_unpacking_leaves_nothing(tmp_path, tree):
+    archive = pack(tmp_path, "dev-clean")
+    calls = []
+
+    def interrupt(done, total):
+        calls.append(done)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        unpack(archive, "dev-clean", tree, interrupt)
+    assert not list(tree.iterdir())
+    assert [p.name for p in tree.parent.iterdir()] == ["LibriSpeech"]
+
+
+def test_rest_of_a_killed_run_is_cleared(tmp_path, tree):
+    rest = tree.parent / ".dev-clean.unpacking" / "LibriSpeech" / "dev-clean" / "9"
+    rest.mkdir(parents=True)
+    unpack(pack(tmp_path, "dev-clean"), "dev-clean", tree, ignore)
+    assert not (tree / "dev-clean" / "9").exists()
+    assert [p.name for p in tree.parent.iterdir()] == ["LibriSpeech"]
+
+
+def test_damaged_archive(tmp_path, tree):
+    archive = pack(tmp_path, "dev-clean")
+    archive.write_bytes(archive.read_bytes()[:-500])
+    with pytest.raises(CorpusError, match=r"dev-clean\.tar\.gz: damaged"):
+        unpack(archive, "dev-clean", tree, ignore)
+    assert not list(tree.iterdir())
+
+
+def test_archive_of_another_subset(tmp_path, tree):
+    with pytest.raises(CorpusError, match=r"no LibriSpeech/dev-other in it"):
+        unpack(pack(tmp_path, "dev-clean"), "dev-other", tree, ignore)
+    assert not list(tree.iterdir())
+
+
+def test_directory_without_marker_is_not_trusted(tmp_path, tree):
+    (tree / "dev-clean").mkdir()
+    with pytest.raises(CorpusError, match=r"no \.complete file"):
+        is_complete(tree, "dev-clean")

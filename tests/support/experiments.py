@@ -1,0 +1,106 @@
+"""A tiny ESPnet ASR experiment on disk, untrained but with decided gates."""
+
+from __future__ import annotations
+
+import numpy as np
+import soundfile
+import torch
+import yaml
+from support.encoders import randomise
+
+import espnet_adaptive_dropout  # noqa: F401  (registers the classes)
+
+TOKENS = ["<blank>", "<unk>", "▁A", "▁B", "C", "<sos/eos>"]
+ENCODER = dict(
+    output_size=16,
+    attention_heads=4,
+    linear_units=24,
+    num_blocks=2,
+    cnn_module_kernel=3,
+    macaron_style=True,
+    rel_pos_type="latest",
+)
+
+
+def write_audio(directory, utterances: int = 3):
+    """Noise of different lengths; returns the path of wav.scp."""
+    generator = np.random.default_rng(0)
+    lines = []
+    for index in range(utterances):
+        path = directory / f"utt{index}.wav"
+        samples = generator.normal(0, 0.1, 16000 + 4000 * index)
+        soundfile.write(path, samples, 16000)
+        lines.append(f"utt{index} {path}\n")
+    scp = directory / "wav.scp"
+    scp.write_text("".join(lines))
+    return scp
+
+
+def write_text(directory, utterances: int = 3):
+    """A text for each utterance; returns the path."""
+    words = ["▁A ▁B", "C", "▁B C ▁A"]
+    path = directory / "text"
+    lines = [f"utt{index} {words[index % 3]}\n" for index in range(utterances)]
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def make_experiment(
+    directory, encoder="adaptive_dropout_conformer", seed=0, ctc_weight=0.5, **conf
+):
+    """Write config.yaml and valid.pth; returns the task's model.
+
+    Args:
+        conf: of ``adaptive_dropout_conf``.
+    """
+    from espnet2.tasks.asr import ASRTask
+
+    adaptive = encoder == "adaptive_dropout_conformer"
+    options = dict(ENCODER)
+    if adaptive:
+        defaults = dict(target_reduction=0.4, total_steps=100, logit_scale=2.0)
+        options["adaptive_dropout_conf"] = {**defaults, **conf}
+    scp, text = write_audio(directory), write_text(directory)
+    args = ASRTask.get_parser().parse_args(
+        [
+            *("--encoder", encoder, "--encoder_conf", yaml.safe_dump(options)),
+            *("--decoder", "transformer"),
+            *("--decoder_conf", "{num_blocks: 1, linear_units: 8, attention_heads: 2}"),
+            *("--model_conf", f"{{ctc_weight: {ctc_weight}}}"),
+            *("--frontend_conf", "{n_mels: 20, n_fft: 256, hop_length: 160}"),
+            *("--token_type", "word", "--normalize", "utterance_mvn"),
+            *("--valid_data_path_and_name_and_type", f"{scp},speech,sound"),
+            *("--valid_data_path_and_name_and_type", f"{text},text,text"),
+            *("--train_data_path_and_name_and_type", f"{scp},speech,sound"),
+            *("--train_data_path_and_name_and_type", f"{text},text,text"),
+            *("--output_dir", str(directory)),
+        ]
+    )
+    args.token_list = TOKENS
+    if adaptive:
+        args.model = "adaptive_dropout"
+        args.best_model_criterion = [("valid", "final_acc", "max")]
+    model = ASRTask.build_model(args).eval()
+    randomise(model, seed)
+    if adaptive:
+        generator = torch.Generator().manual_seed(seed)
+        gated = int(model.encoder.units.gated().sum())
+        model.encoder.units.set_logits(torch.randn(gated, generator=generator))
+        model.encoder.control.freeze()
+    write_config(directory, args)
+    torch.save(model.state_dict(), directory / "valid.pth")
+    return model
+
+
+def write_config(directory, args) -> None:
+    """Write config.yaml as ESPnet's training does."""
+    (directory / "config.yaml").write_text(yaml.safe_dump(_plain(vars(args))))
+
+
+def _plain(value):
+    """Tuples as lists, as ESPnet writes them."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

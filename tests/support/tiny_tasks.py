@@ -1,0 +1,144 @@
+"""Trainings of seconds in ESPnet's tasks: their data and command lines."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Dict, List
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from support.tiny_task import DECODER, RATE, TOKENS, Tiny
+
+SAMPLES = [4800, 6400, 5600, 7200]
+TEXTS = ["a b c", "c a", "b", "a c b"]
+# The S2T tasks drop the first token and read language and task from the next two.
+S2T_PREFIX = "<space> <eng> <asr> <notimestamps>"
+
+
+def write_data(root: Path) -> Path:
+    """Four utterances of noise with texts, two speakers and shapes."""
+    generator = np.random.default_rng(0)
+    root.mkdir(parents=True, exist_ok=True)
+    tables: Dict[str, List[str]] = {
+        name: []
+        for name in ("wav.scp", "text", "src_text", "s2t_text", "labels.scp", "shape")
+    }
+    for index, (samples, text) in enumerate(zip(SAMPLES, TEXTS)):
+        name = f"utt{index}"
+        wave = generator.normal(scale=0.1, size=samples)
+        soundfile.write(root / f"{name}.wav", wave, RATE)
+        tables["wav.scp"].append(f"{name} {root / name}.wav")
+        tables["text"].append(f"{name} {text}")
+        tables["src_text"].append(f"{name} {' '.join(text.split() * 2)}")
+        tables["s2t_text"].append(f"{name} {S2T_PREFIX} {text}")
+        labels = np.zeros((samples, 2), dtype=np.float32)
+        labels[: samples // 2, 0] = labels[samples // 4 :, 1] = 1.0
+        np.save(root / f"{name}.npy", labels)
+        tables["labels.scp"].append(f"{name} {root / name}.npy")
+        tables["shape"].append(f"{name} {samples}")
+    for name, lines in tables.items():
+        (root / name).write_text("\n".join(lines) + "\n")
+    return root
+
+
+def encoder_conf(**adaptive_dropout_conf: Any) -> Dict[str, Any]:
+    """A Conformer of one block."""
+    return dict(
+        output_size=8,
+        attention_heads=2,
+        linear_units=16,
+        num_blocks=1,
+        cnn_module_kernel=3,
+        rel_pos_type="latest",
+        adaptive_dropout_conf=adaptive_dropout_conf,
+    )
+
+
+def write_config(tiny: Tiny, path: Path) -> None:
+    """The training config: four steps, the size final in the second half."""
+    conf = encoder_conf(target_reduction=0.2, freeze_at=0.6, ramp_end=0.5)
+    conf["input_layer"] = {"mt": "linear", "s2t_ctc": "conv2d8"}.get(
+        tiny.task, "conv2d"
+    )
+    values = dict(
+        DECODER,
+        token_list=TOKENS,
+        token_type="word",
+        frontend_conf=dict(n_fft=256, hop_length=128, n_mels=20),
+        normalize="utterance_mvn",
+        optim="adam",
+        optim_conf=dict(lr=0.002),
+        batch_type="sorted",
+        batch_size=2,
+        valid_batch_type="sorted",
+        max_epoch=2,
+        keep_nbest_models=1,
+        best_model_criterion=[["valid", "final_loss", "min"]],
+        num_att_plot=0,
+        num_workers=0,
+        use_matplotlib=False,
+        use_tensorboard=False,
+        ngpu=0,
+        seed=1,
+    )
+    values.update({tiny.encoder: "adaptive_dropout_conformer"})
+    values.update({f"{tiny.encoder}_conf": conf})
+    values.update(tiny.config)
+    values = {name: value for name, value in values.items() if value is not None}
+    path.write_text(yaml.safe_dump(values))
+
+
+def training_arguments(tiny: Tiny, data: Path, output: Path) -> List[str]:
+    """Arguments of the training command; writes the config beside ``output``."""
+    config = output.parent / f"{output.name}.yaml"
+    write_config(tiny, config)
+    arguments = ["--config", str(config), "--output_dir", str(output)]
+    for part in ("train", "valid"):
+        arguments += [f"--{part}_shape_file", str(data / "shape")]
+        for file, name, kind in tiny.data:
+            triplet = f"{data / file},{name},{kind}"
+            arguments += [f"--{part}_data_path_and_name_and_type", triplet]
+    return arguments
+
+
+def decoding_arguments(tiny: Tiny, data: Path, exp: Path, output: Path) -> List[str]:
+    """Arguments of the task's decoding command."""
+    file, name, kind = tiny.audio
+    return [
+        *(f"--{tiny.option}train_config", str(exp / "config.yaml")),
+        *(f"--{tiny.option}model_file", str(exp / "valid.final_loss.best.pth")),
+        *("--output_dir", str(output), "--num_workers", "0"),
+        *("--data_path_and_name_and_type", f"{data / file},{name},{kind}"),
+        *tiny.arguments,
+    ]
+
+
+def provide_transducer_loss() -> None:
+    """ESPnet's transducer needs warprnnt_pytorch, which has no wheel: torchaudio's
+    loss takes its place where it is missing."""
+    try:
+        import warprnnt_pytorch  # noqa: F401
+    except ImportError:
+        from torchaudio.functional import rnnt_loss
+
+        if not hasattr(torch.ops.torchaudio, "rnnt_loss_forward"):
+            pytest.skip("neither warprnnt_pytorch nor torchaudio's transducer loss")
+
+        class RNNTLoss(torch.nn.Module):
+            def __init__(self, blank: int = 0, fastemit_lambda: float = 0.0):
+                super().__init__()
+                self.blank = blank
+
+            def forward(self, logits, targets, logit_lengths, target_lengths):
+                return rnnt_loss(
+                    logits, targets, logit_lengths, target_lengths, self.blank
+                )
+
+        module = ModuleType("warprnnt_pytorch")
+        module.RNNTLoss = RNNTLoss
+        sys.modules["warprnnt_pytorch"] = module

@@ -1,0 +1,159 @@
+"""A training of ESPnet's ASR task that takes a second, for several tests."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Dict, List
+
+import numpy as np
+import soundfile
+import torch
+import yaml
+
+import espnet_adaptive_dropout  # noqa: F401  (registers the classes)
+
+RATE = 16000
+TOKENS = ["<blank>", "<unk>", "a", "b", "c", "<sos/eos>"]
+TEXTS = ["abc", "cab", "b", "ac", "ba", "c", "abab", "bc", "ca"]
+
+
+def write_data(root: Path) -> Path:
+    """Write nine utterances of noise with their shapes, as stages 4 to 10 would."""
+    generator = np.random.default_rng(0)
+    lines: Dict[str, List[str]] = {
+        name: [] for name in ("wav.scp", "text", "speech_shape", "text_shape")
+    }
+    root.mkdir(parents=True, exist_ok=True)
+    for index, text in enumerate(TEXTS):
+        samples = 4000 + 600 * index
+        wav = root / f"utt{index}.wav"
+        soundfile.write(wav, generator.normal(scale=0.1, size=samples), RATE)
+        values = (wav, text, samples, f"{len(text)},{len(TOKENS)}")
+        for name, value in zip(lines, values):
+            lines[name].append(f"utt{index} {value}\n")
+    for name, content in lines.items():
+        (root / name).write_text("".join(content))
+    (root / "tokens.txt").write_text("\n".join(TOKENS) + "\n")
+    return root
+
+
+def split_data(root: Path, splits: int = 2) -> Path:
+    """Write the data again in ``splits`` parts for ``--multiple_iterator true``."""
+    for name in ("wav.scp", "text", "speech_shape", "text_shape"):
+        directory = root / "splits" / name
+        directory.mkdir(parents=True, exist_ok=True)
+        lines = (root / name).read_text().splitlines(keepends=True)
+        for part in range(splits):
+            (directory / f"split.{part}").write_text("".join(lines[part::splits]))
+        (directory / "num_splits").write_text(str(splits))
+    return root / "splits"
+
+
+def encoder_conf(**adaptive_dropout_conf: Any) -> Dict[str, Any]:
+    """A Conformer of one block."""
+    return dict(
+        output_size=8,
+        attention_heads=2,
+        linear_units=16,
+        num_blocks=1,
+        cnn_module_kernel=3,
+        rel_pos_type="latest",
+        adaptive_dropout_conf=adaptive_dropout_conf,
+    )
+
+
+def config(data: Path, **changes: Any) -> Dict[str, Any]:
+    """A training config; ``changes`` go over it, None for ESPnet's default."""
+    values = dict(
+        token_list=str(data / "tokens.txt"),
+        token_type="char",
+        frontend_conf=dict(n_fft=256, hop_length=128, n_mels=20),
+        normalize="utterance_mvn",
+        encoder="adaptive_dropout_conformer",
+        encoder_conf=encoder_conf(target_reduction=0.2),
+        decoder="transformer",
+        decoder_conf=dict(attention_heads=2, linear_units=8, num_blocks=1),
+        model="adaptive_dropout",
+        model_conf=dict(ctc_weight=0.3, report_cer=False, report_wer=False),
+        optim="adam",
+        optim_conf=dict(lr=0.002),
+        batch_type="unsorted",
+        batch_size=2,
+        valid_batch_type="unsorted",
+        max_epoch=2,
+        keep_nbest_models=1,
+        best_model_criterion=[["valid", "final_loss", "min"]],
+        num_att_plot=0,
+        num_workers=0,
+        use_matplotlib=False,
+        use_tensorboard=False,
+        ngpu=0,
+        seed=1,
+    )
+    values.update(changes)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def data_arguments(data: Path, split: bool = False) -> List[str]:
+    """The options that name the data."""
+    train = data / "splits" if split else data
+    arguments = []
+    for part, root in (("train", train), ("valid", data)):
+        for entry in (f"{root}/wav.scp,speech,sound", f"{root}/text,text,text"):
+            arguments += [f"--{part}_data_path_and_name_and_type", entry]
+        for name in ("speech_shape", "text_shape"):
+            arguments += [f"--{part}_shape_file", f"{root}/{name}"]
+    return arguments
+
+
+def command(data: Path, output: Path, split: bool = False, **changes: Any) -> List[str]:
+    """Arguments of ``espnet2.bin.asr_train``; writes the config beside ``output``."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    path = output.parent / f"{output.name}.yaml"
+    path.write_text(yaml.safe_dump(config(data, **changes)))
+    return [
+        *("--config", str(path), "--output_dir", str(output)),
+        *data_arguments(data, split),
+    ]
+
+
+def parse(arguments: List[str]) -> argparse.Namespace:
+    """What ESPnet makes of the arguments."""
+    from espnet2.tasks.asr import ASRTask
+
+    return ASRTask.get_parser().parse_args(arguments)
+
+
+def completed_conf(arguments: List[str]) -> Dict[str, Any]:
+    """``adaptive_dropout_conf`` that ESPnet gets when the runner has added to it."""
+    return parse(complete(arguments)).encoder_conf["adaptive_dropout_conf"]
+
+
+def complete(arguments: List[str]) -> List[str]:
+    """The command line as the runner hands it on."""
+    from espnet2.tasks.asr import ASRTask
+
+    from espnet_adaptive_dropout.plugin.training_length import complete_arguments
+
+    return complete_arguments(ASRTask.get_parser(), list(arguments))
+
+
+def build_model(data: Path, **changes: Any) -> torch.nn.Module:
+    """The model of the config, with a fixed seed."""
+    from espnet2.tasks.asr import ASRTask
+
+    torch.manual_seed(0)
+    arguments = command(data, data / "model", **changes)
+    return ASRTask.build_model(parse(arguments))
+
+
+def batch() -> Dict[str, torch.Tensor]:
+    """Three utterances of different lengths, as ESPnet's collate function gives."""
+    generator = torch.Generator().manual_seed(0)
+    return dict(
+        speech=0.1 * torch.randn(3, 8000, generator=generator),
+        speech_lengths=torch.tensor([8000, 6100, 5200]),
+        text=torch.tensor([[2, 3, 4], [3, 2, -1], [4, -1, -1]]),
+        text_lengths=torch.tensor([3, 2, 1]),
+    )

@@ -1,0 +1,49 @@
+import torch
+
+from espnet_adaptive_dropout.experiments.encoder_entry import (
+    encoder_place,
+    main_encoder,
+    recogniser,
+)
+
+
+def test_most_tasks():
+    place = encoder_place({"encoder": "conformer", "encoder_conf": {"a": 1}})
+    assert (place.option, place.conf, place.prefix) == (
+        "encoder",
+        "encoder_conf",
+        "encoder.",
+    )
+
+
+def test_behind_an_enhancement():
+    for series, option in (
+        (["enh", "asr"], "asr_encoder"),
+        (("enh", "st"), "st_encoder"),
+        (["enh", "diar"], "diar_encoder"),
+    ):
+        place = encoder_place({"subtask_series": series})
+        assert place.option == option
+        assert place.prefix == "s2t_model.encoder."
+    assert encoder_place({"subtask_series": ["enh"]}).option == "encoder"
+
+
+def test_options_and_replacing_leave_the_config_alone():
+    config = {"asr_encoder": "a", "asr_encoder_conf": None, "subtask_series": ["asr"]}
+    place = encoder_place(config)
+    assert place.options(config) == {}
+    inner = {"widths": [1]}
+    new = place.with_encoder(config, "b", inner)
+    new["asr_encoder_conf"]["widths"].append(2)
+    assert new["asr_encoder"] == "b" and inner == {"widths": [1]}
+    assert config["asr_encoder"] == "a"
+
+
+def test_encoder_of_a_model():
+    model = torch.nn.Module()
+    model.encoder = torch.nn.Linear(1, 1)
+    assert recogniser(model) is model
+    assert main_encoder(model) is model.encoder
+    outer = torch.nn.Module()
+    outer.s2t_model = model
+    assert main_encoder(outer) is model.encoder

@@ -1,0 +1,174 @@
+"""ESPnet2's Lightning trainer: how long its trainings are."""
+
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+import torch
+import yaml
+from support.tiny_training import build_model as build_untrained
+from support.tiny_training import command, encoder_conf, parse, write_data
+
+from espnet_adaptive_dropout.experiments.experiment import (
+    build_model,
+    load_config,
+    load_state,
+    load_task,
+    load_weights,
+)
+from espnet_adaptive_dropout.plugin.lightning_length import complete_lightning
+from espnet_adaptive_dropout.plugin.task_hooks import hook_lightning
+
+# Nine utterances in batches of two, or of three.
+BATCHES = 4
+LIGHTNING = dict(
+    max_epochs=3,
+    accelerator="cpu",
+    devices=1,
+    log_every_n_steps=1,
+    best_model_criterion=[["valid/final_loss", "min", 1]],
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def arguments_of(data, output, **changes):
+    """Arguments of a training, with the options of ``lightning_train`` added."""
+    args = parse(command(data, output, **changes.pop("config", {})))
+    args.lightning_conf = {**LIGHTNING, **changes}
+    return args
+
+
+def completed(args):
+    complete_lightning(args)
+    return args.encoder_conf["adaptive_dropout_conf"]
+
+
+@pytest.mark.parametrize(
+    "changes, steps",
+    [
+        ({}, 3 * BATCHES),
+        (dict(accumulate_grad_batches=2), 3 * BATCHES),
+        (dict(limit_train_batches=2), 3 * 2),
+        (dict(limit_train_batches=0.5), 3 * 2),
+        (dict(max_steps=7), 7),
+        (dict(max_steps=7, max_epochs=None), 7),
+        (dict(max_steps=100), 3 * BATCHES),
+        # Updates of 3 and 1 batches in every epoch.
+        (dict(max_steps=5, accumulate_grad_batches=3), 2 * BATCHES + 3),
+        (dict(devices=3, num_nodes=3), 3 * 1),
+        (dict(devices="3"), 3 * 3),
+        (dict(devices=[0, 1, 2]), 3 * 3),
+    ],
+)
+def test_number_of_steps(changes, steps, data, tmp_path):
+    folded = dict(batch_type="folded", fold_length=[2000, 9], batch_size=9)
+    config = folded if "devices" in changes else {}
+    args = arguments_of(data, tmp_path / "exp", config=config, **changes)
+    assert completed(args)["total_steps"] == steps
+    assert args.encoder_conf["adaptive_dropout_conf"]["logit_scale"] > 0
+
+
+def test_what_is_set_stays_and_other_encoders_are_left_alone(data, tmp_path):
+    config = dict(encoder_conf=encoder_conf(total_steps=7, logit_scale=3.0))
+    conf = completed(arguments_of(data, tmp_path / "exp", config=config))
+    assert (conf["total_steps"], conf["logit_scale"]) == (7, 3.0)
+    assert conf["history_dir"] == str(tmp_path / "exp")
+    stock = dict(encoder="conformer", encoder_conf={}, model="espnet")
+    args = arguments_of(data, tmp_path / "exp", config=stock, max_epochs=-1)
+    complete_lightning(args)
+    assert args.encoder_conf == {}
+
+
+def test_a_continued_training_keeps_its_scale(data, tmp_path):
+    rates = dict(optim_conf=dict(lr=0.1))
+    first = arguments_of(data, tmp_path / "exp", config=rates)
+    scale = completed(first)["logit_scale"]
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "config.yaml").write_text(
+        yaml.safe_dump({"encoder": first.encoder, "encoder_conf": first.encoder_conf})
+    )
+    longer = dict(config=rates, max_epochs=6)
+    assert (
+        completed(arguments_of(data, tmp_path / "exp", **longer))["logit_scale"] < scale
+    )
+    (tmp_path / "exp" / "last.ckpt").touch()
+    conf = completed(arguments_of(data, tmp_path / "exp", **longer))
+    assert conf["logit_scale"] == scale and conf["total_steps"] == 6 * BATCHES
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (dict(max_epochs=-1), "max_epochs or max_steps"),
+        (dict(max_epochs=None), "max_epochs or max_steps"),
+        (dict(strategy="fsdp"), "strategy: ddp"),
+        (dict(max_time="00:01:00"), "lightning_conf.max_time"),
+        (dict(overfit_batches=1), "lightning_conf.overfit_batches"),
+        (dict(best_model_criterion=[["valid/acc", "max", 1]]), "use final_acc"),
+        (
+            dict(best_model_criterion=[["step", "max", 3]], max_epochs=10),
+            "keep_nbest_models=3 but only 2 of 10",
+        ),
+    ],
+)
+def test_refusals(changes, words, data, tmp_path):
+    with pytest.raises(ValueError, match=words) as refusal:
+        completed(arguments_of(data, tmp_path / "exp", **changes))
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_trainer_s_model_is_hooked_once(data, tmp_path):
+    class LitESPnetModel:
+        def __init__(self, args):
+            self.args, self.model = args, None
+
+    module = types.SimpleNamespace(LitESPnetModel=LitESPnetModel)
+    hook_lightning(module)
+    hooked = LitESPnetModel.__init__
+    hook_lightning(module)
+    assert LitESPnetModel.__init__ is hooked
+    args = LitESPnetModel(arguments_of(data, tmp_path / "exp")).args
+    assert args.encoder_conf["adaptive_dropout_conf"]["total_steps"] == 3 * BATCHES
+    with pytest.raises(SystemExit, match="^espnet_adaptive_dropout: .*max_epochs"):
+        LitESPnetModel(arguments_of(data, tmp_path / "exp", max_epochs=-1))
+
+
+@pytest.mark.slow
+def test_two_processes(data, tmp_path):
+    """Lightning starts the second by the name that the runner has left for it."""
+    pytest.importorskip("lightning", reason="the trainer is Lightning's")
+    output = tmp_path / "exp"
+    output.mkdir()
+    torch.save(build_untrained(data).state_dict(), tmp_path / "first.pth")
+    arguments = command(
+        *(data, output),
+        init_param=[str(tmp_path / "first.pth")],
+        batch_size=3,
+        use_tensorboard=True,
+        scheduler="warmuplr",
+        scheduler_conf=dict(warmup_steps=3),
+        lightning_conf=dict(LIGHTNING, devices=2, num_sanity_val_steps=0),
+    )
+    process = subprocess.run(
+        [sys.executable, "-m", "espnet_adaptive_dropout", "-m"]
+        + ["espnet2.bin.lightning_train", "--task", "asr", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert "Loading pretrained params from" in process.stderr
+    # What ESPnet's own tools read.
+    config = load_config(output / "config.yaml")
+    model = build_model(load_task("asr"), config)
+    state = load_state(output / "valid.final_loss.ave_1best.pth")
+    load_weights(model, state, "the average")
+    control = model.encoder.control
+    assert control.step == control.config.total_steps == 3 * 3
+    assert control.frozen == 1

@@ -1,0 +1,394 @@
+import argparse
+import subprocess
+import sys
+
+import pytest
+import torch
+from espnet2.bin import asr_train
+from espnet2.train.trainer import Trainer
+from support.tiny_training import (
+    TEXTS,
+    build_model,
+    command,
+    complete,
+    completed_conf,
+    encoder_conf,
+    parse,
+    split_data,
+    write_data,
+)
+
+from espnet_adaptive_dropout.plugin import runner
+from espnet_adaptive_dropout.plugin.epoch_length import steps_per_epoch
+from espnet_adaptive_dropout.plugin.training_length import logit_scale
+
+BATCHES = {
+    "unsorted": dict(batch_size=2),
+    "sorted": dict(batch_size=4),
+    "folded": dict(batch_size=4, fold_length=[6000, 3]),
+    "numel": dict(batch_bins=20000),
+    "length": dict(batch_bins=15000),
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def train(arguments, monkeypatch):
+    """What ``python -m espnet_adaptive_dropout -m espnet2.bin.asr_train`` does."""
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+    runner.main(["-m", "espnet2.bin.asr_train", *arguments])
+
+
+def state_of(path):
+    state = torch.load(path, weights_only=True)
+    return state.get("model", state)
+
+
+# ---- number of steps
+
+
+@pytest.mark.parametrize("kind", BATCHES)
+def test_steps_are_the_forwards_of_a_real_training(kind, data, tmp_path, monkeypatch):
+    arguments = command(data, tmp_path / "exp", batch_type=kind, **BATCHES[kind])
+    expected = completed_conf(arguments)["total_steps"]
+    train(arguments, monkeypatch)
+    state = state_of(tmp_path / "exp" / "checkpoint.pth")
+    assert state["encoder.control.step"] == expected
+    assert state["encoder.control.frozen"] == 1
+    assert expected % 2 == 0 and 4 <= expected <= 2 * len(TEXTS)
+
+
+@pytest.mark.parametrize(
+    "changes, steps",
+    [
+        (dict(batch_type="numel", batch_bins=20000), 2 * 3),
+        (dict(batch_type="numel", batch_bins=20000, drop_last_iter=True), 2 * 2),
+        (dict(num_iters_per_epoch=3), 2 * 3),
+        (dict(accum_grad=2), 2 * 4),
+        (dict(max_epoch=3), 3 * 4),
+        (dict(batch_type="folded", batch_size=9, fold_length=[4000, 9]), 2 * 3),
+        # Never fewer than min_batch_size in a batch.
+        (
+            dict(
+                batch_type="folded",
+                batch_size=9,
+                fold_length=[4000, 9],
+                min_batch_size=6,
+            ),
+            2 * 1,
+        ),
+    ],
+)
+def test_settings_that_change_the_number(changes, steps, data, tmp_path, monkeypatch):
+    arguments = command(data, tmp_path / "exp", **changes)
+    assert completed_conf(arguments)["total_steps"] == steps
+    train(arguments, monkeypatch)
+    state = state_of(tmp_path / "exp" / "checkpoint.pth")
+    assert state["encoder.control.step"] == steps
+
+
+def test_splits_of_multiple_iterator(data, tmp_path, monkeypatch):
+    split_data(data)
+    arguments = command(
+        data, tmp_path / "exp", split=True, multiple_iterator=True, batch_size=1
+    )
+    assert completed_conf(arguments)["total_steps"] == 2 * len(TEXTS)
+    train(arguments, monkeypatch)
+    state = state_of(tmp_path / "exp" / "checkpoint.pth")
+    assert state["encoder.control.step"] == 2 * len(TEXTS)
+
+
+def test_categories_change_the_batches(tmp_path):
+    data = write_data(tmp_path / "data")
+    arguments = command(
+        data, tmp_path / "exp", batch_type="folded", fold_length=[9000, 9], batch_size=9
+    )
+    assert steps_per_epoch(parse(arguments)) == 1
+    lines = [f"utt{index} {'ab'[index % 2]}\n" for index in range(len(TEXTS))]
+    (data / "utt2category").write_text("".join(lines))
+    assert steps_per_epoch(parse(arguments)) == 2
+
+
+def test_distributed_batches_have_an_utterance_for_each_process(data, tmp_path):
+    settings = dict(batch_type="folded", batch_size=9, fold_length=[1000, 9])
+    alone = command(data, tmp_path / "exp", **settings)
+    sizes = {ngpu: parse([*alone, "--ngpu", str(ngpu)]) for ngpu in (0, 1, 3)}
+    for args in sizes.values():
+        args.multiprocessing_distributed = True
+    assert steps_per_epoch(sizes[0]) == steps_per_epoch(sizes[1])
+    assert steps_per_epoch(sizes[3]) < steps_per_epoch(sizes[1])
+
+
+# ---- logit scale
+
+
+def scale_of(steps, **changes):
+    args = dict(
+        optim="sgd",
+        optim_conf=dict(lr=0.01),
+        scheduler=None,
+        scheduler_conf={},
+        accum_grad=1,
+    )
+    return logit_scale(argparse.Namespace(**{**args, **changes}), steps)
+
+
+def test_scale_is_the_travel_over_the_sum_of_the_rates():
+    assert scale_of(100) == pytest.approx(20 / (100 * 0.01))
+    # Twice the micro-batches for an update: half the updates.
+    assert scale_of(100, accum_grad=2) == pytest.approx(20 / (50 * 0.01))
+
+
+def test_warm_up_schedulers_count_what_they_give():
+    warm = scale_of(
+        100, scheduler="warmuplr", scheduler_conf=dict(warmup_steps=25), optim="adam"
+    )
+    # lr * sqrt(25) * min(n^-1/2, n * 25^-3/2), written out.
+    rates = [0.01 * min((25 / n) ** 0.5, n / 25) for n in range(1, 101)]
+    assert warm == pytest.approx(20 / sum(rates), rel=0.02)
+    noam = scale_of(
+        100,
+        optim="adam",
+        optim_conf=dict(lr=2.0),
+        scheduler="noamlr",
+        scheduler_conf=dict(model_size=64, warmup_steps=25),
+    )
+    rates = [2.0 * 64**-0.5 * min(n**-0.5, n * 25**-1.5) for n in range(1, 101)]
+    assert noam == pytest.approx(20 / sum(rates), rel=0.02)
+
+
+def test_epoch_schedulers_count_the_initial_rate():
+    plateau = dict(scheduler="reducelronplateau", scheduler_conf=dict(mode="min"))
+    assert scale_of(100, **plateau) == pytest.approx(scale_of(100))
+
+
+def test_scale_is_bounded():
+    assert scale_of(1, optim_conf=dict(lr=1e-4)) == 100.0
+    assert scale_of(100000) == 1.0
+
+
+# ---- what is left alone, what is added
+
+
+def test_explicit_values_stay(data, tmp_path):
+    given = dict(target_reduction=0.2, logit_scale=3.5, history_dir="")
+    conf = encoder_conf(**given, total_steps=7)
+    arguments = command(data, tmp_path / "exp", encoder_conf=conf)
+    assert complete(arguments) == arguments
+    conf = encoder_conf(**given)
+    arguments = command(data, tmp_path / "exp", encoder_conf=conf)
+    assert completed_conf(arguments) == dict(given, total_steps=8)
+
+
+def test_histograms_go_beside_the_training(data, tmp_path):
+    arguments = command(data, tmp_path / "exp")
+    assert completed_conf(arguments)["history_dir"] == str(tmp_path / "exp")
+
+
+@pytest.mark.parametrize(
+    "changes, extra",
+    [
+        (dict(encoder="conformer", encoder_conf={}, model="espnet"), []),
+        (dict(encoder_conf=encoder_conf(locations=[])), []),
+        ({}, ["--collect_stats", "true"]),
+        ({}, ["--print_config"]),
+    ],
+)
+def test_other_commands_stay_as_they_are(changes, extra, data, tmp_path):
+    arguments = [*command(data, tmp_path / "exp", **changes), *extra]
+    # None of them may need what a training needs.
+    bare = [a for a in arguments if not a.endswith("_shape")]
+    bare = [a for a in bare if not a.endswith("_shape_file")]
+    assert complete(bare) == bare
+
+
+# ---- refusals
+
+
+def refusal(arguments):
+    with pytest.raises(ValueError) as caught:
+        complete(arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_missing_shape_files(data, tmp_path):
+    arguments = command(data, tmp_path / "exp")
+    missing = [a.replace("speech_shape", "none_shape") for a in arguments]
+    message = refusal(missing)
+    assert "none_shape" in message and "stage" in message
+    message = refusal([*arguments, "--multiple_iterator", "true"])
+    assert "num_splits" in message
+
+
+def test_iterators_of_unknown_length(data, tmp_path):
+    arguments = command(data, tmp_path / "exp", iterator_type="chunk")
+    message = refusal(arguments)
+    assert "iterator_type=chunk" in message and "total_steps" in message
+    counted = [*arguments, "--num_iters_per_epoch", "6"]
+    assert completed_conf(counted)["total_steps"] == 12
+
+
+def test_checkpoints_from_before_the_freeze(data, tmp_path):
+    arguments = command(data, tmp_path / "exp", max_epoch=10, keep_nbest_models=3)
+    assert "keep_nbest_models=3 but only 2 of 10" in refusal(arguments)
+    completed_conf([*arguments, "--keep_nbest_models", "2"])
+    conf = encoder_conf(target_reduction=0.2, freeze_at=1.0)
+    never = command(
+        data, tmp_path / "exp", encoder_conf=conf, keep_nbest_models=3, max_epoch=10
+    )
+    completed_conf(never)
+    arguments = command(
+        data, tmp_path / "exp", best_model_criterion=[["valid", "acc", "max"]]
+    )
+    message = refusal(arguments)
+    assert "best_model_criterion acc" in message and "final_acc" in message
+
+
+def test_refusals_are_one_line_of_the_command(data, tmp_path):
+    arguments = command(
+        data, tmp_path / "exp", encoder_conf=encoder_conf(targt_reduction=0.2)
+    )
+    process = subprocess.run(
+        [sys.executable, "-m", "espnet_adaptive_dropout"]
+        + ["-m", "espnet2.bin.asr_train", *arguments],
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 1
+    (line,) = [
+        line for line in process.stderr.splitlines() if "Flash Attention" not in line
+    ]
+    assert "no option targt_reduction" in line
+    assert not (tmp_path / "exp").exists()
+
+
+def test_models_that_are_spread_over_devices(data, tmp_path):
+    arguments = [*command(data, tmp_path / "exp"), "--ngpu", "2"]
+    complete([*arguments, "--multiprocessing_distributed", "true"])
+    message = refusal([*arguments, "--multiprocessing_distributed", "false"])
+    assert "multiprocessing_distributed true" in message
+    assert "use_deepspeed" in refusal([*arguments, "--use_deepspeed", "true"])
+
+
+# ---- initial weights
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A checkpoint of a training with adaptive dropout, frozen."""
+    root = tmp_path_factory.mktemp("trained")
+    runner_arguments = complete(command(data, root / "exp", max_epoch=3))
+    asr_train.main(runner_arguments)
+    return root / "exp" / "3epoch.pth"
+
+
+def model_of(arguments):
+    """The model as ESPnet's training makes it before the first step."""
+    from espnet2.tasks.asr import ASRTask
+    from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
+
+    args = parse(complete(arguments))
+    torch.manual_seed(5)
+    model = ASRTask.build_model(args)
+    for item in args.init_param:
+        load_pretrained_model(item, model, args.ignore_init_mismatch)
+    return model
+
+
+@pytest.mark.parametrize("suffix", ["", ":encoder:encoder", ":::decoder"])
+def test_gates_start_new_from_an_adaptive_checkpoint(suffix, trained, data, tmp_path):
+    old = state_of(trained)
+    assert old["encoder.control.step"] > 0 and old["encoder.control.frozen"] == 1
+    arguments = command(data, tmp_path / "exp")
+    position = len(arguments) // 2 * 2  # between two options
+    arguments[position:position] = ["--init_param", f"{trained}{suffix}"]
+    model = model_of(arguments)
+    logits = model.encoder.units.logits()
+    assert torch.allclose(logits, torch.tensor(4.0))
+    for name in ("step", "frozen", "loss_average"):
+        assert getattr(model.encoder.control, name) == 0, name
+    new = model.state_dict()
+    name = "encoder.encoders.0.feed_forward.w_1.weight"
+    assert torch.equal(new[name], old[name])
+    copied = torch.equal(new["decoder.embed.0.weight"], old["decoder.embed.0.weight"])
+    assert copied == (suffix == "")
+
+
+def test_stock_checkpoints_and_the_other_arguments_stay(data, tmp_path):
+    stock = dict(encoder="conformer", model="espnet")
+    conf = encoder_conf()
+    del conf["adaptive_dropout_conf"]
+    model = build_model(data, encoder_conf=conf, **stock)
+    path = tmp_path / "stock.pth"
+    torch.save(model.state_dict(), path)
+    arguments = command(data, tmp_path / "exp", init_param=[str(path)])
+    completed = complete([*arguments, "--seed", "3"])
+    args = parse(completed)
+    assert args.init_param == [str(path)]
+    assert args.seed == 3
+    assert completed[: len(arguments)] == arguments
+    new = model_of(arguments).state_dict()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(new[name], tensor), name
+
+
+def test_initial_checkpoint_that_is_not_there(data, tmp_path):
+    arguments = command(data, tmp_path / "exp", init_param=[f"{tmp_path}/none.pth"])
+    assert "none.pth" in refusal(arguments)
+    (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04 cut short")
+    arguments = command(data, tmp_path / "exp", init_param=[f"{tmp_path}/cut.pth"])
+    assert "cut.pth" in refusal(arguments)
+
+
+# ---- interruption
+
+
+def test_interrupted_training_ends_as_an_uninterrupted_one(data, tmp_path, monkeypatch):
+    settings = dict(
+        max_epoch=3,
+        accum_grad=2,
+        optim_conf=dict(lr=0.5),
+        scheduler="noamlr",
+        scheduler_conf=dict(model_size=8, warmup_steps=3),
+    )
+    train(command(data, tmp_path / "once", **settings), monkeypatch)
+    once = state_of(tmp_path / "once" / "checkpoint.pth")
+
+    real, epochs = Trainer.train_one_epoch.__func__, []
+
+    def stop_in_the_third_epoch(cls, *args, **kwargs):
+        epochs.append(1)
+        if len(epochs) == 3:
+            raise KeyboardInterrupt
+        return real(cls, *args, **kwargs)
+
+    arguments = [*command(data, tmp_path / "twice", **settings), "--resume", "true"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_one_epoch", classmethod(stop_in_the_third_epoch))
+        with pytest.raises(KeyboardInterrupt):
+            train(arguments, monkeypatch)
+    half = state_of(tmp_path / "twice" / "checkpoint.pth")
+    assert half["encoder.control.step"] == 8 and half["encoder.control.frozen"] == 0
+    assert half["encoder.control.steering.centre"] != 4.0
+    train(arguments, monkeypatch)
+    twice = state_of(tmp_path / "twice" / "checkpoint.pth")
+    assert once["encoder.control.step"] == 12 and once["encoder.control.frozen"] == 1
+    assert once.keys() == twice.keys()
+    for name, tensor in once.items():
+        assert torch.equal(tensor, twice[name]), name
+
+
+def test_resuming_for_longer_keeps_the_logits(data, tmp_path, monkeypatch):
+    settings = dict(optim_conf=dict(lr=0.1))  # far from the bounds of the scale
+    arguments = [*command(data, tmp_path / "exp", **settings), "--resume", "true"]
+    first = completed_conf(arguments)
+    train(arguments, monkeypatch)
+    longer = completed_conf([*arguments, "--max_epoch", "4"])
+    assert longer["total_steps"] == 2 * first["total_steps"]
+    assert longer["logit_scale"] == first["logit_scale"]
+    fresh = [*arguments, "--max_epoch", "4", "--resume", "false"]
+    assert completed_conf(fresh)["logit_scale"] != first["logit_scale"]

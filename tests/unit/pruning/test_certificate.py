@@ -1,0 +1,124 @@
+"""What the certificate sees and what it lets pass."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+
+from espnet_adaptive_dropout.experiments.features import Inputs
+from espnet_adaptive_dropout.pruning.certificate import ROUNDING, certify
+
+
+class Encoder(torch.nn.Module):
+    """Its output, where asked with that of an intermediate layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(64, 8)
+        self.shorter = 0
+
+    def forward(self, features, lengths, ctc=None):
+        output = self.layer(features)
+        if ctc is not None:
+            output = (output + ctc(output), [output])
+        return output, lengths - self.shorter, None
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return Encoder().eval()
+
+
+def inputs(**options):
+    torch.manual_seed(1)
+    return Inputs(torch.randn(2, 5, 64), torch.tensor([5, 3]), options)
+
+
+def reordered(encoder):
+    """The same function, summed in another order."""
+    other = copy.deepcopy(encoder)
+    order = torch.randperm(64)
+    other.layer.weight.data = encoder.layer.weight.data[:, order]
+    other.layer.register_forward_pre_hook(lambda module, x: (x[0][..., order],))
+    return other
+
+
+def test_rounding_is_told_from_mistakes(encoder):
+    certificate = certify(encoder, reordered(encoder), inputs(), 1e-9)
+    assert certificate.holds
+    assert certificate.largest_difference < 1e-14 < 1e-9 < certificate.rounding
+    assert (certificate.utterances, certificate.frames) == (2, 8)
+    assert certificate.dtype == "float32"
+    assert encoder.layer.weight.dtype == torch.float32
+    expected = encoder(*inputs())[0]
+    real = torch.cat([expected[0], expected[1, :3]])
+    assert certificate.largest_output == real.abs().max().item()
+
+
+def test_a_mistake_of_the_size_of_rounding_is_seen(encoder):
+    wrong = copy.deepcopy(encoder)
+    wrong.layer.bias.data[3] += 1e-6
+    certificate = certify(encoder, wrong, inputs(), 1e-9)
+    assert certificate.largest_difference == pytest.approx(1e-6, rel=0.1)
+    assert not certificate.holds
+
+
+def test_a_mistake_in_single_precision_alone_is_seen(encoder):
+    def wrong_in_float32(module, args, output):
+        return output + (2 * ROUNDING * 10 if output.dtype == torch.float32 else 0)
+
+    wrong = copy.deepcopy(encoder)
+    wrong.layer.register_forward_hook(wrong_in_float32)
+    certificate = certify(encoder, wrong, inputs(), 1e-9)
+    assert certificate.largest_difference == 0
+    assert not certificate.holds
+
+
+def test_padding_does_not_count(encoder):
+    def wrong_in_padding(module, args, output):
+        output[1, 3:] = 100
+        return output
+
+    wrong = copy.deepcopy(encoder)
+    wrong.layer.register_forward_hook(wrong_in_padding)
+    assert certify(encoder, wrong, inputs(), 1e-9).holds
+
+
+def test_other_lengths_do_not_pass(encoder):
+    wrong = copy.deepcopy(encoder)
+    wrong.shorter = 1
+    certificate = certify(encoder, wrong, inputs(), 1e-9)
+    assert certificate.largest_difference == float("inf")
+    assert not certificate.holds
+
+
+def test_modules_among_the_options_follow(encoder):
+    ctc = torch.nn.Linear(8, 8)
+    certificate = certify(encoder, reordered(encoder), inputs(ctc=ctc), 1e-9)
+    assert certificate.holds and certificate.largest_difference < 1e-12
+    assert ctc.weight.dtype == torch.float32
+
+
+def test_shared_and_recently_used_weights_come_back(encoder):
+    """Of modules that cannot be copied after a pass with gradients."""
+    encoder.last = encoder(*inputs())[0]
+    encoder.same = encoder.layer
+    encoder.register_buffer("count", torch.tensor(3))
+    encoder.register_buffer("wide", torch.tensor([0.1], dtype=torch.float64))
+    before = copy.deepcopy(encoder.state_dict())
+    assert certify(encoder, encoder, inputs(), 1e-9).largest_difference == 0
+    for name, value in encoder.state_dict().items():
+        assert value.dtype == before[name].dtype
+        assert torch.equal(value, before[name])
+
+
+def test_not_a_number_does_not_pass(encoder):
+    certificate = certify(encoder, encoder, inputs(), 1e-9)
+    assert certificate.holds
+    for name in ("largest_difference", "rounding"):
+        unknown = dataclasses.replace(certificate, **{name: float("nan")})
+        assert not unknown.holds

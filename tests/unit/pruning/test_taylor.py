@@ -1,0 +1,212 @@
+import pytest
+import torch
+import yaml
+from support.encoders import adaptive, batch, options_of
+from support.experiments import make_experiment
+
+from espnet_adaptive_dropout.bin import prune
+from espnet_adaptive_dropout.pruning.prune import PruneOptions, rank
+from espnet_adaptive_dropout.pruning.taylor import (
+    MASKED_SIDE,
+    mask_gradients,
+    taylor_scores,
+)
+from espnet_adaptive_dropout.pruning.trained import open_trained
+from espnet_adaptive_dropout.units.locations import LOCATIONS
+
+
+def loss_of(encoder, inputs):
+    """A smooth function of all real outputs."""
+    outputs, lengths, _ = encoder(*inputs)
+    real = torch.arange(outputs.size(1))[None, :] < lengths[:, None]
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.randn(outputs.shape, generator=generator).to(outputs)
+    return ((outputs * weights)[real].tanh()).sum()
+
+
+def put_masks(table):
+    """Let every gate multiply by a leaf of ones; returns them by group."""
+    masks = {}
+
+    def show(mask):
+        return lambda shape, dtype: mask.to(dtype).expand(1, *shape[1:])
+
+    for key, gate in table.gates.items():
+        masks[key] = torch.ones(gate.units, dtype=torch.float64, requires_grad=True)
+        gate.mask = show(masks[key])
+    return masks
+
+
+@pytest.mark.parametrize(
+    "architecture", ["latest", "legacy", "absolute", "conv1d", "conv1d_linear", "relu"]
+)
+def test_equals_the_gradient_of_an_explicit_mask(architecture):
+    encoder = adaptive(options_of(architecture)).double()
+    table = encoder.units
+    features, lengths = batch()
+    masks = put_masks(table)
+    loss = loss_of(encoder, (features.double(), lengths))
+    expected = torch.autograd.grad(loss, list(masks.values()), retain_graph=True)
+    actual = mask_gradients(table, encoder, loss)
+    assert set(masks) == {(g.block, g.location) for g in table.groups}
+    for group, key, gradient in zip(table.groups, masks, expected):
+        assert key == (group.block, group.location)
+        assert gradient.abs().max() > 1e-4, key
+        assert torch.allclose(actual[group.row].double(), gradient, 1e-4, 1e-6), key
+
+
+@pytest.mark.parametrize("location", list(LOCATIONS))
+def test_equals_finite_differences(location):
+    encoder = adaptive(options_of("latest")).double()
+    features, lengths = batch()
+    inputs = (features.double(), lengths)
+    actual = mask_gradients(encoder.units, encoder, loss_of(encoder, inputs))
+    masks = put_masks(encoder.units)
+    for group in encoder.units.groups:
+        if group.location != location:
+            continue
+        mask, unit, step = masks[(group.block, location)], group.units // 3, 1e-5
+        with torch.no_grad():
+            mask[unit] = 1 + step
+            above = loss_of(encoder, inputs)
+            mask[unit] = 1 - step
+            below = loss_of(encoder, inputs)
+            mask[unit] = 1
+        slope = (above - below).item() / (2 * step)
+        assert actual[group.start + unit].item() == pytest.approx(slope, rel=1e-4)
+
+
+def test_every_location_has_a_masked_side_among_its_slices():
+    assert set(MASKED_SIDE) == set(LOCATIONS)
+    for name, tensors in MASKED_SIDE.items():
+        assert set(tensors) <= {part.name for part in LOCATIONS[name].slices}
+
+
+class Model(torch.nn.Module):
+    """What Taylor needs of an ESPnet model."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = adaptive(options_of("latest"))
+
+    def forward(self, utt_id, features, lengths):
+        return loss_of(self.encoder, (features, lengths)), {}, None
+
+
+def test_scores_are_the_mean_of_the_squares():
+    model = Model().eval()
+    table = model.encoder.units
+    batches = []
+    squares = torch.zeros(table.units)
+    for seed in (0, 1):
+        features, lengths = batch(seed=seed)
+        batches.append((["a", "b", "c"], dict(features=features, lengths=lengths)))
+        loss = loss_of(model.encoder, (features, lengths))
+        squares += mask_gradients(table, model.encoder, loss) ** 2
+    scores = taylor_scores(table, model, batches, 2)
+    assert torch.allclose(scores, squares / 2, rtol=1e-4)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    directory = tmp_path / "exp"
+    directory.mkdir()
+    return directory
+
+
+def scores_of(directory, **conf):
+    trained = open_trained(directory / "config.yaml", directory / "valid.pth")
+    conf = {"batches": 2, "batch_size": 1, **conf}
+    ranking = rank(trained, PruneOptions(criterion="taylor", criterion_conf=conf))
+    return trained, ranking.scores
+
+
+def test_useless_units_of_a_stock_model_score_nothing(directory):
+    model = make_experiment(directory, "conformer")
+    with torch.no_grad():
+        model.encoder.encoders[1].feed_forward.w_2.weight[:, 3] = 0.0
+        model.encoder.encoders[0].self_attn.linear_v.weight[5] = 0.0
+        model.encoder.encoders[0].self_attn.linear_v.bias[5] = 0.0
+    torch.save(model.state_dict(), directory / "valid.pth")
+    trained, scores = scores_of(directory)
+    useless = {(1, "ffn", 3), (0, "value", 5)}
+    for group in trained.table.groups:
+        for unit, score in enumerate(scores[group.row].tolist()):
+            expected = (group.block, group.location, unit) in useless
+            # A channel of the input layer may be dead: its ReLU is always zero.
+            assert (score == 0) == expected or group.block is None
+
+
+def test_units_that_the_training_removed_score_nothing(directory):
+    model = make_experiment(directory)
+    trained, scores = scores_of(directory)
+    own = trained.own_keep()
+    table = model.encoder.units
+    keep = ~table.gated()
+    keep[table.gated()] = table.logits() > 0
+    assert torch.equal(own, table.close(keep))
+    gated = table.gated()
+    assert 0 < own[gated].sum() < gated.sum()
+    assert torch.equal(scores[gated] > 0, own[gated])
+
+
+def test_options(directory):
+    make_experiment(directory, "conformer")
+    trained, scores = scores_of(directory)
+    _, same = scores_of(directory)
+    _, other = scores_of(directory, seed=2)
+    _, relative = scores_of(directory, norm_by_group=True)
+    assert torch.equal(scores, same)
+    assert not torch.equal(scores, other)
+    for group in trained.table.groups:
+        part = scores[group.row]
+        assert torch.allclose(relative[group.row], part / part.mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("encoder", ["conformer", "adaptive_dropout_conformer"])
+def test_prunes_to_the_size_asked_for(directory, encoder):
+    make_experiment(directory, encoder)
+    compact = directory.parent / "compact"
+    prune.main(command(directory, compact))
+    plan = yaml.safe_load((compact / "plan.yaml").read_text())
+    assert plan["criterion"] == "taylor"
+    assert plan["reduction"] == pytest.approx(0.3, abs=0.01)
+
+
+def command(directory, compact, *conf):
+    options = ["batches=1", "batch_size=2", *conf]
+    return [
+        *("--train_config", str(directory / "config.yaml")),
+        *("--model_file", str(directory / "valid.pth")),
+        *("--output_dir", str(compact), "--target_reduction", "0.3"),
+        *("--criterion", "taylor"),
+        *(word for option in options for word in ("--criterion_conf", option)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "conf, message",
+    [
+        ("batches=0", "batches=0: must be a whole number above 0"),
+        ("speed=3", "unexpected keyword argument 'speed'"),
+        ("data=[nowhere/wav.scp]", "is not PATH,NAME,TYPE"),
+        ("data=[[no/wav.scp,speech,sound],[no/text,text,text]]", "no/wav.scp"),
+        ("data=[[{scp},speech,sound]]", "cannot be read as speech and text"),
+    ],
+)
+def test_refusals(directory, conf, message):
+    make_experiment(directory, "conformer")
+    conf = conf.replace("{scp}", str(directory / "wav.scp"))
+    with pytest.raises(SystemExit) as stop:
+        prune.main(command(directory, directory.parent / "compact", conf))
+    assert message in str(stop.value) and "\n" not in str(stop.value)
+    assert not (directory.parent / "compact").exists()
+
+
+def test_no_training_data_in_the_config(directory):
+    make_experiment(directory, "conformer")
+    config = yaml.safe_load((directory / "config.yaml").read_text())
+    del config["train_data_path_and_name_and_type"]
+    (directory / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(SystemExit, match="names no train data: pass --criterion_conf"):
+        prune.main(command(directory, directory.parent / "compact"))

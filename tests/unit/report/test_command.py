@@ -1,0 +1,212 @@
+import json
+import re
+
+import pytest
+from support.encoders import SMALL, adaptive
+from support.experiments import make_experiment
+from torch.utils.tensorboard import SummaryWriter
+
+from espnet_adaptive_dropout.bin import prune, report
+from espnet_adaptive_dropout.control.history import RetentionHistory
+from espnet_adaptive_dropout.report.gather import read_wer
+
+RESULTS = """# RESULTS
+### WER
+
+|dataset|Snt|Wrd|Corr|Sub|Del|Ins|Err|S.Err|
+|---|---|---|---|---|---|---|---|---|
+|decode/test_clean|62|402|94.5|1.5|4.0|0.7|6.2|32.3|
+
+### CER
+
+|dataset|Snt|Wrd|Corr|Sub|Del|Ins|Err|S.Err|
+|---|---|---|---|---|---|---|---|---|
+|decode/test_clean|62|2424|94.7|1.0|4.3|0.9|6.3|32.3|
+"""
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    """A pruned experiment with all that a report can show."""
+    root = tmp_path_factory.mktemp("report")
+    trained, compact = root / "trained", root / "compact"
+    trained.mkdir()
+    make_experiment(trained)
+    prune.main(
+        [
+            *("--train_config", str(trained / "config.yaml")),
+            *("--model_file", str(trained / "valid.pth")),
+            *("--output_dir", str(compact)),
+        ]
+    )
+    return trained, compact
+
+
+@pytest.fixture
+def with_history(experiment):
+    trained, compact = experiment
+    for phase, names in (("train", ["expected_reduction"]), ("valid", ["acc"])):
+        with SummaryWriter(str(trained / "tensorboard" / phase)) as writer:
+            for step in (50, 100):
+                for name in names:
+                    writer.add_scalar(name, step / 200, step)
+    history = RetentionHistory(trained, 100)
+    table = adaptive(SMALL).units
+    for step in range(1, 101):
+        history.record(step, table)
+    (compact / "RESULTS.md").write_text(RESULTS)
+    sizes = [
+        dict(target_reduction=t, reduction=r, encoder_params=p, valid=dict(acc=a))
+        for t, r, p, a in ((None, 0.0, 1000, 0.9), (0.5, 0.5, 500, 0.8))
+    ]
+    sweep = dict(experiment="trained", criterion="retention", sizes=sizes)
+    (compact / "sweep.json").write_text(json.dumps(sweep))
+    return trained, compact
+
+
+def make_report(output, trained, *options):
+    base = ["--exp", str(trained), "--output_dir", str(output)]
+    report.main([*base, "--measure_time", "false", *map(str, options)])
+    return (output / "report.md").read_text(), json.loads(
+        (output / "report.json").read_text()
+    )
+
+
+def linked_files(markdown):
+    return re.findall(r"\]\((.+?)\)", markdown)
+
+
+def test_a_full_report(with_history, tmp_path, capsys):
+    trained, compact = with_history
+    output = tmp_path / "report"
+    text, content = make_report(
+        output,
+        trained,
+        *("--pruned", compact, "--pdf", "true"),
+        *("--sweep", f"ours={compact}/sweep.json"),
+    )
+    figures = {
+        "widths",
+        "heads",
+        "costs",
+        "retention_histograms",
+        "size_over_training",
+        "size_wer",
+    }
+    assert set(linked_files(text)) == {f"{name}.png" for name in figures}
+    files = {path.name for path in output.iterdir()}
+    assert files == {
+        *(f"{name}.{suffix}" for name in figures for suffix in ("png", "pdf")),
+        *("report.md", "report.json", report.MARKER),
+    }
+    assert set(content["figures"]) == figures
+    assert content["wer"]["compact"] == {"decode/test_clean": 6.2}
+    assert "| compact | decode/test_clean | 6.2 |" in text
+    assert content["curves"][0]["name"] == "ours"
+    assert content["scalars"]["valid"]["acc"]["values"] == [0.25, 0.5]
+    assert content["missing"] == [
+        "No WER of trained: it has no RESULTS.md with one.",
+        "No ONNX and int8: no --export was given.",
+        "No times: --measure_time false.",
+    ]
+    assert "6 figures" in capsys.readouterr().out
+
+
+def test_costs_agree_with_the_pruning(experiment, tmp_path):
+    trained, compact = experiment
+    _, content = make_report(tmp_path / "report", trained, "--pruned", compact)
+    pruning, costs = content["pruning"], content["costs"]
+    for name in ("before", "after"):
+        for key, total in (("parameters", "encoder_params"), ("macs", "encoder_macs")):
+            assert sum(costs[name][key].values()) == pruning[name][total]
+    least = sum(costs["floor"]["parameters"].values())
+    share = least / pruning["before"]["encoder_params"]
+    assert content["unprunable_share"] == pytest.approx(share)
+    assert share == pytest.approx(1.0 - pruning["bounds"]["all"])
+    memory = {name: costs[name]["memory"] for name in costs}
+    assert memory["floor"]["weights"] < memory["after"]["weights"]
+    assert memory["after"]["activations"] < memory["before"]["activations"]
+
+
+def test_what_is_not_there_is_said(tmp_path, capsys):
+    trained = tmp_path / "trained"
+    trained.mkdir()
+    make_experiment(trained, encoder="conformer")
+    text, content = make_report(tmp_path / "report", trained)
+    assert linked_files(text) == ["costs.png"]
+    assert (tmp_path / "report" / "costs.png").exists()
+    said = capsys.readouterr().out
+    for what in (
+        "No histograms of the retention probabilities",
+        "No course of the training",
+        "No widths",
+        "No WER of trained",
+        "No size-WER curve",
+        "No ONNX and int8",
+        "No times",
+    ):
+        assert what in text and what in said
+    assert len(content["missing"]) == 7
+
+
+def test_times_are_in_the_report(experiment, tmp_path):
+    trained, compact = experiment
+    output = tmp_path / "report"
+    report.main(
+        ["--exp", str(trained), "--pruned", str(compact), "--output_dir", str(output)]
+    )
+    content = json.loads((output / "report.json").read_text())
+    assert content["costs"]["after"]["timing"]["total"] > 0.0
+    assert "thread(s), the encoders taking turns" in (output / "report.md").read_text()
+
+
+def test_a_report_can_be_made_again(experiment, tmp_path):
+    output = tmp_path / "report"
+    make_report(output, experiment[0], "--pruned", experiment[1])
+    text, _ = make_report(output, experiment[0])
+    assert "widths.png" not in linked_files(text)
+    assert not (output / "widths.png").exists()
+
+
+def test_a_directory_that_is_something_else_is_left_alone(experiment, capsys):
+    trained, compact = experiment
+    before = sorted(path.name for path in compact.iterdir())
+    with pytest.raises(SystemExit) as stop:
+        report.main(["--exp", str(trained), "--output_dir", str(compact)])
+    assert "was not made by this command" in str(stop.value)
+    assert sorted(path.name for path in compact.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--sweep", "nothing.json"], "nothing.json: cannot read the sweep"),
+        (["--pruned", "nothing"], "nothing/config.yaml: cannot read the config"),
+        (["--task", "nothing"], "no espnet2.tasks.nothing"),
+    ],
+)
+def test_mistakes_end_in_one_line(experiment, tmp_path, options, message):
+    output = tmp_path / "report"
+    with pytest.raises(SystemExit) as stop:
+        report.main(
+            ["--exp", str(experiment[0]), "--output_dir", str(output), *options]
+        )
+    assert message in str(stop.value) and "\n" not in str(stop.value)
+    assert not output.exists()
+
+
+def test_a_compact_experiment_is_refused_as_the_full_one(experiment, tmp_path):
+    with pytest.raises(SystemExit, match="not a full-width Conformer"):
+        make_report(tmp_path / "report", experiment[1])
+
+
+def test_a_pruned_directory_of_something_else_is_refused(experiment, tmp_path):
+    with pytest.raises(SystemExit, match="--pruned takes what bin.prune makes"):
+        make_report(tmp_path / "report", experiment[0], "--pruned", experiment[0])
+
+
+def test_only_wer_is_read_from_results(tmp_path):
+    path = tmp_path / "RESULTS.md"
+    assert read_wer(path) == {}
+    path.write_text(RESULTS)
+    assert read_wer(path) == {"decode/test_clean": 6.2}
