@@ -44,6 +44,9 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["espnet_adaptive_dropout*"]),
+    entry_points={
+        "console_scripts": ["adaprune=espnet_adaptive_dropout.bin.adaprune:main"]
+    },
     python_requires=">=3.9,<3.14",
     install_requires=[
         'espnet>=202609; python_version >= "3.12"',

@@ -7,9 +7,40 @@ import contextlib
 import io
 import logging
 import sys
-from typing import Callable, Optional, Sequence
+import textwrap
+from typing import Any, Callable, Optional, Sequence
 
 CommandLine = Optional[Sequence[str]]
+
+
+class HelpFormatter(
+    argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter
+):
+    """Shows the default of an option that has one and does not describe it."""
+
+    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
+        described = "default" in (action.help or "")
+        if described or action.default in (None, False) or action.default == []:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def new_parser(
+    description: str, example: str, **options: Any
+) -> argparse.ArgumentParser:
+    """Make a parser whose help ends with an example.
+
+    Args:
+        description: what the command does.
+        example: command line, shown as it is.
+        options: further arguments of ``argparse.ArgumentParser``.
+    """
+    return argparse.ArgumentParser(
+        description=description,
+        epilog=f"example:\n{textwrap.indent(example, '  ')}",
+        formatter_class=HelpFormatter,
+        **options,
+    )
 
 
 def execute(

@@ -14,7 +14,7 @@ import os
 import sysconfig
 from pathlib import Path
 
-from espnet_adaptive_dropout.bin.command import CommandLine, run
+from espnet_adaptive_dropout.bin.command import CommandLine, new_parser, run
 
 NAME = "espnet_adaptive_dropout_enabled.pth"
 # Silent where the package has been removed meanwhile.
@@ -23,11 +23,15 @@ LINE = (
     "and __import__('espnet_adaptive_dropout')\n"
 )
 
+EXAMPLE = """\
+adaprune enable
+adaprune enable --off"""
+
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        description="Let plain ESPnet commands of this Python know the plugin."
+    parser = new_parser(
+        "Let plain ESPnet commands of this Python know the plugin.", EXAMPLE
     )
     parser.add_argument("--off", action="store_true", help="remove the switch")
     parser.add_argument(

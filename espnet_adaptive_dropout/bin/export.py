@@ -12,21 +12,26 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from espnet_adaptive_dropout.bin.command import CommandLine, execute
+from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
 from espnet_adaptive_dropout.bin.prune import add_model_options
 from espnet_adaptive_dropout.experiments.files import NewDirectory
 
 # Rounds of the time measurement.
 ROUNDS = 21
 
+EXAMPLE = """\
+adaprune export --train_config exp/asr_x_compact/config.yaml \\
+    --model_file exp/asr_x_compact/valid.final_acc.ave.pth \\
+    --output_dir exp/asr_x_compact/export"""
+
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     from espnet2.utils.types import str2bool
 
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = new_parser(
+        "Write an encoder as ONNX and in int8, and measure both beside PyTorch.",
+        EXAMPLE,
     )
     add = parser.add_argument
     add_model_options(parser)

@@ -10,12 +10,19 @@ import argparse
 import json
 from pathlib import Path
 
-from espnet_adaptive_dropout.bin.command import CommandLine, execute
+from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
+
+EXAMPLE = """\
+adaprune measure --train_config exp/asr_x_compact/config.yaml \\
+    --model_file exp/asr_x_compact/valid.final_acc.ave.pth"""
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser(
+        "Print parameters and multiply-accumulates of a model as JSON.",
+        EXAMPLE,
+    )
     parser.add_argument("--train_config", type=Path, required=True)
     parser.add_argument("--model_file", type=Path, required=True)
     parser.add_argument("--task", default="asr", help="module of espnet2.tasks")

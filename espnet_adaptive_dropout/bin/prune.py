@@ -16,15 +16,19 @@ import shutil
 import time
 from pathlib import Path
 
-from espnet_adaptive_dropout.bin.command import CommandLine, execute
+from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
 from espnet_adaptive_dropout.experiments.files import NewDirectory
+
+EXAMPLE = """\
+adaprune prune --train_config exp/asr_x/config.yaml \\
+    --model_file exp/asr_x/valid.final_acc.ave.pth \\
+    --output_dir exp/asr_x_compact --target_reduction 0.3"""
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = new_parser(
+        "Cut a trained model to a size and write it as an ordinary experiment.", EXAMPLE
     )
     add = parser.add_argument
     add_model_options(parser)

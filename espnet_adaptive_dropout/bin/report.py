@@ -12,28 +12,34 @@ import argparse
 import json
 from pathlib import Path
 
-from espnet_adaptive_dropout.bin.command import CommandLine, execute
+from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
 from espnet_adaptive_dropout.experiments.files import NewDirectory
 
 # Shows that a directory was made by this command; pruned models have a report.json.
 MARKER = ".made_by_bin_report"
+EXAMPLE = """\
+adaprune report --exp exp/asr_x --pruned exp/asr_x_compact \\
+    --output_dir exp/asr_x/report"""
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     from espnet2.utils.types import str2bool
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser(
+        "Write tables and plots of a training and its pruned model.",
+        EXAMPLE,
+    )
     add = parser.add_argument
     add("--exp", type=Path, required=True, help="experiment at full width")
     add("--output_dir", type=Path, required=True, help="new directory for the report")
-    add("--pruned", type=Path, help="what bin.prune made of it")
+    add("--pruned", type=Path, help="its pruned experiment, written by adaprune prune")
     add(
         "--sweep",
         nargs="+",
         default=[],
         metavar="[NAME=]FILE",
-        help="sweep.json files of bin.sweep, a curve each",
+        help="sweep.json files written by adaprune sweep, a curve each",
     )
     add(
         "--separate",
@@ -45,8 +51,8 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--export",
         type=Path,
-        help="what bin.export made of the pruned (or only) model; default: its "
-        "subdirectory export, where that is there",
+        help="export.json's directory, written by adaprune export; default: the "
+        "subdirectory export of the pruned (or only) experiment, if it exists",
     )
     add(
         "--measure_time",

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import List
 
-from espnet_adaptive_dropout.bin.command import CommandLine, execute
+from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
 from espnet_adaptive_dropout.bin.prune import (
     add_cut_options,
     add_model_options,
@@ -21,12 +21,18 @@ from espnet_adaptive_dropout.bin.prune import (
     cut_options,
 )
 
+EXAMPLE = """\
+adaprune sweep --train_config exp/asr_x/config.yaml \\
+    --model_file exp/asr_x/valid.final_acc.ave.pth \\
+    --output_dir exp/asr_x_sweep --target_reduction 0.2 0.4 0.54 \\
+    --inference_config conf/decode_asr.yaml --test_sets dump/raw/test_clean"""
+
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = new_parser(
+        "Cut one checkpoint to many sizes and score each.",
+        EXAMPLE,
     )
     add = parser.add_argument
     add_model_options(parser)

@@ -203,6 +203,23 @@ if importlib.util.find_spec("espnet3") and importlib.util.find_spec("lightning")
         assert f"class {name}" in lines
 
 
+def test_the_console_command_answers_without_espnet(installed, tmp_path):
+    python, site = installed
+    command = site / "bin" / "adaprune"
+    assert call(python, command, "--version").startswith("espnet-adaptive-dropout 0.")
+    # Packages that Python has loaded by the time that the help is shown.
+    script = f"""
+import atexit, runpy, sys
+loaded = lambda: print(*sorted({{"torch", "espnet2", "{PACKAGE}"}} & set(sys.modules)))
+atexit.register(loaded)
+sys.argv = ["adaprune", "--help"]
+runpy.run_path({str(command)!r}, run_name="__main__")
+"""
+    lines = call(python, "-c", script, cwd=tmp_path).splitlines()
+    assert "  adaprune COMMAND --help lists the options of a command." in lines
+    assert lines[-1] == PACKAGE
+
+
 def test_the_sdist_installs_the_same_files(environment, wheel, sdist, tmp_path):
     python, site = environment(sdist)
     names = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
