@@ -10,7 +10,7 @@ import inspect
 from typing import Any, Dict, Optional
 
 import torch
-from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
+from espnet2.asr.encoder.conformer_encoder import ConformerEncoder, check_short_utt
 
 try:
     from espnet2.legacy.nets.pytorch_backend.conformer.convolution import (
@@ -63,6 +63,7 @@ __all__ = [
     "ScaledPositionalEncoding",
     "Swish",
     "adopt",
+    "check_short_utt",
     "mask_padded_frames",
     "rename_subsampling_output",
     "set_subsampling_output",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Union
 
+from espnet_adaptive_dropout.control.option_types import OPTIONS, checked
 from espnet_adaptive_dropout.modules.gate import (
     DISTRIBUTIONS,
     FORWARDS,
@@ -12,9 +13,20 @@ from espnet_adaptive_dropout.modules.gate import (
     TEMPERATURES,
 )
 from espnet_adaptive_dropout.units.cost import COSTS
+from espnet_adaptive_dropout.units.locations import LOCATIONS, expand
 from espnet_adaptive_dropout.units.table import BUDGETS
 
 CONTROLS = ("feedback", "lagrangian", "schedule")
+# A training that has begun goes on with these as they are.
+SIZE_OPTIONS = (
+    "locations",
+    "target_reduction",
+    "family",
+    "control",
+    "budget",
+    "cost",
+    "cost_frames",
+)
 
 
 @dataclasses.dataclass
@@ -77,7 +89,8 @@ class AdaptiveDropoutConfig:
             gives it; "" writes none.
 
     Raises:
-        ValueError: an option is unknown or out of range; the message names it.
+        ValueError: an option is unknown, of the wrong type or out of range; the
+            message names it.
     """
 
     locations: Union[str, List[str], None] = None
@@ -104,6 +117,9 @@ class AdaptiveDropoutConfig:
     history_dir: Optional[str] = None
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = checked(field.name, getattr(self, field.name), str(field.type))
+            setattr(self, field.name, value)
         _check_choice("control", self.control, CONTROLS)
         _check_choice("budget", self.budget, BUDGETS)
         _check_choice("cost", self.cost, COSTS)
@@ -113,11 +129,11 @@ class AdaptiveDropoutConfig:
         _check_range("target_reduction", self.target_reduction, 0.0, 1.0)
         _check_range("ramp_start", self.ramp_start, 0.0, 1.0, closed=True)
         _check_range("ramp_end", self.ramp_end, self.ramp_start, 1.0, closed=True)
-        if isinstance(self.locations, str) and self.locations != "all":
-            raise ValueError(
-                f"adaptive_dropout_conf.locations={self.locations!r} is not a list of "
-                f"locations, nor 'all'"
-            )
+        if self.locations is not None:
+            try:
+                expand(self.locations)
+            except ValueError as error:
+                raise ValueError(f"{OPTIONS}.locations: {error}") from None
         for share in self.family or []:
             _check_range("family", share, 0.0, 1.0)
         if self.distillation < 0.0:
@@ -155,8 +171,13 @@ class AdaptiveDropoutConfig:
         """Build from the YAML mapping.
 
         Raises:
-            ValueError: an option is unknown or out of range.
+            ValueError: an option is unknown, of the wrong type or out of range.
         """
+        if options is not None and not isinstance(options, Mapping):
+            raise ValueError(
+                f"{OPTIONS}={options!r} is not a mapping of options, such as "
+                f"'target_reduction: 0.54'"
+            )
         options = dict(options or {})
         known = [field.name for field in dataclasses.fields(cls)]
         unknown = sorted(set(options) - set(known))
@@ -176,6 +197,17 @@ class AdaptiveDropoutConfig:
     def freezes(self) -> bool:
         """Whether the size becomes final before the training ends."""
         return self.control != "schedule" and self.freeze_at < 1.0
+
+    def size_options(self) -> Dict[str, Any]:
+        """Values of ``SIZE_OPTIONS``, equal where they mean the same."""
+        values = {name: getattr(self, name) for name in SIZE_OPTIONS}
+        values["family"] = sorted(set(self.family or []))
+        values["locations"] = sorted(
+            [name for name, location in LOCATIONS.items() if location.in_paper]
+            if self.locations is None
+            else expand(self.locations)
+        )
+        return values
 
 
 def _check_choice(name: str, value: str, choices: tuple) -> None:

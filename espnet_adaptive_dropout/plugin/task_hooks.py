@@ -5,7 +5,8 @@ config can forget it, and the tasks without a registry of models (st, diar, enh_
 s2st, cls) need none. ``main`` works out the length of such a training, so that it can
 be started without the runner where the plugin is enabled for the whole environment;
 so does ``LitESPnetModel``, which the Lightning trainer makes of the arguments, and
-which also loads ``--init_param`` then.
+which also loads ``--init_param`` then. A configuration that this package refuses ends
+a training with one line.
 """
 
 from __future__ import annotations
@@ -14,16 +15,23 @@ import argparse
 import contextlib
 import functools
 import sys
+import traceback
+from pathlib import Path
 from types import ModuleType
-from typing import Callable, Iterator
+from typing import Callable, Iterator, Type
 
 import torch
 
 _MARK = "__adaptive_dropout__"
+_PACKAGE = Path(__file__).parents[1]
+
+
+class RefusedConfig(ValueError):
+    """Raised by ``build_model`` where this package refuses a configuration."""
 
 
 def hook_tasks(module: ModuleType) -> None:
-    """Wrap ``build_model`` and ``main`` of the task classes that a module defines.
+    """Wrap ``build_model``, ``main`` and ``main_worker`` of a module's own tasks.
 
     May be called again.
     """
@@ -35,6 +43,8 @@ def hook_tasks(module: ModuleType) -> None:
             value.build_model = classmethod(_building(method.__func__))
             if hasattr(value, "main"):
                 value.main = classmethod(_completing(value.main.__func__))
+                worker = _refusing(value.main_worker.__func__)
+                value.main_worker = classmethod(worker)
 
 
 def hook_lightning(module: ModuleType) -> None:
@@ -49,10 +59,10 @@ def hook_lightning(module: ModuleType) -> None:
 
 
 @contextlib.contextmanager
-def _refusals_in_one_line() -> Iterator[None]:
+def _refusals_in_one_line(*kinds: Type[Exception]) -> Iterator[None]:
     try:
         yield
-    except (ValueError, OSError) as error:
+    except kinds or (ValueError, OSError) as error:
         raise SystemExit(f"espnet_adaptive_dropout: {error}") from None
 
 
@@ -64,7 +74,8 @@ def _completing_lightning(initialise: Callable) -> Callable:
 
         with _refusals_in_one_line():
             complete_lightning(args)
-        initialise(self, args)
+        with _refusals_in_one_line(RefusedConfig):
+            initialise(self, args)
         with _refusals_in_one_line():
             load_init_param(self.model, args)
 
@@ -77,10 +88,30 @@ def _building(build_model: Callable) -> Callable:
     def build(cls, args):
         from espnet_adaptive_dropout.encoders.penalised_model import with_penalty
 
-        return with_penalty(build_model(cls, args))
+        try:
+            return with_penalty(build_model(cls, args))
+        except ValueError as error:
+            if not _raised_here(error):
+                raise
+            raise RefusedConfig(str(error)) from error
 
     setattr(build, _MARK, True)
     return build
+
+
+def _raised_here(error: Exception) -> bool:
+    """Whether this package raised the error itself, not ESPnet or PyTorch."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return _PACKAGE in Path(frame.f_code.co_filename).parents
+
+
+def _refusing(main_worker: Callable) -> Callable:
+    @functools.wraps(main_worker)
+    def work(cls, args):
+        with _refusals_in_one_line(RefusedConfig):
+            return main_worker(cls, args)
+
+    return work
 
 
 def _completing(main: Callable) -> Callable:

@@ -10,6 +10,7 @@ from typing import Dict, List, Optional, Tuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.units.unit_cost import shared_cost, unit_cost, unit_macs
 
 COSTS = ("parameters", "macs")
@@ -170,7 +171,16 @@ def mac_cost(
 def zero_inputs(
     encoder: torch.nn.Module, input_size: int, frames: int
 ) -> Tuple[torch.Tensor, torch.Tensor]:
-    """Inputs of ``encoder`` for one utterance of ``frames`` input frames."""
+    """Inputs of ``encoder`` for one utterance of ``frames`` input frames.
+
+    Raises:
+        ValueError: too few frames for the input layer.
+    """
+    too_short, least = compat.check_short_utt(encoder.embed, frames)
+    if too_short or frames < 1:
+        raise ValueError(
+            f"cost_frames={frames}: the encoder needs at least {max(least, 1)} frames"
+        )
     layers = encoder.embed if isinstance(encoder.embed, torch.nn.Sequential) else ()
     takes_ids = any(isinstance(layer, torch.nn.Embedding) for layer in layers)
     if takes_ids:

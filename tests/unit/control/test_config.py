@@ -1,4 +1,5 @@
 import pytest
+import yaml
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 
@@ -36,6 +37,60 @@ def test_defaults():
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         AdaptiveDropoutConfig.from_dict(options)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(alpha="much"), "alpha='much' is not a number"),
+        (dict(alpha=True), "alpha=True is not a number"),
+        (dict(target_reduction=None), "target_reduction=None is not a number"),
+        (dict(target_reduction=[0.54]), r"target_reduction=\[0.54\] is not a number"),
+        (dict(ramp_end={}), "ramp_end={} is not a number"),
+        (dict(initial_logit=float("nan")), "initial_logit=nan is not a finite number"),
+        (dict(initial_logit=float("inf")), "initial_logit=inf is not a finite number"),
+        (dict(freeze_at=float("nan")), "freeze_at=nan is not a finite number"),
+        (dict(distillation=".nan"), "distillation='.nan' is not a number"),
+        (dict(distillation="nan"), "distillation='nan' is not a finite number"),
+        (dict(alpha=float("inf")), "alpha=inf is not a finite number"),
+        (dict(cost_frames=1.5), "cost_frames=1.5 is not a whole number"),
+        (dict(cost_frames=-1), "cost_frames must be positive: -1"),
+        (dict(total_steps="many"), "total_steps='many' is not a number"),
+        (dict(locations={}), "locations={} is not a list of locations, nor 'all'"),
+        (dict(locations=[["ffn"]]), "locations=.* is not a list of locations"),
+        (dict(locations=["ffn", "fnn"]), "locations: unknown location 'fnn'; known"),
+        (dict(family=0.3), "family=0.3 is not a list of numbers"),
+        (dict(family=[0.3, None]), "family=None is not a number"),
+        (dict(control=None), "control=None is not text"),
+        (dict(history_dir=3), "history_dir=3 is not text"),
+        ("all", "adaptive_dropout_conf='all' is not a mapping of options"),
+    ],
+)
+def test_wrong_types_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        AdaptiveDropoutConfig.from_dict(options)
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers():
+    options = yaml.safe_load(
+        "{alpha: 5e-3, target_reduction: '0.54', cost_frames: 1e3, family: [3e-1]}"
+    )
+    assert isinstance(options["alpha"], str)
+    config = AdaptiveDropoutConfig.from_dict(options)
+    assert (config.alpha, config.target_reduction) == (0.005, 0.54)
+    assert config.cost_frames == 1000 and isinstance(config.cost_frames, int)
+    assert config.family == [0.3]
+
+
+def test_size_options_are_equal_where_they_mean_the_same():
+    def size(**options):
+        return AdaptiveDropoutConfig.from_dict(options).size_options()
+
+    paper = ["value", "query", "ffn", "ffn_macaron", "conv_input"]
+    assert size(locations=paper, family=[]) == size()
+    assert size(family=[0.3, 0.2]) == size(family=[0.2, 0.3]) != size()
+    assert size(target_reduction=0.3)["target_reduction"] == 0.3
+    assert size(alpha=1.0) == size()
 
 
 @pytest.mark.parametrize(

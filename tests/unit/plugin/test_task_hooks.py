@@ -4,7 +4,7 @@ import types
 import pytest
 from support.tiny_training import batch, build_model, command, encoder_conf, write_data
 
-from espnet_adaptive_dropout.plugin.task_hooks import hook_tasks
+from espnet_adaptive_dropout.plugin.task_hooks import RefusedConfig, hook_tasks
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +87,36 @@ def test_a_refused_training_is_one_line(data, tmp_path):
     message = str(refusal.value)
     assert message.startswith("espnet_adaptive_dropout: keep_nbest_models=2")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "gates, word",
+    [
+        (dict(target_reduction=0.99), "target_reduction=99.0% is above what the"),
+        (dict(locations=["ffn_macaron"]), "'ffn_macaron' cannot be pruned in this"),
+        (dict(cost="macs", cost_frames=3), "cost_frames=3"),
+    ],
+)
+def test_what_the_encoder_refuses_is_one_line_too(data, tmp_path, gates, word):
+    from espnet2.bin import asr_train
+
+    arguments = command(data, tmp_path / "exp", encoder_conf=encoder_conf(**gates))
+    with pytest.raises(SystemExit) as refusal:
+        asr_train.main(arguments)
+    message = str(refusal.value)
+    assert message.startswith("espnet_adaptive_dropout: ") and word in message
+    assert "\n" not in message
+    assert not (tmp_path / "exp").exists()
+
+
+def test_errors_that_are_not_ours_keep_their_traceback():
+    module = task_module()
+
+    def build(cls, args):
+        raise ValueError("theirs")
+
+    module.Task.build_model = classmethod(build)
+    hook_tasks(module)
+    with pytest.raises(ValueError, match="theirs") as caught:
+        module.Task.build_model(None)
+    assert not isinstance(caught.value, RefusedConfig)

@@ -81,3 +81,12 @@ def test_macs_are_steered_to_and_a_longer_utterance_shares_them_differently():
     unit = next(group.start for group in groups if group.location == "query")
     assert short.name == "macs"
     assert long.per_unit[unit] / long.total > short.per_unit[unit] / short.total
+
+
+@pytest.mark.parametrize("architecture, least", [("latest", 7), ("conv2d8", 15)])
+def test_too_few_frames_to_count_are_named(architecture, least):
+    encoder = adaptive(options_of(architecture))
+    for frames in (0, 1, least - 1):
+        with pytest.raises(ValueError, match=f"cost_frames={frames}: .* {least} fram"):
+            zero_inputs(encoder, 20, frames)
+    mac_cost(encoder, encoder.units, zero_inputs(encoder, 20, least))

@@ -1,0 +1,79 @@
+"""Types of the options of ``adaptive_dropout_conf``, which YAML does not check."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, List, Union
+
+OPTIONS = "adaptive_dropout_conf"
+
+
+def checked(name: str, value: Any, annotation: str) -> Any:
+    """The value of an option in its type.
+
+    A number that YAML read as text, as it does with ``5e-3``, becomes a number.
+
+    Args:
+        name: of the option.
+        value: as it stands in the YAML file.
+        annotation: its type in :class:`AdaptiveDropoutConfig`.
+
+    Raises:
+        ValueError: the value is of another type, or not finite; the message names
+            the option.
+    """
+    if name == "locations":
+        return _locations(value)
+    if annotation.startswith("Optional["):
+        if value is None:
+            return None
+        annotation = annotation[len("Optional[") : -1]
+    if annotation == "List[float]":
+        return _numbers(name, value)
+    if annotation == "float":
+        return _number(name, value)
+    if annotation == "int":
+        return _whole_number(name, value)
+    if not isinstance(value, str):
+        raise _refusal(name, value, "text")
+    return value
+
+
+def _number(name: str, value: Any) -> Union[int, float]:
+    number = value
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            raise _refusal(name, value, "a number") from None
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise _refusal(name, value, "a number")
+    if not math.isfinite(number):
+        raise _refusal(name, value, "a finite number")
+    return number
+
+
+def _whole_number(name: str, value: Any) -> int:
+    number = _number(name, value)
+    if number != int(number):
+        raise _refusal(name, value, "a whole number")
+    return int(number)
+
+
+def _numbers(name: str, value: Any) -> List[Union[int, float]]:
+    if not isinstance(value, (list, tuple)):
+        raise _refusal(name, value, "a list of numbers")
+    return [_number(name, item) for item in value]
+
+
+def _locations(value: Any) -> Any:
+    if value is None or value == "all":
+        return value
+    is_list = isinstance(value, (list, tuple))
+    if not is_list or not all(isinstance(item, str) for item in value):
+        raise _refusal("locations", value, "a list of locations, nor 'all'")
+    return value
+
+
+def _refusal(name: str, value: Any, kind: str) -> ValueError:
+    return ValueError(f"{OPTIONS}.{name}={value!r} is not {kind}")
