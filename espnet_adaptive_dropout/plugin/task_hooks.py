@@ -62,7 +62,7 @@ def hook_lightning(module: ModuleType) -> None:
 def _refusals_in_one_line(*kinds: Type[Exception]) -> Iterator[None]:
     try:
         yield
-    except kinds or (ValueError, OSError) as error:
+    except kinds as error:
         raise SystemExit(f"espnet_adaptive_dropout: {error}") from None
 
 
@@ -72,11 +72,11 @@ def _completing_lightning(initialise: Callable) -> Callable:
         from espnet_adaptive_dropout.plugin.init_param import load_init_param
         from espnet_adaptive_dropout.plugin.lightning_length import complete_lightning
 
-        with _refusals_in_one_line():
+        with _refusals_in_one_line(ValueError, OSError):
             complete_lightning(args)
         with _refusals_in_one_line(RefusedConfig):
             initialise(self, args)
-        with _refusals_in_one_line():
+        with _refusals_in_one_line(ValueError, OSError):
             load_init_param(self.model, args)
 
     setattr(complete_and_initialise, _MARK, True)
@@ -122,7 +122,7 @@ def _completing(main: Callable) -> Callable:
                 complete_arguments,
             )
 
-            with _refusals_in_one_line():
+            with _refusals_in_one_line(ValueError, OSError):
                 cmd = complete_arguments(
                     cls.get_parser(), list(sys.argv[1:] if cmd is None else cmd)
                 )
