@@ -31,7 +31,7 @@ def add_test_speech(recipe_dir: Path, train: str) -> List[str]:
         ValueError: the synthesis failed.
     """
     corpus = recipe_dir.resolve() / "downloads" / SIZE
-    command = [sys.executable, "local/synthesize_corpus.py", "--size", SIZE]
+    command = [sys.executable, "local/corpora/synthesize_corpus.py", "--size", SIZE]
     command += ["--output", str(corpus)]
     if subprocess.run(command, cwd=recipe_dir).returncode:
         raise ValueError(f"{command[1]} in {recipe_dir} failed; see what it said above")

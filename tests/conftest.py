@@ -14,7 +14,9 @@ from support.paths import RECIPE
 
 _LINKED = ("run.sh", "path.sh", "cmd.sh", "local", "conf")
 
-sys.path[:0] = [str(RECIPE / "local" / "tools"), str(RECIPE / "local")]
+sys.path[:0] = [
+    str(RECIPE / "local" / name) for name in ("data", "corpora", "tools", "")
+]
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ for subset, reader in (("test-clean", 7), ("test-other", 3)):
 @pytest.fixture
 def recipe(tmp_path):
     root = write_recipe(tmp_path / "recipe")
-    (root / "local").mkdir()
-    (root / "local/synthesize_corpus.py").write_text(SYNTHESIS)
+    (root / "local/corpora").mkdir(parents=True)
+    (root / "local/corpora/synthesize_corpus.py").write_text(SYNTHESIS)
     return root
 
 
@@ -48,6 +48,6 @@ def test_sets_are_added_without_sentences_of_the_training(recipe):
 
 
 def test_a_failing_synthesis_is_said(recipe):
-    (recipe / "local/synthesize_corpus.py").write_text("raise SystemExit(1)\n")
+    (recipe / "local/corpora/synthesize_corpus.py").write_text("raise SystemExit(1)\n")
     with pytest.raises(ValueError, match="synthesize_corpus.py in .* failed"):
         add_test_speech(recipe, "train")

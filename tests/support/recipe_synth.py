@@ -1,18 +1,11 @@
-"""The way to the synthesis scripts, and a small corpus made by them once."""
+"""A small synthesised corpus, made once per test session."""
 
 from __future__ import annotations
 
 import functools
 import shutil
-import sys
 import tempfile
 from pathlib import Path
-
-from support.paths import RECIPE
-
-LOCAL = RECIPE / "local"
-if str(LOCAL) not in sys.path:
-    sys.path.insert(0, str(LOCAL))
 
 SCALE = 0.06
 

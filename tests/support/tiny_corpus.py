@@ -1,17 +1,11 @@
-"""Small corpora in LibriSpeech's form for tests; puts the scripts on the path."""
+"""Small corpora in LibriSpeech's form for tests."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from support.paths import RECIPE
-
-LOCAL = RECIPE / "local"
-if str(LOCAL) not in sys.path:
-    sys.path.insert(0, str(LOCAL))
 
 # reader, chapter, sex by subset; numbers of unequal length so that sorting matters
 READERS = {

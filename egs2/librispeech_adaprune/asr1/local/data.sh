@@ -76,25 +76,25 @@ case ${corpus} in
 esac
 
 # Before hours of download, not after them.
-python3 local/prepare_librispeech.py --check --corpus "${name}" \
+python3 local/data/prepare_librispeech.py --check --corpus "${name}" \
     --corpus_dir "${corpus_dir}"
 
 if [ -z "${corpus_dir}" ]; then
     case ${corpus} in
         toy | smoke | medium)
             corpus_dir=${downloads}/${corpus}
-            python3 local/synthesize_corpus.py \
+            python3 local/corpora/synthesize_corpus.py \
                 --size "${corpus}" --output "${corpus_dir}" --nj "${nj}"
             ;;
         *)
             # The archives of 100 h are among those of 960 h.
             corpus_dir=${archives:-${downloads}/${corpus%_100}}
-            python3 local/download_librispeech.py --corpus "${corpus}" \
+            python3 local/data/download_librispeech.py --corpus "${corpus}" \
                 --output "${corpus_dir}" --data_url "${data_url}" --nj "${nj}" \
                 --checksum "${checksum}" --remove_archives "${remove_archives}"
             ;;
     esac
 fi
 
-python3 local/prepare_librispeech.py \
+python3 local/data/prepare_librispeech.py \
     --corpus "${name}" --corpus_dir "${corpus_dir}" --nj "${nj}"

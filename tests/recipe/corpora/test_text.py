@@ -3,7 +3,6 @@
 from itertools import islice
 
 import numpy as np
-from support import recipe_synth  # noqa: F401  (puts the recipe's scripts on the path)
 from synth.text import DIGITS, WORDS50, digit_string, distinct, small_story
 
 

@@ -1,7 +1,6 @@
 """Who reads what."""
 
 import pytest
-from support import recipe_synth  # noqa: F401  (puts the recipe's scripts on the path)
 from synth.plan import make_plan, seconds
 from synth.sizes import SIZES
 

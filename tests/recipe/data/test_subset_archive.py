@@ -3,7 +3,7 @@
 import tarfile
 
 import pytest
-from corpora import CorpusError
+from corpus_table import CorpusError
 from subset_archive import is_complete, unpack
 from support import tiny_corpus
 

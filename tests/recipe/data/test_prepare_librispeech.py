@@ -4,7 +4,7 @@ import hashlib
 import shutil
 
 import pytest
-from corpora import CorpusError
+from corpus_table import CorpusError
 from librispeech_tree import Utterance
 from prepare_librispeech import combine, main, prepare
 from support import tiny_corpus

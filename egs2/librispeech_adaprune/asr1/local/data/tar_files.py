@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from corpora import CorpusError
+from corpus_table import CorpusError
 
 _CHUNK = 1 << 20
 

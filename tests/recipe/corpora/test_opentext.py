@@ -5,7 +5,6 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from support import recipe_synth  # noqa: F401  (puts the recipe's scripts on the path)
 from synth import opentext
 from synth.errors import SynthError
 

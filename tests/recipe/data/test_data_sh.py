@@ -11,12 +11,13 @@ import tarfile
 import pytest
 from support import tiny_corpus
 from support.flaky_server import FlakyServer
+from support.paths import RECIPE, TESTS
 
 # Lays a corpus out as synthesize_corpus.py does, without the speech synthesis.
 SYNTHESIS = f"""\
 import sys
 from pathlib import Path
-sys.path.insert(0, {str(tiny_corpus.RECIPE.parents[2] / "tests")!r})
+sys.path.insert(0, {str(TESTS)!r})
 from support import tiny_corpus
 size, output, nj = (
     sys.argv[sys.argv.index(option) + 1] for option in ("--size", "--output", "--nj")
@@ -33,8 +34,8 @@ def recipe(tmp_path):
     """A copy of the recipe's scripts whose path.sh means this Python."""
     root = tmp_path / "asr1"
     ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(tiny_corpus.LOCAL, root / "local", ignore=ignore)
-    (root / "local" / "synthesize_corpus.py").write_text(SYNTHESIS)
+    shutil.copytree(RECIPE / "local", root / "local", ignore=ignore)
+    (root / "local/corpora/synthesize_corpus.py").write_text(SYNTHESIS)
     (root / "path.sh").write_text(
         f'python3() {{ "{sys.executable}" "$@"; }}\nexport LC_ALL=C PYTHONUTF8=1\n'
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
-from corpora import CorpusError
+from corpus_table import CorpusError
 from librispeech_tree import (
     check_audio,
     find_root,

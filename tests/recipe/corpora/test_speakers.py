@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from support import recipe_synth  # noqa: F401  (puts the recipe's scripts on the path)
 from synth.espeak import Prosody, synthesize, voice_directory
 from synth.speakers import ACCENTS, make_speaker
 

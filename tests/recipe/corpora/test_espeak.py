@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import recipe_synth  # noqa: F401  (puts the recipe's scripts on the path)
 from synth import espeak
 from synth.errors import SynthError
 from synth.espeak import Prosody, synthesize, voice_directory

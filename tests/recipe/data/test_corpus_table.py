@@ -1,8 +1,7 @@
 """The table of corpora."""
 
 import pytest
-from corpora import OFFICIAL, CorpusError, is_subset_name, plan_sets
-from support import tiny_corpus  # noqa: F401  (puts the recipe's scripts on the path)
+from corpus_table import OFFICIAL, CorpusError, is_subset_name, plan_sets
 
 ALL_960 = [
     *("train-clean-100", "train-clean-360", "train-other-500"),

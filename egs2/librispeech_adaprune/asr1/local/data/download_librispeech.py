@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Callable, Optional
 
-from corpora import OFFICIAL, CorpusError
+from corpus_table import OFFICIAL, CorpusError
 from http_fetch import DEFAULT_POLICY, FetchError, Policy, Stopped, fetch, fetch_text
 from subset_archive import is_complete, unpack
 from tqdm import tqdm

@@ -11,11 +11,12 @@ import threading
 import time
 
 import pytest
-from corpora import OFFICIAL
+from corpus_table import OFFICIAL
 from download_librispeech import main
 from http_fetch import Policy
 from support import tiny_corpus
 from support.flaky_server import FlakyServer
+from support.paths import RECIPE
 
 QUICK = Policy(tries=3, backoff=0.01, timeout=5)
 MINI = OFFICIAL["mini_librispeech"].subsets
@@ -261,7 +262,7 @@ def test_interrupt_and_resume(server, output, archives, tmp_path):
     large = pack("dev-clean-2", tmp_path, b"".join(b"%d" % i for i in range(10**6)))
     server.files["/dev-clean-2.tar.gz"] = large
     server.files["/md5sum.txt"] = md5sums({**archives, "dev-clean-2.tar.gz": large})
-    script = tiny_corpus.LOCAL / "download_librispeech.py"
+    script = RECIPE / "local/data/download_librispeech.py"
     words = [sys.executable, str(script), *command(server, output)]
     server.hold = threading.Event()
     process = subprocess.Popen(

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from corpora import OFFICIAL, CorpusError, data_set_name, plan_sets
+from corpus_table import OFFICIAL, CorpusError, data_set_name, plan_sets
 from librispeech_tree import (
     Utterance,
     check_audio,

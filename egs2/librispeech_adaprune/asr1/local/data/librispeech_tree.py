@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import soundfile
-from corpora import CorpusError, is_subset_name
+from corpus_table import CorpusError, is_subset_name
 from tqdm import tqdm
 
 SAMPLE_RATE = 16000

@@ -7,7 +7,6 @@ import time
 
 import pytest
 from http_fetch import FetchError, Policy, Stopped, fetch, fetch_text
-from support import tiny_corpus  # noqa: F401  (puts the recipe's scripts on the path)
 from support.flaky_server import FlakyServer
 
 QUICK = Policy(tries=3, backoff=0.01, timeout=5)

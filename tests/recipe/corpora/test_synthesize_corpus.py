@@ -8,9 +8,9 @@ import sys
 import time
 
 import pytest
-from support.recipe_synth import LOCAL
+from support.paths import RECIPE
 
-PROGRAM = [sys.executable, str(LOCAL / "synthesize_corpus.py")]
+PROGRAM = [sys.executable, str(RECIPE / "local/corpora/synthesize_corpus.py")]
 
 
 def run(*arguments, **options) -> subprocess.CompletedProcess:

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Callable
 
-from corpora import CorpusError
+from corpus_table import CorpusError
 from tar_files import extract_files
 
 COMPLETE = ".complete"

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from support import recipe_synth  # noqa: F401  (puts the recipe's scripts on the path)
 from synth.acoustics import CLEAN, OTHER, PEAK_LIMIT, make_room, record
 from synth.speakers import make_speaker
 
