@@ -109,8 +109,8 @@ class Builder:
         return plan_units(self.trained, ranking, options)[0]
 
     def _keep_of_torch_pruning(self, target: float) -> torch.Tensor:
-        from benchmarks import torch_prune
-        from benchmarks.torch_units import UnitChooser
+        from benchmarks.models import torch_prune
+        from benchmarks.models.torch_units import UnitChooser
 
         full = build_model(self.task, self.config)
         full.load_state_dict(self.trained.state)

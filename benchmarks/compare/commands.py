@@ -1,0 +1,216 @@
+"""The commands that runs are made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from benchmarks.compare import configs
+from benchmarks.compare.corpus import Corpus
+from benchmarks.compare.settings import PARTS, Settings
+
+TRAIN = "espnet2.bin.asr_train"
+PRUNE = "espnet_adaptive_dropout.bin.prune"
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One command, or one copy.
+
+    Args:
+        name: of its log and of the mark that it is done.
+        module: run as ``python -m espnet_adaptive_dropout -m <module> <args>``;
+            empty for a copy of ``args[0]`` to ``args[1]``.
+        args: its arguments.
+    """
+
+    name: str
+    module: str
+    args: Tuple[str, ...]
+
+    def command(self) -> str:
+        """As one would type it."""
+        words = ["cp"]
+        if self.module:
+            words = ["python3", "-m", "espnet_adaptive_dropout", "-m", self.module]
+        return shlex.join([*words, *self.args])
+
+
+@dataclasses.dataclass
+class Task:
+    """Steps of one run that follow each other.
+
+    Args:
+        name: "seed1/ours".
+        directory: of the run; the parts of the dense training share one.
+        needs: names of tasks that must be done before.
+        steps: what to do.
+        cost: in training steps, for the estimate of what is left.
+    """
+
+    name: str
+    directory: Path
+    needs: List[str]
+    steps: List[Step]
+    cost: int
+
+    def mark(self, step: Step) -> Path:
+        """The file that says that a step is done."""
+        return self.directory / "done" / f"{step.name}.json"
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return all(self.mark(step).exists() for step in self.steps)
+
+
+class Commands:
+    """Makes the steps of the runs of one seed.
+
+    Args:
+        settings: of the comparison.
+        corpus: the data.
+        seed: of all trainings.
+    """
+
+    def __init__(self, settings: Settings, corpus: Corpus, seed: int):
+        self.settings = settings
+        self.corpus = corpus
+        self.seed = seed
+        self.root = settings.exp / f"seed{seed}"
+        self.dense_config = self.root / "dense/train/config.yaml"
+        self.dense_run = self.root / "dense/run.yaml"
+
+    def saved(self, part: int) -> Path:
+        """The dense training's checkpoint after ``part``."""
+        return self.root / f"dense/part{part}.pth"
+
+    def keep(self, part: int) -> Step:
+        """Keep that checkpoint before the training goes on over it."""
+        checkpoint = self.root / "dense/train/checkpoint.pth"
+        return Step(f"keep_{part}", "", (str(checkpoint), str(self.saved(part))))
+
+    def train(
+        self,
+        config: Path,
+        output: Path,
+        end: int = PARTS,
+    ) -> Step:
+        """Train, or go on training, up to checkpoint ``end``."""
+        arguments = [
+            *self.corpus.training_arguments(),
+            *("--config", str(config), "--output_dir", str(output)),
+            *("--max_epoch", str(end), "--resume", "true"),
+            *("--multiprocessing_distributed", "false"),
+            *self.settings.train_args,
+        ]
+        return Step(f"{output.name}_{end}", TRAIN, tuple(arguments))
+
+    def cut(
+        self,
+        name: str,
+        source: Path,
+        criterion: str,
+        target: float,
+        number: int = 1,
+        prune: str = PRUNE,
+        budget: str = "encoder",
+        locations: Optional[Sequence[str]] = None,
+    ) -> List[Step]:
+        """Prune the full-width checkpoint ``source`` in mid-training.
+
+        The training's state is carried over, so that ``train<number>`` resumes as if
+        nothing but the widths had changed.
+        """
+        directory = self.root / name
+        cut = directory / f"cut{number}"
+        pruning = dict(
+            train_config=self.dense_config,
+            model_file=source,
+            criterion=criterion,
+            target_reduction=round(target, 4),
+            budget=budget,
+            output_dir=cut,
+        )
+        if criterion == "random":
+            pruning["criterion_conf"] = f"seed={self.seed}"
+        elif locations is not None:
+            pruning["criterion_conf"] = f"locations=[{','.join(locations)}]"
+        carrying = dict(
+            checkpoint=source,
+            train_config=self.dense_config,
+            cut_dir=cut,
+            run_config=self.dense_run,
+            new_run_config=directory / f"run{number}.yaml",
+            new_checkpoint=directory / f"train{number}/checkpoint.pth",
+        )
+        return [
+            _step(f"prune{number}", prune, pruning),
+            _step(f"carry{number}", "benchmarks.models.carry_over", carrying),
+        ]
+
+    def add_gates(self, name: str, source: Path) -> Step:
+        """Give the full-width checkpoint ``source`` gates in mid-training."""
+        directory = self.root / name
+        arguments = dict(
+            checkpoint=source,
+            train_config=self.dense_config,
+            run_config=directory / "run.yaml",
+            new_run_config=directory / "run1.yaml",
+            new_checkpoint=directory / "train1/checkpoint.pth",
+        )
+        return _step("gates", "benchmarks.models.add_gates", arguments)
+
+    def widen(self, name: str, number: int, output: Path) -> Step:
+        """Give a cut training's checkpoint its full width back, zeros where cut."""
+        directory = self.root / name
+        arguments = dict(
+            checkpoint=directory / f"train{number}/checkpoint.pth",
+            train_config=self.dense_config,
+            cut_dir=directory / f"cut{number}",
+            full_width=output,
+        )
+        return _step(f"widen{number}", "benchmarks.models.widen", arguments)
+
+    def torch_prune(self, name: str, source: Path, target: float) -> Step:
+        """Prune the dense checkpoint with Torch-Pruning."""
+        arguments = dict(
+            train_config=self.dense_config,
+            checkpoint=source,
+            run_config=self.dense_run,
+            target_reduction=target,
+            output_dir=self.root / name,
+        )
+        return _step("cut", "benchmarks.models.torch_prune", arguments)
+
+    def prune_and_score(
+        self, name: str, train: Path, config: Dict[str, Any], target: float
+    ) -> List[Step]:
+        """Cut what a training with adaptive dropout has learnt, and score it."""
+        best = configs.best_checkpoint(config)
+        compact = self.root / name / "compact"
+        arguments = dict(
+            train_config=train / "config.yaml",
+            model_file=train / best,
+            target_reduction=round(target, 4),
+            output_dir=compact,
+        )
+        return [_step("prune", PRUNE, arguments), self.score(name, compact, best)]
+
+    def score(self, name: str, directory: Path, model: str) -> Step:
+        """Decode all sets with a model and write the run's result."""
+        arguments = dict(
+            train_config=directory / "config.yaml",
+            model_file=directory / model,
+            sets=self.settings.exp / "sets.json",
+            valid=self.corpus.valid,
+            output=self.root / name / "result.json",
+        )
+        return _step("score", "benchmarks.models.score", arguments)
+
+
+def _step(name: str, module: str, arguments: Dict[str, Any]) -> Step:
+    words = [w for key, value in arguments.items() for w in (f"--{key}", str(value))]
+    return Step(name, module, tuple(words))

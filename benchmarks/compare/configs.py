@@ -1,0 +1,165 @@
+"""Training configs of the runs, each derived from the one of the stock model."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+import yaml
+
+from benchmarks.compare.settings import PARTS, Settings
+
+Config = Dict[str, Any]
+
+CHECKPOINTS_AVERAGED = 3
+# One of ESPnet's own statistics that only grows: the last checkpoints are the best.
+LAST = ["train", "total_count", "max"]
+
+
+def dense_config(settings: Settings, seed: int) -> Config:
+    """The recipe's config at the comparison's length, without plots.
+
+    The warm-up keeps its share of the training.
+
+    Raises:
+        ValueError: the recipe's config is not that of a stock Conformer.
+    """
+    path = settings.recipe_dir / settings.dense_config
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"--dense_config {path}: {error.strerror}") from None
+    if not isinstance(config, dict) or config.get("encoder") != "conformer":
+        raise ValueError(f"--dense_config {path}: must have 'encoder: conformer'")
+    warmup = (config.get("scheduler_conf") or {}).get("warmup_steps")
+    if warmup:
+        share = settings.max_epoch / config["max_epoch"]
+        config["scheduler_conf"]["warmup_steps"] = max(round(warmup * share), 1)
+    config.update(
+        seed=seed,
+        max_epoch=PARTS,
+        num_iters_per_epoch=settings.steps_per_part,
+        keep_nbest_models=CHECKPOINTS_AVERAGED,
+        num_att_plot=0,
+        use_matplotlib=False,
+        use_tensorboard=False,
+        patience=None,
+    )
+    config.setdefault("best_model_criterion", [["valid", "loss", "min"]])
+    return config
+
+
+def gated_config(dense: Config, target: float, options: Config) -> Config:
+    """The same training with adaptive dropout; ``options`` of adaptive_dropout_conf."""
+    config = copy.deepcopy(dense)
+    config["encoder"] = "adaptive_dropout_conformer"
+    config["encoder_conf"]["adaptive_dropout_conf"] = {
+        "target_reduction": round(target, 4),
+        **options,
+    }
+    config["model"] = "adaptive_dropout"
+    config["best_model_criterion"] = [
+        [phase, f"final_{name}", mode]
+        for phase, name, mode in dense["best_model_criterion"]
+    ]
+    if options.get("freeze_at", 0.0) >= 1.0:
+        # Nothing is final before the end, and earlier checkpoints are larger models.
+        config["best_model_criterion"] = [LAST]
+    return config
+
+
+def small_config(dense: Config, target: float) -> Tuple[Config, str]:
+    """A narrower stock Conformer with as many parameters as the pruned one.
+
+    Of all widths divisible by the number of heads, each with the feed-forward width
+    that comes nearest to the size, the one with the dense model's proportions.
+
+    Returns:
+        The config and one line that says what was chosen.
+
+    Raises:
+        ValueError: no such model exists.
+    """
+    conf = dense["encoder_conf"]
+    wanted = (1.0 - target) * encoder_parameters(dense)
+    ratio = conf["linear_units"] / conf["output_size"]
+    found: List[Tuple[float, Config, int]] = []
+    for size in range(conf["attention_heads"], conf["output_size"], 1):
+        if size % (2 * conf["attention_heads"]):
+            continue
+        one, two = (
+            encoder_parameters(_resized(dense, size, units)) for units in (1, 2)
+        )
+        units = round((wanted - one) / (two - one)) + 1
+        if units < 1:
+            continue
+        error = abs(one + (units - 1) * (two - one) - wanted) / wanted
+        if error < 0.005:
+            shape = _resized(dense, size, units)
+            found.append((abs(units / size - ratio), shape, size))
+    if not found:
+        raise ValueError(f"no small dense model has {wanted:,.0f} encoder parameters")
+    chosen = min(found, key=lambda item: item[0])[1]
+    parameters = encoder_parameters(chosen)
+    line = (
+        f"small dense model: output_size {chosen['encoder_conf']['output_size']}, "
+        f"linear_units {chosen['encoder_conf']['linear_units']}: {parameters:,} "
+        f"encoder parameters, {parameters / wanted - 1:+.2%} of what pruning leaves"
+    )
+    return chosen, line
+
+
+def _resized(dense: Config, size: int, units: int) -> Config:
+    return changed(dense, dict(output_size=size, linear_units=units))
+
+
+def changed(dense: Config, options: Config) -> Config:
+    """The same training with other values in its ``encoder_conf``."""
+    config = copy.deepcopy(dense)
+    config["encoder_conf"].update(options)
+    return config
+
+
+def build_encoder(config: Config):
+    """The stock encoder of a training config, newly initialised."""
+    from espnet_adaptive_dropout.compat import ConformerEncoder, stock_options
+
+    features = (config.get("frontend_conf") or {}).get("n_mels", 80)
+    return ConformerEncoder(features, **stock_options(config["encoder_conf"]))
+
+
+def encoder_parameters(config: Config) -> int:
+    """Parameters of the stock encoder of a config."""
+    return sum(p.numel() for p in build_encoder(config).parameters())
+
+
+def bounds(config: Config, locations: List[str]) -> float:
+    """The most that the locations together can give, as a share of the encoder."""
+    from espnet_adaptive_dropout.units.table import UnitTable
+
+    return UnitTable(build_encoder(config)).bounds(locations)["all"]
+
+
+def best_checkpoint(config: Config) -> str:
+    """File name of the averaged model that ESPnet leaves."""
+    phase, name, _ = config["best_model_criterion"][0]
+    return f"{phase}.{name}.ave.pth"
+
+
+def write_config(path: Path, config: Config) -> None:
+    """Keep a run's config; one that is there already must be the same.
+
+    Raises:
+        ValueError: the run was made with another config.
+    """
+    from benchmarks.files import write_text
+
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    if path.exists() and yaml.safe_load(path.read_text(encoding="utf-8")) != config:
+        raise ValueError(
+            f"{path.parent} was made with another config; remove that directory to "
+            f"run it again, or give another --exp"
+        )
+    if not path.exists():
+        write_text(path, text)

@@ -1,0 +1,255 @@
+"""Turns runs into tasks: chains of commands, with what they need from each other."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import List
+
+from benchmarks.compare import configs
+from benchmarks.compare.commands import Commands, Step, Task
+from benchmarks.compare.corpus import Corpus
+from benchmarks.compare.rows import all_runs
+from benchmarks.compare.runs import SHARE_OF_BOUND, Run
+from benchmarks.compare.settings import PARTS, Settings, cubic_rounds, prune_part
+from benchmarks.files import write_text
+from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Starting, pruning and scoring, as a number of training steps; for the estimate only.
+FIXED_COST = 150
+
+
+class Planner:
+    """Makes the tasks of one seed.
+
+    Args:
+        settings: of the comparison.
+        corpus: the data.
+        seed: of all its trainings.
+    """
+
+    def __init__(self, settings: Settings, corpus: Corpus, seed: int):
+        self.settings = settings
+        self.seed = seed
+        self.commands = Commands(settings, corpus, seed)
+        self.root = self.commands.root
+        self.dense = configs.dense_config(settings, seed)
+        self.notes: List[str] = []
+
+    def tasks(self, runs: List[Run]) -> List[Task]:
+        """Tasks of the runs and of what they need.
+
+        Raises:
+            ValueError: a run cannot be made, or was made with another config.
+        """
+        every = {run.name: run for run in all_runs()}
+        wanted = [run for run in runs if run.kind != "dense"]
+        for run in list(wanted):
+            parent = every.get(run.options.get("of", ""))
+            if parent is not None and parent not in wanted:
+                wanted.insert(wanted.index(run), parent)
+        tasks = [
+            *self._dense(score="dense" in {run.name for run in runs}),
+            *(getattr(self, f"_{run.kind}")(run) for run in wanted),
+        ]
+        names = {self._name(run.name) for run in [*runs, *wanted]}
+        names = _closure(tasks, names)
+        tasks = [task for task in tasks if task.name in names]
+        for directory in {task.directory for task in tasks}:
+            self._write_commands(directory, tasks)
+        return tasks
+
+    def _write_commands(self, directory: Path, tasks: List[Task]) -> None:
+        """All that is run for a run, as a script that one can read."""
+        recipe = self.settings.recipe_dir
+        lines = [
+            f"cd {shlex.quote(str(recipe))}",
+            f"export PYTHONPATH={shlex.quote(str(ROOT))} OMP_NUM_THREADS=1",
+        ]
+        for task in tasks:
+            if task.directory == directory:
+                lines += [step.command() for step in task.steps]
+        write_text(directory / "commands.sh", "\n".join(lines) + "\n")
+
+    def _dense(self, score: bool) -> List[Task]:
+        """The dense training, in the parts that end at prune points."""
+        directory = self.root / "dense"
+        configs.write_config(self.commands.dense_run, self.dense)
+        tasks: List[Task] = []
+        before = 0
+        for part in [*prune_points(), PARTS]:
+            name = self._name(f"dense@{part}" if part < PARTS else "dense")
+            train = directory / "train"
+            steps = [self.commands.train(self.commands.dense_run, train, part)]
+            if part < PARTS:
+                steps.append(self.commands.keep(part))
+            elif score:
+                steps.append(self._score("dense", "train"))
+            needs = [tasks[-1].name] if tasks else []
+            tasks.append(Task(name, directory, needs, steps, self._cost(part - before)))
+            before = part
+        return tasks
+
+    def _gated(self, run: Run) -> Task:
+        """Adaptive dropout, from the start or from a dense checkpoint on."""
+        config = self._gated_config(run)
+        directory = self.root / run.name
+        configs.write_config(directory / "run.yaml", config)
+        target = config["encoder_conf"]["adaptive_dropout_conf"]["target_reduction"]
+        train = self._trained_in(run)
+        cut_and_score = self.commands.prune_and_score(run.name, train, config, target)
+        if run.at is None:
+            steps = [self.commands.train(directory / "run.yaml", train), *cut_and_score]
+            return self._task(run, [], steps, PARTS)
+        part = prune_part(run.at)
+        steps = [
+            self.commands.add_gates(run.name, self.commands.saved(part)),
+            self._train_cut(run, 1, PARTS),
+            *cut_and_score,
+        ]
+        return self._task(run, [self._name(f"dense@{part}")], steps, PARTS - part)
+
+    def _trained_in(self, run: Run) -> Path:
+        """Directory of a training with adaptive dropout."""
+        return self.root / run.name / ("train" if run.at is None else "train1")
+
+    def _gated_config(self, run: Run) -> configs.Config:
+        target = self._target(run)
+        options = run.options
+        if run.at is not None:
+            options = {**gates_after(prune_part(run.at) / PARTS), **options}
+        if "locations" in options:
+            bound = configs.bounds(self.dense, options["locations"])
+            if target > bound:
+                target = SHARE_OF_BOUND * bound
+                self.notes.append(f"{run.name}: {target:.1%} of at most {bound:.1%}")
+        return configs.gated_config(self.dense, target, options)
+
+    def _recut(self, run: Run) -> Task:
+        parent = next(other for other in all_runs() if other.name == run.options["of"])
+        config = self._gated_config(parent)
+        steps = self.commands.prune_and_score(
+            run.name, self._trained_in(parent), config, self._target(run)
+        )
+        return self._task(run, [self._name(parent.name)], steps, 0)
+
+    def _small(self, run: Run) -> Task:
+        config, line = configs.small_config(self.dense, self._target(run))
+        self.notes.append(line)
+        return self._whole(run, config)
+
+    def _stock(self, run: Run) -> Task:
+        return self._whole(run, configs.changed(self.dense, run.options))
+
+    def _whole(self, run: Run, config: configs.Config) -> Task:
+        """A stock Conformer that is trained in one go."""
+        directory = self.root / run.name
+        configs.write_config(directory / "run.yaml", config)
+        steps = [
+            self.commands.train(directory / "run.yaml", directory / "train"),
+            self._score(run.name, "train"),
+        ]
+        return self._task(run, [], steps, PARTS)
+
+    def _cut(self, run: Run) -> Task:
+        part = prune_part(run.at)
+        steps = [
+            *self.commands.cut(
+                run.name,
+                self.commands.saved(part),
+                run.options["criterion"],
+                self._target(run),
+                budget=run.options.get("budget", "encoder"),
+                locations=run.options.get("locations"),
+            ),
+            self._train_cut(run, 1, PARTS),
+            self._score(run.name, "train1"),
+        ]
+        return self._task(run, [self._name(f"dense@{part}")], steps, PARTS - part)
+
+    def _gradual(self, run: Run) -> Task:
+        rounds = cubic_rounds(self._target(run))
+        starts = [part for part, _ in rounds]
+        ends = [*starts[1:], PARTS]
+        source = self.commands.saved(starts[0])
+        steps: List[Step] = []
+        for number, ((_, target), end) in enumerate(zip(rounds, ends), start=1):
+            if number > 1:
+                source = self.root / run.name / f"full{number}.pth"
+                steps.append(self.commands.widen(run.name, number - 1, source))
+            steps += self.commands.cut(
+                run.name,
+                source,
+                "survivor_magnitude",
+                target,
+                number,
+                "benchmarks.models.prune_again",
+            )
+            steps.append(self._train_cut(run, number, end))
+        steps.append(self._score(run.name, f"train{len(rounds)}"))
+        needs = [self._name(f"dense@{starts[0]}")]
+        return self._task(run, needs, steps, PARTS - starts[0])
+
+    def _torch_pruning(self, run: Run) -> Task:
+        part = prune_part(run.at)
+        source = self.commands.saved(part)
+        steps = [
+            self.commands.torch_prune(run.name, source, self._target(run)),
+            self._train_cut(run, 1, PARTS),
+            self._score(run.name, "train1"),
+        ]
+        return self._task(run, [self._name(f"dense@{part}")], steps, PARTS - part)
+
+    def _train_cut(self, run: Run, number: int, end: int) -> Step:
+        directory = self.root / run.name
+        return self.commands.train(
+            directory / f"run{number}.yaml", directory / f"train{number}", end
+        )
+
+    def _score(self, name: str, train: str) -> Step:
+        best = configs.best_checkpoint(self.dense)
+        return self.commands.score(name, self.root / name / train, best)
+
+    def _task(self, run: Run, needs: List[str], steps: List[Step], parts: int) -> Task:
+        return Task(
+            self._name(run.name), self.root / run.name, needs, steps, self._cost(parts)
+        )
+
+    def _cost(self, parts: int) -> int:
+        return parts * self.settings.steps_per_part + FIXED_COST
+
+    def _name(self, name: str) -> str:
+        return f"seed{self.seed}/{name}"
+
+    def _target(self, run: Run) -> float:
+        return self.settings.target if run.target is None else run.target
+
+
+def gates_after(start: float) -> configs.Config:
+    """The default schedule, squeezed into what is left after a share of a training."""
+    usual = AdaptiveDropoutConfig()
+    rest = (1.0 - start) / (1.0 - usual.ramp_start)
+    return dict(
+        ramp_start=start,
+        ramp_end=round(start + (usual.ramp_end - usual.ramp_start) * rest, 4),
+        freeze_at=round(start + (usual.freeze_at - usual.ramp_start) * rest, 4),
+    )
+
+
+def prune_points() -> List[int]:
+    """Checkpoints of the dense training from which some run goes on."""
+    points = {prune_part(run.at) for run in all_runs() if run.at is not None}
+    return sorted(points | {cubic_rounds(0.5)[0][0]})
+
+
+def _closure(tasks: List[Task], names: set) -> set:
+    """The named tasks and all that they need."""
+    needs = {task.name: task.needs for task in tasks}
+    waiting, closed = set(names), set()
+    while waiting:
+        name = waiting.pop()
+        closed.add(name)
+        waiting.update(set(needs.get(name, [])) - closed)
+    return closed

@@ -1,0 +1,1 @@
+"""What is done with a single model: gates added, units removed, words recognised."""

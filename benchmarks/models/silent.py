@@ -1,0 +1,108 @@
+"""Counts channels of the input layer that never fire.
+
+A channel whose ReLU is zero in all frames and frequencies of all utterances can go for
+nothing, which is part of what removing channels of the subsampling is worth.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Dict, Iterable, List
+
+import torch
+
+from benchmarks.compare.corpus import transcripts
+from benchmarks.models.score import batches
+from espnet_adaptive_dropout.bin.command import CommandLine, execute
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--train_config", type=Path, required=True, help="config.yaml of the model")
+    add("--model_file", type=Path, required=True)
+    add("--data", type=Path, default=Path("dump/raw/dev"), help="data directory")
+    return parser
+
+
+def main(cmd: CommandLine = None) -> None:
+    """Parse ``cmd`` and print a line for each layer."""
+    execute("silent", get_parser, print_silent, cmd)
+
+
+def print_silent(args: argparse.Namespace) -> None:
+    """Print how many channels never fire.
+
+    Raises:
+        ValueError: the model or the data cannot be read, or there is no such layer.
+    """
+    from espnet_adaptive_dropout.experiments.experiment import (
+        build_model,
+        load_config,
+        load_state,
+        load_task,
+        load_weights,
+    )
+
+    task, config = load_task("asr"), load_config(args.train_config)
+    model = build_model(task, config)
+    load_weights(model, load_state(args.model_file), str(args.model_file))
+    utterances = len(transcripts(args.data / "text"))
+    speech = (batch for _, batch in batches(task, config, args.data, size=1))
+    for layer, fires in firing_channels(model, speech).items():
+        print(
+            f"{layer}: {int((~fires).sum())} of {len(fires)} channels never fire in "
+            f"{utterances} utterances"
+        )
+
+
+def firing_channels(
+    model: torch.nn.Module, batches: Iterable[Dict[str, torch.Tensor]]
+) -> Dict[str, torch.Tensor]:
+    """Which channels of the two convolutions of the input layer ever fire.
+
+    Args:
+        model: an ESPnet model, in evaluation mode.
+        batches: speech and speech_lengths, without padding.
+
+    Returns:
+        ``subsampling_1`` and ``subsampling_2``: bool (channels,).
+
+    Raises:
+        ValueError: the encoder's input layer is of another kind.
+    """
+    from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+    from espnet_adaptive_dropout.modules.subsampling import has_two_convolutions
+
+    embed = main_encoder(model).embed
+    if not has_two_convolutions(embed):
+        raise ValueError("the encoder's input layer has no two convolutions to look at")
+    fires: Dict[str, torch.Tensor] = {}
+    hooks: List[torch.utils.hooks.RemovableHandle] = []
+    for name, activation in (
+        ("subsampling_1", embed.conv[1]),
+        ("subsampling_2", embed.conv[3]),
+    ):
+
+        def note(module, inputs, output, name=name):
+            now = (output > 0).any(dim=0).flatten(1).any(dim=1)
+            fires[name] = fires.get(name, torch.zeros_like(now)) | now
+
+        hooks.append(activation.register_forward_hook(note))
+    try:
+        with torch.inference_mode():
+            for batch in batches:
+                model.encode(batch["speech"], batch["speech_lengths"])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return fires
+
+
+if __name__ == "__main__":
+    main()

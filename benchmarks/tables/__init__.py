@@ -1,0 +1,1 @@
+"""Tables and a plot of what a comparison has measured."""

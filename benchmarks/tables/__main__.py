@@ -1,0 +1,211 @@
+"""Writes the tables of a comparison: ``python -m benchmarks.tables``.
+
+Reads the result.json files that ``benchmarks.compare`` has left so far and writes
+RESULTS.md, results.json and results.png beside them. Runs that are not there yet are
+left out and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import yaml
+
+from benchmarks.compare.plan import ROOT
+from benchmarks.compare.runs import ABLATION, MAIN, SETTINGS, SIZES
+from benchmarks.compare.settings import NAME
+from benchmarks.files import read_json, write_json, write_text
+from benchmarks.tables.results import (
+    Measured,
+    of_section,
+    read_results,
+    relative_change,
+    removed,
+)
+from benchmarks.tables.summaries import location_table, size_table
+from espnet_adaptive_dropout.bin.command import CommandLine, execute
+
+HEADINGS = {
+    MAIN: "Ways to the same size",
+    ABLATION: "Each location alone and each left out",
+    SETTINGS: "Ours with one setting changed",
+    SIZES: "One training, many sizes",
+}
+CAVEAT = (
+    "**Synthetic speech tests the method and says nothing about WER on LibriSpeech.** "
+    "Look at the spread over the seeds, and at the number of words, before you believe "
+    "a difference."
+)
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--exp", type=Path, default=ROOT / "benchmarks/exp", help="of the comparison")
+    add("--out", type=Path, help="directory for the tables; default: --exp")
+    return parser
+
+
+def main(cmd: CommandLine = None) -> None:
+    """Parse ``cmd`` and write."""
+    execute("tables", get_parser, write_tables, cmd)
+
+
+def write_tables(args: argparse.Namespace) -> None:
+    """Write the three files.
+
+    Raises:
+        ValueError: there are no results.
+    """
+    from benchmarks.tables.plot import plot_rows
+
+    rows = read_results(args.exp)
+    settings = yaml.safe_load((args.exp / NAME).read_text(encoding="utf-8"))
+    dense = next((row for row in rows if row.key == "dense"), None)
+    out = args.out or args.exp
+    missing = missing_rows(args.exp, rows)
+    write_text(out / "RESULTS.md", to_markdown(rows, dense, settings, missing))
+    content = dict(
+        settings=settings,
+        missing=missing,
+        rows=[to_dict(row, dense) for row in rows],
+    )
+    write_json(out / "results.json", content)
+    plot_rows(rows, dense, out / "results.png")
+    print(f"{out}/RESULTS.md, results.json, results.png: {len(rows)} rows")
+
+
+def missing_rows(exp: Path, rows: List[Measured]) -> List[str]:
+    """Titles of rows without any result."""
+    there = {row.key for row in rows}
+    described = read_json(exp / "rows.json").values()
+    titles = [about["title"] for about in described if about["row"] not in there]
+    return list(dict.fromkeys(titles))
+
+
+def to_dict(row: Measured, dense: Optional[Measured]) -> Dict[str, Any]:
+    """A row as JSON."""
+    return dict(
+        row=row.key,
+        title=row.title,
+        section=row.section,
+        run=row.run,
+        seeds=sorted(row.results),
+        removed=removed(row, dense),
+        encoder_params=row.mean("encoder_params"),
+        encoder_macs=row.mean("encoder_macs"),
+        valid_loss=row.mean("valid_loss"),
+        wer_test=row.rates("test"),
+        wer_dev=row.rates("dev"),
+        cer_test=row.rates("test", "char"),
+        relative_to_dense=relative_change(row, dense),
+        others=[to_dict(other, dense) for other in row.others],
+        results=row.results,
+    )
+
+
+def to_markdown(
+    rows: List[Measured],
+    dense: Optional[Measured],
+    settings: Dict[str, Any],
+    missing: List[str],
+) -> str:
+    """All tables."""
+    lines = ["# Comparison", "", *_introduction(rows, settings), ""]
+    for section, heading in HEADINGS.items():
+        chosen = of_section(rows, section)
+        if not chosen:
+            continue
+        lines += [f"## {heading}", ""]
+        if section == ABLATION:
+            lines += [*location_table(rows, dense), ""]
+        if section == SIZES:
+            lines += [*size_table(rows, settings["target"]), ""]
+        lines += [*_table(chosen, dense), ""]
+    tried = [run for row in rows if row.others for run in (row, *row.others)]
+    if tried:
+        lines += ["## All prune points", ""]
+        lines += [
+            "The point with the lowest mean WER on the development sets speaks for its "
+            "criterion above.",
+            "",
+            *_table(sorted(tried, key=lambda run: run.run), dense, by_run=True),
+            "",
+        ]
+    lines += ["## Each set", "", *_set_table(rows), ""]
+    if missing:
+        lines += [f"Not run (yet): {'; '.join(missing)}.", ""]
+    return "\n".join(lines)
+
+
+def _introduction(rows: List[Measured], settings: Dict[str, Any]) -> List[str]:
+    sets = next(iter(rows[0].results.values()))["sets"]
+    words = {
+        part: sum(counts["words"] for name, counts in sets.items() if part in name)
+        for part in ("test", "dev")
+    }
+    config = Path(settings["dense_config"]).name
+    count = settings.get("utterances")
+    data = f"{count} utterances" if count else "the data"
+    return [
+        f"Every row: {settings['steps']} training steps in all "
+        f"({settings['max_epoch']:g} passes through {data}), the same batches in the "
+        f"same order, the learning rate of `{config}` with its "
+        f"warm-up scaled to the length, three checkpoints averaged, greedy CTC "
+        f"decoding. A training that is pruned on the way goes on with its epoch, its "
+        f"learning rate and Adam's moments of the kept weights. WER is pooled over the "
+        f"test ({words['test']} words) and development ({words['dev']} words) sets: "
+        f"mean ± standard deviation over the seeds, then each seed; the last column "
+        f"is the change of the mean WER on test against dense over the same seeds.",
+        "",
+        CAVEAT,
+    ]
+
+
+def _table(
+    rows: List[Measured], dense: Optional[Measured], by_run: bool = False
+) -> List[str]:
+    lines = [
+        "| row | removed | encoder params | MACs (10 s) | WER test [%] | each seed "
+        "| WER dev [%] | valid loss | against dense |",
+        "|---|---:|---:|---:|---:|---|---:|---:|---:|",
+    ]
+    for row in rows:
+        share, change = removed(row, dense), relative_change(row, dense)
+        digits = row.decimals("test")
+        title = f"{row.title} (`{row.run}`)" if by_run or row.others else row.title
+        cells = [
+            title,
+            "-" if share is None else f"{share:.1%}",
+            f"{row.mean('encoder_params'):,.0f}",
+            f"{row.mean('encoder_macs') / 1e6:.1f} M",
+            row.spread("test"),
+            ", ".join(f"{rate:.{digits}f}" for rate in row.rates("test").values()),
+            row.spread("dev"),
+            f"{row.mean('valid_loss'):.2f}",
+            "-" if change is None else f"{change:+.0f} %",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _set_table(rows: List[Measured]) -> List[str]:
+    names = list(next(iter(rows[0].results.values()))["sets"])
+    lines = [
+        "| row | "
+        + " | ".join(f"WER {name} [%]" for name in names)
+        + " | CER test [%] |",
+        "|---" * (len(names) + 2) + "|",
+    ]
+    for row in rows:
+        cells = [row.spread(name) for name in names]
+        cells.append(row.spread("test", "char"))
+        lines.append("| " + " | ".join([row.title, *cells]) + " |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

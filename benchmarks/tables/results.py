@@ -1,0 +1,154 @@
+"""Reads what the runs left and brings it into rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from benchmarks.compare.runs import MAIN, SIZES
+from benchmarks.files import read_json
+
+Result = Dict[str, Any]
+
+
+@dataclasses.dataclass
+class Measured:
+    """One row of the table: the same run under several seeds.
+
+    Args:
+        key: of the row.
+        title: for people.
+        section: of the tables.
+        run: name of the run that speaks for the row.
+        results: seed -> result.json.
+        others: the row's other runs, which were worse on the development sets.
+    """
+
+    key: str
+    title: str
+    section: str
+    run: str
+    results: Dict[int, Result]
+    others: List[Measured] = dataclasses.field(default_factory=list)
+
+    def rates(self, part: str, kind: str = "word") -> Dict[int, float]:
+        """Seed -> error rate in percent over all sets that begin with ``part``."""
+        return {
+            seed: error_rate(result, part, kind)
+            for seed, result in sorted(self.results.items())
+        }
+
+    def mean_rate(self, part: str = "test") -> float:
+        """Mean over the seeds of the word error rate in percent."""
+        return statistics.fmean(self.rates(part).values())
+
+    def decimals(self, part: str, kind: str = "word") -> int:
+        """With which an error rate is written: two where a hundredth of a point is
+        a whole error or more."""
+        result = next(iter(self.results.values()))
+        return 2 if _count(result, part, f"{kind}s") >= 10_000 else 1
+
+    def spread(self, part: str, kind: str = "word") -> str:
+        """ "6.1 ± 0.4": mean and sample standard deviation, or the value alone."""
+        rates, digits = list(self.rates(part, kind).values()), self.decimals(part, kind)
+        mean = f"{statistics.fmean(rates):.{digits}f}"
+        if len(rates) < 2:
+            return mean
+        return f"{mean} ± {statistics.stdev(rates):.{digits}f}"
+
+    def mean(self, name: str) -> float:
+        """Mean over the seeds of a number in the results."""
+        return statistics.fmean(result[name] for result in self.results.values())
+
+
+def error_rate(result: Result, part: str, kind: str = "word") -> float:
+    """Errors over words (or chars), pooled over the sets that begin with ``part``."""
+    errors = _count(result, part, f"{kind}_errors")
+    return 100.0 * errors / max(_count(result, part, f"{kind}s"), 1)
+
+
+def _count(result: Result, part: str, what: str) -> int:
+    sets = result["sets"].items()
+    return sum(counts[what] for name, counts in sets if name.startswith(part))
+
+
+def read_results(exp: Path) -> List[Measured]:
+    """All rows of which at least one run has a result, in the order of ``rows``.
+
+    Of a row with several runs (prune points) the one with the lowest mean word error
+    rate on the development sets, over the seeds that all of them have, speaks for it.
+
+    Raises:
+        ValueError: there are no results.
+    """
+    if not (exp / "rows.json").exists():
+        raise ValueError(f"{exp}: no results; run python -m benchmarks.compare first")
+    described = read_json(exp / "rows.json")
+    rows: Dict[str, List[Measured]] = {}
+    for name, about in described.items():
+        results = {
+            int(path.parent.parent.name[len("seed") :]): read_json(path)
+            for path in sorted(exp.glob(f"seed*/{name}/result.json"))
+        }
+        if results:
+            row = Measured(
+                about["row"], about["title"], about["section"], name, results
+            )
+            rows.setdefault(row.key, []).append(row)
+    if not rows:
+        raise ValueError(f"{exp}: no run has finished yet")
+    return [_best(runs) for runs in rows.values()]
+
+
+def _best(runs: List[Measured]) -> Measured:
+    """The run that speaks for a row, with the others attached."""
+    common = set.intersection(*(set(run.results) for run in runs))
+    # Without a common seed the runs cannot be compared: the first must do.
+    best = runs[0]
+    if common:
+        best = min(runs, key=lambda run: _mean_over(run, sorted(common)))
+    best.others = [run for run in runs if run is not best]
+    return best
+
+
+def _mean_over(run: Measured, seeds: List[int]) -> float:
+    rates = run.rates("dev")
+    return statistics.fmean(rates[seed] for seed in seeds)
+
+
+def relative_change(row: Measured, dense: Optional[Measured]) -> Optional[float]:
+    """Change of the mean word error rate on test against dense, in percent.
+
+    Over the seeds that both have, so that a row with fewer seeds is not compared
+    with other data.
+    """
+    if dense is None:
+        return None
+    mine, theirs = row.rates("test"), dense.rates("test")
+    common = sorted(set(mine) & set(theirs))
+    if not common:
+        return None
+    before = statistics.fmean(theirs[seed] for seed in common)
+    after = statistics.fmean(mine[seed] for seed in common)
+    return 100.0 * (after / before - 1.0) if before else None
+
+
+def of_section(rows: List[Measured], section: str) -> List[Measured]:
+    """The rows of a section as tables and plot show them; ours beside its variants."""
+    chosen = [row for row in rows if row.section == section]
+    if chosen and section != MAIN:
+        chosen = [row for row in rows if row.key == "ours"] + chosen
+    if section == MAIN:
+        chosen.sort(key=Measured.mean_rate)
+    if section == SIZES:
+        chosen.sort(key=lambda row: -row.mean("encoder_params"))
+    return chosen
+
+
+def removed(row: Measured, dense: Optional[Measured]) -> Optional[float]:
+    """Share of the dense encoder's parameters that the row's model lacks."""
+    if dense is None:
+        return None
+    return 1.0 - row.mean("encoder_params") / dense.mean("encoder_params")
