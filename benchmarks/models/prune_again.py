@@ -18,7 +18,7 @@ def survivor_mean(table: UnitTable, scores: torch.Tensor) -> torch.Tensor:
     units, to the means over the units that are not zero."""
     scores = scores.clone()
     for group in table.groups:
-        scores[group.row] *= (scores[group.row] > 0).float().mean()
+        scores[group.span] *= (scores[group.span] > 0).float().mean()
     return scores
 
 

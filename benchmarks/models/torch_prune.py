@@ -169,11 +169,11 @@ def sources(full: torch.nn.Module, keep: Keep) -> Dict[str, torch.Tensor]:
 
 def kept_row(table, keep: Keep) -> torch.Tensor:
     """What stays, as a row of the encoder's UnitTable, bool (units,)."""
-    row = torch.ones(table.units, dtype=torch.bool)
+    row = torch.ones(table.num_units, dtype=torch.bool)
     for group in table.groups:
         kind = "attention" if group.location in ("query", "value") else group.location
         if group.block is not None and kind in keep[group.block]:
-            row[group.row] = False
+            row[group.span] = False
             row[group.start + torch.tensor(keep[group.block][kind])] = True
     return row
 

@@ -67,10 +67,10 @@ class Builder:
 
     def adaptive_config(self, **conf: Any) -> Dict[str, Any]:
         """Training config with gates; ``conf``: of ``adaptive_dropout_conf``."""
-        place = self.trained.place
-        options = place.options(self.config)
+        entry = self.trained.encoder_entry
+        options = entry.options(self.config)
         options["adaptive_dropout_conf"] = {"control": "schedule", **conf}
-        return place.with_encoder(self.config, ADAPTIVE, options)
+        return entry.with_encoder(self.config, ADAPTIVE, options)
 
     def model(self, row: Row) -> torch.nn.Module:
         """The row's model in PyTorch and float32, for inference alone."""
@@ -88,7 +88,7 @@ class Builder:
         """Which units the row's compact encoder has; None if it is not compact."""
         if row.choice is not None:
             return self.keep(row.choice, row.target)
-        units = self.trained.table.units
+        units = self.trained.table.num_units
         return torch.ones(units, dtype=torch.bool) if row.base == COMPACT else None
 
     @functools.lru_cache(maxsize=None)  # noqa: B019  (lives as long as the command)
@@ -102,7 +102,7 @@ class Builder:
             return self._keep_of_torch_pruning(target)
         table = self.trained.table
         chosen = [x.name for x in LOCATIONS.values() if choice == "all" or x.in_paper]
-        ranking = Ranking(trained_like_scores(table), ~table.without(chosen), True)
+        ranking = Ranking(trained_like_scores(table), ~table.all_except(chosen), True)
         options = PruneOptions(
             target, "trained-like", budget="location" if choice == "all" else "encoder"
         )
@@ -128,7 +128,7 @@ class Builder:
         parameters = self.trained.table.parameters
         macs = self.full_macs(seconds)
         keep = self.kept(row)
-        gone = torch.zeros(self.trained.table.units) if keep is None else ~keep
+        gone = torch.zeros(self.trained.table.num_units) if keep is None else ~keep
         return tuple(
             round(cost.total - cost.removed(gone).item()) for cost in (parameters, macs)
         )

@@ -42,7 +42,7 @@ def trained_like_scores(table: UnitTable, seed: int = 0) -> torch.Tensor:
     for group in table.groups:
         share = _share(group.location, group.block, last)
         heads = torch.randn(group.heads, 1, generator=generator) * _HEADS
-        noise = torch.rand(group.units, generator=generator).clamp(1e-6, 1 - 1e-6)
+        noise = torch.rand(group.num_units, generator=generator).clamp(1e-6, 1 - 1e-6)
         scores = torch.logit(noise).view(group.heads, -1) + heads * (group.heads > 1)
         parts.append(scores.flatten() + torch.logit(torch.tensor(share)))
     return torch.cat(parts)

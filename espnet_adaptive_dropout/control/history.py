@@ -101,7 +101,7 @@ def retention_by_location(table: UnitTable) -> Dict[str, np.ndarray]:
     """
     groups = table.gated_groups()
     probabilities = torch.sigmoid(table.logits().float()).cpu().numpy()
-    bounds = np.cumsum([group.units for group in groups])[:-1]
+    bounds = np.cumsum([group.num_units for group in groups])[:-1]
     parts: Dict[str, list] = {}
     for group, part in zip(groups, np.split(probabilities, bounds)):
         parts.setdefault(group.location, []).append(part)

@@ -152,7 +152,7 @@ class SizeControl(torch.nn.Module):
     def _cuts(self, logits: torch.Tensor) -> List[torch.Tensor]:
         """Kept gated units of every size, each a subset of the one before."""
         gated = self.table.gated()
-        scores = torch.zeros(self.table.units)
+        scores = torch.zeros(self.table.num_units)
         scores[gated] = logits
         pools = self.table.pools(self.config.budget)
         scores = even_scores(scores, gated, pools, self.cost)
@@ -246,6 +246,6 @@ class SizeControl(torch.nn.Module):
     @torch.no_grad()
     def actual_reduction(self) -> float:
         """Share of the encoder that would go if it were pruned now (p > 0.5)."""
-        keep = torch.ones(self.table.units, dtype=torch.bool)
+        keep = torch.ones(self.table.num_units, dtype=torch.bool)
         keep[self.table.gated()] = self.table.logits().cpu() > 0
         return self.table.reduction(keep, self.cost)

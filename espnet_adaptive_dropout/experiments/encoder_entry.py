@@ -1,4 +1,5 @@
-"""Where an ESPnet model has its encoder: in the config, the weights, the modules.
+"""The encoder entry of a training config: the option that names the encoder, and the
+prefix of its weights in the model.
 
 Most tasks have ``encoder`` and ``encoder_conf``. ``enh_s2t`` puts a whole model for
 the second task behind an enhancement model: ``asr_encoder`` in the config is
@@ -26,12 +27,13 @@ _SECOND_TASKS = ("asr", "st", "diar")
 
 
 @dataclasses.dataclass(frozen=True)
-class EncoderPlace:
-    """Where the encoder is.
+class EncoderEntry:
+    """The option and the prefix of an encoder.
 
     Args:
-        option: of the training config, for example "encoder" or "asr_encoder".
-        prefix: of its weights in the model's state, "encoder." or
+        option: option of the training config, for example "encoder" or
+            "asr_encoder".
+        prefix: prefix of the weights in the model's state, "encoder." or
             "s2t_model.encoder.".
     """
 
@@ -57,16 +59,16 @@ class EncoderPlace:
         return new
 
 
-def encoder_place(config: Mapping[str, Any]) -> EncoderPlace:
-    """Where a training config and its model have the encoder.
+def encoder_entry(config: Mapping[str, Any]) -> EncoderEntry:
+    """The encoder entry of a training config.
 
     Args:
         config: contents of a config.yaml, or ``vars`` of parsed arguments.
     """
     for subtask in config.get("subtask_series") or []:
         if subtask in _SECOND_TASKS:
-            return EncoderPlace(f"{subtask}_encoder", "s2t_model.encoder.")
-    return EncoderPlace("encoder", "encoder.")
+            return EncoderEntry(f"{subtask}_encoder", "s2t_model.encoder.")
+    return EncoderEntry("encoder", "encoder.")
 
 
 def recogniser(model: torch.nn.Module) -> torch.nn.Module:

@@ -14,7 +14,7 @@ import numpy
 import torch
 import yaml
 
-from espnet_adaptive_dropout.experiments.encoder_entry import encoder_place
+from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
 
 # The C parser is ten times faster on the long token lists in ESPnet's configs.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -52,7 +52,7 @@ def load_config(path: Union[str, Path]) -> Dict[str, Any]:
         raise ValueError(f"{path}: cannot read the config ({error.strerror})") from None
     except yaml.YAMLError:
         raise ValueError(f"{path}: this is not YAML") from None
-    option = encoder_place(config).option if isinstance(config, dict) else "encoder"
+    option = encoder_entry(config).option if isinstance(config, dict) else "encoder"
     if not isinstance(config, dict) or option not in config:
         raise ValueError(
             f"{path}: no '{option}' in it; give the config.yaml that ESPnet wrote into "

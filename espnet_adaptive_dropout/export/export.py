@@ -15,7 +15,7 @@ import espnet_adaptive_dropout
 from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     ADAPTIVE,
-    encoder_place,
+    encoder_entry,
     main_encoder,
 )
 from espnet_adaptive_dropout.experiments.experiment import (
@@ -134,7 +134,7 @@ def _open(train_config: Path, model_file: Path, task: type) -> Tuple[Any, Dict]:
 
 
 def _refuse_other_encoders(train_config: Path, config: Dict[str, Any]) -> None:
-    option = encoder_place(config).option
+    option = encoder_entry(config).option
     if config[option] == ADAPTIVE:
         raise ValueError(
             f"{train_config}: '{option}: {ADAPTIVE}' has its gates still; prune it "

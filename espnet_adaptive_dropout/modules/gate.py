@@ -131,7 +131,7 @@ class AdaptiveDropout(torch.nn.Module):
         dropout_rate: float = 0.0,
     ):
         super().__init__()
-        self.units = units
+        self.num_units = units
         self.initial_logit = initial_logit
         self.logit_scale = logit_scale
         self.temperature = temperature
@@ -226,6 +226,7 @@ class AdaptiveDropout(torch.nn.Module):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.units}, {self.distribution}, temperature={self.temperature:.3g}, "
+            f"{self.num_units}, {self.distribution}, "
+            f"temperature={self.temperature:.3g}, "
             f"forward={self.sampling}, granularity={self.granularity}"
         )

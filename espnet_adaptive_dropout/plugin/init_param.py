@@ -20,7 +20,7 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
     ADAPTIVE,
     COMPACT,
     EXPORTED,
-    encoder_place,
+    encoder_entry,
 )
 from espnet_adaptive_dropout.experiments.experiment import load_checkpoint, load_state
 
@@ -70,7 +70,7 @@ def load_init_param(model: torch.nn.Module, args: argparse.Namespace) -> None:
         ValueError: a checkpoint cannot be read.
         OSError: ``output_dir`` cannot be written to.
     """
-    ours = getattr(args, encoder_place(vars(args)).option, None)
+    ours = getattr(args, encoder_entry(vars(args)).option, None)
     if not args.init_param or ours not in (ADAPTIVE, COMPACT, EXPORTED):
         return
     from espnet2.torch_utils.load_pretrained_model import load_pretrained_model

@@ -13,7 +13,7 @@ from typing import Any, Mapping, Tuple
 
 import torch
 
-from espnet_adaptive_dropout.experiments.encoder_entry import encoder_place
+from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
 from espnet_adaptive_dropout.plugin.epoch_length import steps_per_epoch
 from espnet_adaptive_dropout.plugin.training_length import missing_options, needs_length
 
@@ -41,14 +41,14 @@ def complete_lightning(args: argparse.Namespace) -> None:
             f"whole model in every process, strategy: ddp"
         )
     view = _as_espnet2(args, conf)
-    place = encoder_place(vars(args))
-    options = place.options(vars(args))
+    entry = encoder_entry(vars(args))
+    options = entry.options(vars(args))
     known = dict(options.get("adaptive_dropout_conf") or {})
     view.max_epoch, steps = _length(conf, steps_per_epoch(view))
     known.setdefault("total_steps", steps)
-    setattr(view, place.conf, {**options, "adaptive_dropout_conf": known})
+    setattr(view, entry.conf, {**options, "adaptive_dropout_conf": known})
     options["adaptive_dropout_conf"] = {**known, **missing_options(view)}
-    setattr(args, place.conf, options)
+    setattr(args, entry.conf, options)
 
 
 def _as_espnet2(

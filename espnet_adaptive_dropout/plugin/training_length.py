@@ -17,7 +17,7 @@ import torch
 import yaml
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
-from espnet_adaptive_dropout.experiments.encoder_entry import ADAPTIVE, encoder_place
+from espnet_adaptive_dropout.experiments.encoder_entry import ADAPTIVE, encoder_entry
 from espnet_adaptive_dropout.plugin.epoch_length import process_count, steps_per_epoch
 from espnet_adaptive_dropout.plugin.init_param import without_old_gates
 
@@ -54,10 +54,10 @@ def complete_arguments(
     args = parser.parse_args(arguments)
     if not needs_length(args):
         return arguments
-    place = encoder_place(vars(args))
+    entry = encoder_entry(vars(args))
     added: List[str] = []
     for name, value in missing_options(args).items():
-        added += [f"--{place.conf}", f"adaptive_dropout_conf.{name}={value}"]
+        added += [f"--{entry.conf}", f"adaptive_dropout_conf.{name}={value}"]
     return without_old_gates(args.init_param, arguments, args.output_dir) + added
 
 
@@ -67,14 +67,14 @@ def needs_length(args: argparse.Namespace) -> bool:
     Raises:
         ValueError: ``adaptive_dropout_conf`` is wrong.
     """
-    place = encoder_place(vars(args))
-    if getattr(args, place.option, None) != ADAPTIVE:
+    entry = encoder_entry(vars(args))
+    if getattr(args, entry.option, None) != ADAPTIVE:
         return False
     return not (args.collect_stats or _config(args).locations == [])
 
 
 def _config(args: argparse.Namespace) -> AdaptiveDropoutConfig:
-    options = encoder_place(vars(args)).options(vars(args))
+    options = encoder_entry(vars(args)).options(vars(args))
     return AdaptiveDropoutConfig.from_dict(options.get("adaptive_dropout_conf") or {})
 
 
@@ -149,7 +149,7 @@ def _scale_before(args: argparse.Namespace) -> Optional[float]:
         return None
     with open(f"{directory}/config.yaml", encoding="utf-8") as file:
         config = yaml.safe_load(file)
-    options = encoder_place(config).options(config).get("adaptive_dropout_conf")
+    options = encoder_entry(config).options(config).get("adaptive_dropout_conf")
     return (options or {}).get("logit_scale")
 
 

@@ -1,24 +1,73 @@
-"""How units are ranked. The registry is an ESPnet ClassChoices: add your own
-:class:`~espnet_adaptive_dropout.pruning.criterion.Criterion` to
+"""How units are ranked: the pruning criteria and their registry.
+
+The registry is an ESPnet ClassChoices: add your own :class:`Criterion` to
 ``criterion_choices.classes``.
 """
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import Any, List, Optional, Sequence, Tuple
 
 import torch
 from espnet2.train.class_choices import ClassChoices
 
-from espnet_adaptive_dropout.pruning.criterion import (
-    Criterion,
-    EverywhereCriterion,
-    Scores,
-    relative_to_group,
-)
-from espnet_adaptive_dropout.pruning.taylor import Taylor
+from espnet_adaptive_dropout.experiments.data import labelled_batches, triplets
+from espnet_adaptive_dropout.pruning.taylor import taylor_scores
 from espnet_adaptive_dropout.pruning.trained import Trained
+from espnet_adaptive_dropout.units.locations import LOCATIONS, expand
 from espnet_adaptive_dropout.units.table import UnitTable
+
+Scores = Tuple[torch.Tensor, torch.Tensor]
+
+
+class Criterion:
+    """Ranks units; built from ``--criterion_conf``.
+
+    Attributes:
+        needs_target: whether the scores say how many units to keep only together
+            with a target size.
+    """
+
+    needs_target = True
+
+    def __call__(self, table: UnitTable, trained: Trained) -> Scores:
+        """Return scores, float32 (units,), larger stays longer, and candidates,
+        bool (units,): the units that may go.
+
+        Raises:
+            ValueError: the checkpoint or the data lack what the criterion reads.
+        """
+        raise NotImplementedError
+
+
+class EverywhereCriterion(Criterion):
+    """Ranks the units of the chosen locations of any checkpoint.
+
+    Args:
+        locations: names of locations; None takes the paper's.
+
+    Raises:
+        ValueError: a name is unknown.
+    """
+
+    def __init__(self, locations: Optional[List[str]] = None):
+        if locations is None:
+            names = [name for name, location in LOCATIONS.items() if location.in_paper]
+        else:
+            try:
+                names = expand(locations)
+            except ValueError as error:
+                raise ValueError(f"--criterion_conf locations: {error}") from None
+        self.locations = names
+
+    def candidates(self, table: UnitTable) -> torch.Tensor:
+        """The units of the chosen locations, bool (units,)."""
+        return torch.cat(
+            [
+                torch.full((g.num_units,), g.location in self.locations)
+                for g in table.groups
+            ]
+        )
 
 
 class Retention(Criterion):
@@ -27,13 +76,13 @@ class Retention(Criterion):
     needs_target = False
 
     def __call__(self, table: UnitTable, trained: Trained) -> Scores:
-        scores = torch.zeros(table.units)
-        candidates = torch.zeros(table.units, dtype=torch.bool)
+        scores = torch.zeros(table.num_units)
+        candidates = torch.zeros(table.num_units, dtype=torch.bool)
         for group in table.groups:
             logits = trained.learnt_logits(group)
             if logits is not None:
-                scores[group.row] = logits.float()
-                candidates[group.row] = True
+                scores[group.span] = logits.float()
+                candidates[group.span] = True
         if not candidates.any():
             raise ValueError(
                 "the checkpoint has no gates, which '--criterion retention' needs; "
@@ -61,14 +110,14 @@ class Magnitude(EverywhereCriterion):
         self.norm = norm
 
     def __call__(self, table: UnitTable, trained: Trained) -> Scores:
-        scores = torch.zeros(table.units)
+        scores = torch.zeros(table.num_units)
         for group in table.groups:
-            for part in group.place.slices:
+            for part in group.location_spec.slices:
                 tensor = trained.state.get(trained.key(group, part.name))
                 if tensor is None or "running" in part.name:
                     continue
-                entries = part.by_unit(tensor.float(), group.units)
-                scores[group.row] += entries.abs().pow(self.norm).sum(dim=1)
+                entries = part.by_unit(tensor.float(), group.num_units)
+                scores[group.span] += entries.abs().pow(self.norm).sum(dim=1)
         sizes = scores.pow(1.0 / self.norm)
         return relative_to_group(table, sizes), self.candidates(table)
 
@@ -87,7 +136,85 @@ class Random(EverywhereCriterion):
 
     def __call__(self, table: UnitTable, trained: Trained) -> Scores:
         generator = torch.Generator().manual_seed(self.seed)
-        return torch.rand(table.units, generator=generator), self.candidates(table)
+        return torch.rand(table.num_units, generator=generator), self.candidates(table)
+
+
+class Taylor(EverywhereCriterion):
+    """Squared change of the loss, to first order, if a unit were removed.
+
+    The score of a unit is the mean over calibration batches of (dL/dm)^2, m a mask on
+    the unit, L the model's loss in evaluation mode. dL/dm is the sum of weight times
+    gradient over the unit's slices on one side of the mask. A model trained with
+    adaptive dropout is taken as it evaluates, so that the units which it has removed
+    already score 0.
+
+    Args:
+        batches: number of calibration batches.
+        batch_size: utterances in each.
+        data: "path,name,type" triplets, speech and text; None takes the training data
+            of the config.
+        norm_by_group: divide by the mean over the location and block; the paper
+            compares scores of all layers as they are.
+        seed: of the choice of utterances.
+        locations: names of locations; None takes the paper's.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
+
+    def __init__(
+        self,
+        batches: int = 16,
+        batch_size: int = 8,
+        data: Optional[Sequence[Any]] = None,
+        norm_by_group: bool = False,
+        seed: int = 0,
+        locations: Optional[List[str]] = None,
+    ):
+        super().__init__(locations)
+        for name, value in (("batches", batches), ("batch_size", batch_size)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"--criterion_conf {name}={value}: must be a whole number above 0"
+                )
+        self.batches = batches
+        self.batch_size = batch_size
+        self.data = data
+        self.norm_by_group = norm_by_group
+        self.seed = seed
+
+    def __call__(self, table: UnitTable, trained: Trained) -> Scores:
+        source = triplets(
+            self.data,
+            trained.config,
+            "train",
+            "--criterion_conf 'data=[\"PATH,NAME,TYPE\",...]'",
+        )
+        batches = labelled_batches(
+            trained.task,
+            trained.config,
+            source,
+            self.batch_size,
+            utterances=self.batches * self.batch_size,
+            seed=self.seed,
+        )
+        model = trained.as_trained().to(trained.device)
+        try:
+            scores = taylor_scores(table, model, batches, self.batches)
+        finally:
+            model.to("cpu")
+        if self.norm_by_group:
+            scores = relative_to_group(table, scores)
+        return scores, self.candidates(table)
+
+
+def relative_to_group(table: UnitTable, scores: torch.Tensor) -> torch.Tensor:
+    """Divide scores, (units,), by their mean over the location and block."""
+    relative = torch.zeros_like(scores)
+    for group in table.groups:
+        part = scores[group.span]
+        relative[group.span] = part / part.mean().clamp(min=1e-30)
+    return relative
 
 
 criterion_choices = ClassChoices(

@@ -48,7 +48,7 @@ def size_table(table: UnitTable, keep: torch.Tensor) -> List[str]:
     names = list(dict.fromkeys(group.location for group in table.groups))
     bounds = table.bounds()
 
-    before = saving(torch.ones(table.units)).tolist()
+    before = saving(torch.ones(table.num_units)).tolist()
     removed = saving((~keep).double()).tolist()
     total, rest = cost.total, cost.total - sum(before)
     lines = [
@@ -71,14 +71,14 @@ def size_table(table: UnitTable, keep: torch.Tensor) -> List[str]:
 
 def _group_lines(trained: Trained, group: UnitGroup, keep: torch.Tensor) -> List[str]:
     """What goes at one location of one block."""
-    gone = (~keep[group.row]).nonzero().flatten().tolist()
+    gone = (~keep[group.span]).nonzero().flatten().tolist()
     if not gone:
-        return [f"{group.location}: all {group.units} units stay"]
+        return [f"{group.location}: all {group.num_units} units stay"]
     units = format_indices(gone)
-    lines = [f"{group.location}: {len(gone)} of {group.units} units go: {units}"]
+    lines = [f"{group.location}: {len(gone)} of {group.num_units} units go: {units}"]
     if group.heads > 1:
         lines.append(f"  left in each head: {_by_head(group, keep)}")
-    for part in group.place.slices:
+    for part in group.location_spec.slices:
         tensor = trained.state.get(trained.key(group, part.name))
         if tensor is None:
             continue
@@ -88,13 +88,15 @@ def _group_lines(trained: Trained, group: UnitGroup, keep: torch.Tensor) -> List
             kind = "entries, counted over all heads,"
             places = units
         else:
-            places = format_indices(part.places(tensor, ~keep[group.row]).tolist())
-        lines.append(f"  {group.place.module}.{part.name} ({shape}): {kind} {places}")
+            places = format_indices(part.indices(tensor, ~keep[group.span]).tolist())
+        lines.append(
+            f"  {group.location_spec.module}.{part.name} ({shape}): {kind} {places}"
+        )
     return lines
 
 
 def _by_head(group: UnitGroup, keep: torch.Tensor) -> str:
-    kept = keep[group.row].view(group.heads, -1)
+    kept = keep[group.span].view(group.heads, -1)
     width = kept.shape[1]
     counts = [f"{int(count)}/{width}" for count in kept.sum(dim=1)]
     return ", ".join(counts)

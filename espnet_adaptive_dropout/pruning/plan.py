@@ -63,7 +63,7 @@ class PruningPlan:
         cost = cost or table.parameters
         owners: Dict[Optional[int], Dict[str, str]] = {None: {}}
         for group in table.groups:
-            kept = keep[group.row].nonzero().flatten().tolist()
+            kept = keep[group.span].nonzero().flatten().tolist()
             owners.setdefault(group.block, {})[group.location] = format_indices(kept)
         input_layer = owners.pop(None)
         return cls(
@@ -89,14 +89,14 @@ class PruningPlan:
 
     def keep(self, table: UnitTable) -> torch.Tensor:
         """The kept units as a row of ``table``, bool (units,)."""
-        keep = torch.zeros(table.units, dtype=torch.bool)
+        keep = torch.zeros(table.num_units, dtype=torch.bool)
         for group in table.groups:
             owner = (
                 self.input_layer if group.block is None else self.blocks[group.block]
             )
             ranges = owner.get(group.location)
             if ranges is None:  # a location that the plan's release did not have
-                keep[group.row] = True
+                keep[group.span] = True
                 continue
             kept = torch.tensor(parse_indices(ranges), dtype=torch.long)
             keep[group.start + kept] = True
@@ -109,10 +109,10 @@ def compact_options(table: UnitTable, keep: torch.Tensor) -> Dict[str, Any]:
     """
     blocks: Dict[Optional[int], Dict[str, Any]] = {None: {}}
     for group in table.groups:
-        kept = keep[group.row]
+        kept = keep[group.span]
         if group.location == "conv_input":
             width: Any = format_indices(kept.nonzero().flatten().tolist())
-        elif group.place.per_head:
+        elif group.location_spec.per_head:
             width = kept.view(group.heads, -1).sum(dim=1).tolist()
         else:
             width = int(kept.sum())
@@ -121,6 +121,6 @@ def compact_options(table: UnitTable, keep: torch.Tensor) -> Dict[str, Any]:
     options: Dict[str, Any] = {
         "widths": [BlockWidths(**block).to_dict() for block in blocks.values()]
     }
-    if not all(keep[g.row].all() for g in table.groups if g.block is None):
+    if not all(keep[g.span].all() for g in table.groups if g.block is None):
         options["subsampling"] = channels
     return options

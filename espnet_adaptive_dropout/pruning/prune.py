@@ -12,7 +12,7 @@ import torch
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     EXPORTED,
     MODEL,
-    encoder_place,
+    encoder_entry,
     main_encoder,
     stock_model_name,
 )
@@ -146,7 +146,7 @@ def plan_units(
     table = trained.table
     cost = trained.cost(options.cost, options.cost_frames)
     if target is None:
-        keep = table.close((ranking.scores > 0) | ~ranking.candidates)
+        keep = table.without_unused((ranking.scores > 0) | ~ranking.candidates)
     else:
         scores, candidates = ranking.scores, ranking.candidates
         pools = table.pools(options.budget or trained.options.budget)
@@ -168,7 +168,7 @@ def cut(
     config = compact_experiment_config(
         trained.config, compact_options(table, keep), stock_model_name(trained.task)
     )
-    state = cut_weights(trained.state, table, keep, trained.place.prefix)
+    state = cut_weights(trained.state, table, keep, trained.encoder_entry.prefix)
     compact = build_model(trained.task, config)
     load_weights(compact, state, "the compact model")
     inputs = data_inputs(
@@ -198,11 +198,11 @@ def compact_experiment_config(
         options: of the compact encoder, see ``plan.compact_options``.
         model: takes the place of ``model: adaptive_dropout``.
     """
-    place = encoder_place(config)
-    encoder_conf = place.options(config)
+    entry = encoder_entry(config)
+    encoder_conf = entry.options(config)
     encoder_conf.pop("adaptive_dropout_conf", None)
     encoder_conf.update(options)
-    new = place.with_encoder(config, EXPORTED, encoder_conf)
+    new = entry.with_encoder(config, EXPORTED, encoder_conf)
     if new.get("model") == MODEL:
         new["model"] = model
     new["init_param"] = []

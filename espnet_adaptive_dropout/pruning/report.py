@@ -25,9 +25,9 @@ def make_report(
         {
             "block": group.block,
             "location": group.location,
-            "kept": int(keep[group.row].sum()),
-            "units": group.units,
-            "heads": keep[group.row].view(group.heads, -1).sum(dim=1).tolist(),
+            "kept": int(keep[group.span].sum()),
+            "units": group.num_units,
+            "heads": keep[group.span].view(group.heads, -1).sum(dim=1).tolist(),
         }
         for group in table.groups
     ]

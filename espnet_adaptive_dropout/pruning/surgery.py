@@ -34,52 +34,27 @@ def cut_weights(
         key = prefix + group.key(part.name)
         if key not in new:
             continue
-        kept = keep[group.row]
+        kept = keep[group.span]
         if part.name.startswith("pos_bias"):
             # (heads, d_k) in the stock module, flat in a compact one.
             if _is_narrow(table, keep, group.block):
                 new[key] = new[key].flatten()[kept]
         elif not kept.all():
-            places = part.places(state[key], kept)
+            places = part.indices(state[key], kept)
             new[key] = new[key].index_select(part.axis, places)
-    return new
-
-
-def fold_weights(
-    state: Dict[str, torch.Tensor], table: UnitTable, keep: torch.Tensor, prefix: str
-) -> Dict[str, torch.Tensor]:
-    """Return weights of the stock, full-width model that computes the same.
-
-    Every slice that belongs to a removed unit is set to zero, so that any ESPnet
-    user can load the result as ``encoder: conformer``, without the plugin.
-
-    Args and keys are those of :func:`cut_weights`.
-    """
-    new = without_gates(state)
-    for group, part in _slices(table):
-        key = prefix + group.key(part.name)
-        kept = keep[group.row]
-        if key not in new or kept.all():
-            continue
-        tensor = new[key].clone()
-        if part.name.startswith("pos_bias"):
-            tensor.view(-1)[~kept] = 0.0
-        else:
-            tensor.index_fill_(part.axis, part.places(tensor, ~kept), 0.0)
-        new[key] = tensor
     return new
 
 
 def _slices(table: UnitTable) -> Iterator[Tuple[UnitGroup, Slice]]:
     for group in table.groups:
-        for part in group.place.slices:
+        for part in group.location_spec.slices:
             yield group, part
 
 
 def _is_narrow(table: UnitTable, keep: torch.Tensor, block: Optional[int]) -> bool:
     """Whether the attention of ``block`` loses any unit."""
     return not all(
-        keep[group.row].all()
+        keep[group.span].all()
         for group in table.groups
         if group.block == block and group.location in ("query", "value")
     )

@@ -15,8 +15,8 @@ from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight, witho
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     ADAPTIVE,
     MODEL,
-    EncoderPlace,
-    encoder_place,
+    EncoderEntry,
+    encoder_entry,
     main_encoder,
     stock_model_name,
 )
@@ -55,19 +55,19 @@ class Trained:
     device: str = "cpu"
 
     @property
-    def place(self) -> EncoderPlace:
+    def encoder_entry(self) -> EncoderEntry:
         """Where the encoder is."""
-        return encoder_place(self.config)
+        return encoder_entry(self.config)
 
     @property
     def is_adaptive(self) -> bool:
         """Whether it was trained with adaptive dropout."""
-        return self.config[self.place.option] == ADAPTIVE
+        return self.config[self.encoder_entry.option] == ADAPTIVE
 
     @property
     def options(self) -> AdaptiveDropoutConfig:
         """``adaptive_dropout_conf`` of the training; the defaults without one."""
-        encoder_conf = self.place.options(self.config)
+        encoder_conf = self.encoder_entry.options(self.config)
         return AdaptiveDropoutConfig.from_dict(
             encoder_conf.get("adaptive_dropout_conf")
         )
@@ -83,12 +83,12 @@ class Trained:
             ValueError: config and checkpoint do not match.
         """
         # Without feedback there is no target to check against the bound.
-        options = self.place.options(self.config)
+        options = self.encoder_entry.options(self.config)
         options["adaptive_dropout_conf"] = {
             "control": "schedule",
             "locations": "all",
         }
-        gated = self.place.with_encoder(self.config, ADAPTIVE, options)
+        gated = self.encoder_entry.with_encoder(self.config, ADAPTIVE, options)
         if gated.get("model") == MODEL:
             gated["model"] = stock_model_name(self.task)
         model = build_model(self.task, gated)
@@ -121,21 +121,23 @@ class Trained:
 
     def key(self, group: UnitGroup, name: str) -> str:
         """Key in ``state`` of tensor ``name`` of the module of a unit group."""
-        return self.place.prefix + group.key(name)
+        return self.encoder_entry.prefix + group.key(name)
 
     def learnt_logits(self, group: UnitGroup) -> Optional[torch.Tensor]:
         """Logits of the retention probabilities, (units,), divided by their scale;
         None where the training had no gate."""
-        return self.state.get(self.key(group, f"{group.place.gate}.scaled_logits"))
+        return self.state.get(
+            self.key(group, f"{group.location_spec.gate}.scaled_logits")
+        )
 
     def own_keep(self) -> torch.Tensor:
         """The units that the model as trained keeps (p > 0.5), bool (units,)."""
-        keep = torch.ones(self.table.units, dtype=torch.bool)
+        keep = torch.ones(self.table.num_units, dtype=torch.bool)
         for group in self.table.groups:
             logits = self.learnt_logits(group)
             if logits is not None:
-                keep[group.row] = logits > 0
-        return self.table.close(keep)
+                keep[group.span] = logits > 0
+        return self.table.without_unused(keep)
 
     def as_trained(self) -> torch.nn.Module:
         """The model with the decisions of its own gates."""
@@ -157,7 +159,7 @@ def open_trained(
             be pruned.
     """
     config = load_config(train_config)
-    option = encoder_place(config).option
+    option = encoder_entry(config).option
     if config[option] not in (ADAPTIVE, "conformer"):
         raise ValueError(
             f"{train_config}: '{option}: {config[option]}' cannot be pruned; "
@@ -177,7 +179,7 @@ def set_masks(table: UnitTable, keep: torch.Tensor) -> None:
 
 def _check_frozen(trained: Trained) -> None:
     """Refuse an average over epochs from before and after the freeze."""
-    frozen = trained.state.get(trained.place.prefix + "control.frozen")
+    frozen = trained.state.get(trained.encoder_entry.prefix + "control.frozen")
     if frozen is None:
         return
     if float(frozen) not in (0.0, 1.0):

@@ -9,7 +9,7 @@ import torch
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     ADAPTIVE,
     MODEL,
-    encoder_place,
+    encoder_entry,
     main_encoder,
     stock_model_name,
 )
@@ -54,7 +54,7 @@ def compare_costs(
     encoders = {BEFORE: main_encoder(model)}
     if pruned_config is not None:
         encoders[AFTER] = main_encoder(build_model(task, pruned_config))
-    nothing = torch.zeros(table.units, dtype=torch.bool)
+    nothing = torch.zeros(table.num_units, dtype=torch.bool)
     options = compact_options(table, nothing)
     floor = compact_experiment_config(config, options, stock_model_name(task))
     encoders[FLOOR] = main_encoder(build_model(task, floor))
@@ -65,15 +65,15 @@ def compare_costs(
 
 def stock_experiment_config(task: type, config: Dict[str, Any]) -> Dict[str, Any]:
     """The same experiment with ESPnet's own encoder, which has no gates."""
-    place = encoder_place(config)
-    if config[place.option] not in (ADAPTIVE, "conformer"):
+    entry = encoder_entry(config)
+    if config[entry.option] not in (ADAPTIVE, "conformer"):
         raise ValueError(
-            f"'{place.option}: {config[place.option]}' is not a full-width Conformer; "
+            f"'{entry.option}: {config[entry.option]}' is not a full-width Conformer; "
             f"--exp takes the experiment that was trained at full width"
         )
-    options = place.options(config)
+    options = entry.options(config)
     options.pop("adaptive_dropout_conf", None)
-    new = place.with_encoder(config, "conformer", options)
+    new = entry.with_encoder(config, "conformer", options)
     if new.get("model") == MODEL:
         new["model"] = stock_model_name(task)
     return new

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
-from espnet_adaptive_dropout.experiments.encoder_entry import encoder_place
+from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
 from espnet_adaptive_dropout.experiments.experiment import load_config, load_task
 from espnet_adaptive_dropout.export.export import REPORT as EXPORT_REPORT
 from espnet_adaptive_dropout.report.before_after import compare_costs
@@ -128,7 +128,7 @@ def _export_directory(options: ReportOptions) -> Optional[Path]:
 
 
 def _trained(config: Dict[str, Any]) -> Optional[AdaptiveDropoutConfig]:
-    conf = encoder_place(config).options(config).get("adaptive_dropout_conf")
+    conf = encoder_entry(config).options(config).get("adaptive_dropout_conf")
     return None if conf is None else AdaptiveDropoutConfig.from_dict(conf)
 
 

@@ -98,11 +98,10 @@ def gate_of(owner: torch.nn.Module, location: Location) -> Optional[AdaptiveDrop
 
 
 def set_gate(owner: torch.nn.Module, location: Location, gate: AdaptiveDropout) -> None:
-    """Put a gate in its place; the module takes its gated form first."""
+    """Give a module its gated form and put the gate into it."""
     module = getattr(owner, location.module)
-    if location.gated is not None:
-        module = location.gated(module)
-        setattr(owner, location.module, module)
+    module = location.gated(module)
+    setattr(owner, location.module, module)
     path, _, name = location.gate.rpartition(".")
     setattr(module.get_submodule(path), name, gate)
 
@@ -116,7 +115,7 @@ def dropout_rate(owner: torch.nn.Module, location: Location) -> float:
 
 
 def unit_count(owner: torch.nn.Module, location: Location) -> int:
-    """Number of units of ``location`` of full width."""
+    """Number of units of ``location`` in a full-width owner."""
     first = location.slices[0]
     tensor = getattr(owner, location.module).get_parameter(first.name)
     return tensor.shape[first.axis]

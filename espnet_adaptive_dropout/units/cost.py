@@ -139,7 +139,9 @@ def parameter_cost(encoder: torch.nn.Module, table) -> Cost:
     """Parameters that go with each unit of ``table``, and all of the encoder's."""
     gates = {id(gate.scaled_logits) for gate in table.gates.values()}
     total = sum(p.numel() for p in encoder.parameters() if id(p) not in gates)
-    each = [unit_cost(group.owner(encoder), group.place) for group in table.groups]
+    each = [
+        unit_cost(group.owner(encoder), group.location_spec) for group in table.groups
+    ]
     shared = _shared(encoder, table)
     return Cost("parameters", _spread(table, each), float(total), shared)
 
@@ -161,7 +163,7 @@ def mac_cost(
     """
     total, lengths, uses = _measure(encoder, inputs)
     each = [
-        unit_macs(group.owner(encoder), group.place, uses, *lengths)
+        unit_macs(group.owner(encoder), group.location_spec, uses, *lengths)
         for group in table.groups
     ]
     shared = _shared(encoder, table, uses)
@@ -234,16 +236,18 @@ def _shared(
     for first, second in itertools.combinations(table.groups, 2):
         if first.block != second.block:
             continue
-        amount = shared_cost(first.owner(encoder), first.place, second.place, uses)
+        amount = shared_cost(
+            first.owner(encoder), first.location_spec, second.location_spec, uses
+        )
         if amount:
-            found.append(Shared(first.row, second.row, float(amount)))
+            found.append(Shared(first.span, second.span, float(amount)))
     return tuple(found)
 
 
 def _spread(table, each: List[float]) -> torch.Tensor:
     return torch.cat(
         [
-            torch.full((group.units,), float(cost), dtype=torch.float64)
+            torch.full((group.num_units,), float(cost), dtype=torch.float64)
             for group, cost in zip(table.groups, each)
         ]
     )

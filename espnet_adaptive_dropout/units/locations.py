@@ -1,4 +1,4 @@
-"""The one table of places in a Conformer whose units can be removed.
+"""The one table of locations: the kinds of units that a Conformer can lose.
 
 A location names a module of its owner (an EncoderLayer of ESPnet, or the encoder for
 the input layer), the attribute of that module that holds the gate, and every slice of
@@ -21,29 +21,29 @@ from espnet_adaptive_dropout.modules.subsampling import gated_subsampling
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
-    """What of one tensor goes with a unit.
+    """The part of one tensor that goes with a unit.
 
     Args:
-        name: of the tensor in its module.
-        axis: along which the units lie.
-        repeats: how often the units follow one another on it (2: the halves of a
-            gated linear unit).
+        name: name of the tensor in its module.
+        axis: axis along which the units lie.
+        repeats: how often the units follow one another along the axis (2: the halves
+            of a gated linear unit).
     """
 
     name: str
     axis: int
     repeats: int = 1
 
-    def by_unit(self, tensor: torch.Tensor, units: int) -> torch.Tensor:
-        """All entries that belong to each unit, (units, entries of each)."""
-        rows = tensor.movedim(self.axis, 0).reshape(self.repeats, units, -1)
-        return rows.transpose(0, 1).reshape(units, -1)
+    def by_unit(self, tensor: torch.Tensor, num_units: int) -> torch.Tensor:
+        """All entries of ``tensor`` that belong to each unit, (units, entries)."""
+        rows = tensor.movedim(self.axis, 0).reshape(self.repeats, num_units, -1)
+        return rows.transpose(0, 1).reshape(num_units, -1)
 
-    def places(self, tensor: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-        """Where the chosen units, bool (units,), lie along the axis of ``tensor``."""
-        places = torch.arange(tensor.shape[self.axis])
-        places = places.view(self.repeats, len(chosen), -1)
-        return places[:, chosen].flatten()
+    def indices(self, tensor: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        """Indices of the chosen units, bool (units,), on the axis of ``tensor``."""
+        indices = torch.arange(tensor.shape[self.axis])
+        indices = indices.view(self.repeats, len(chosen), -1)
+        return indices[:, chosen].flatten()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,28 +51,36 @@ class Location:
     """One kind of unit.
 
     Args:
-        name: as written in configs, plans and reports.
-        module: attribute of the owner.
+        name: name in configs, plans and reports.
+        summary: one line for people.
+        module: attribute of the owner that holds the module.
         gate: attribute of that module that holds the AdaptiveDropout; may be dotted.
         slices: what goes with a unit. A ``pos_bias`` is (heads, d_k) in the stock
             module and counts as flat.
-        per_head: units are laid out head by head and may be unequal between heads.
-        attended: (with frames, with positions): whether a unit also takes part in
-            the products of frames with frames and of frames with positions.
-        gated: makes the form of the stock module that has the gate; None where
-            the gate simply replaces a dropout.
-        summary: one line for people.
+        masked: names of the tensors that the mask of a unit scales: those on one
+            side of the mask, without an activation function between.
+        gated: makes the form of the stock module that has the gate.
+        per_head: whether units are laid out head by head and may be unequal
+            between heads.
+        attends_frames: whether a unit also takes part in a product of frames with
+            frames.
+        attends_positions: the same for frames with relative positions.
+        depends_on: name of the location of the same block without whose units, head
+            by head, these have no effect.
         in_paper: whether arXiv 2412.04836 prunes it; it is then gated by default.
     """
 
     name: str
+    summary: str
     module: str
     gate: str
     slices: Tuple[Slice, ...]
-    per_head: bool
-    attended: Tuple[bool, bool]
-    gated: Optional[Callable[[torch.nn.Module], torch.nn.Module]]
-    summary: str
+    masked: Tuple[str, ...]
+    gated: Callable[[torch.nn.Module], torch.nn.Module]
+    per_head: bool = False
+    attends_frames: bool = False
+    attends_positions: bool = False
+    depends_on: Optional[str] = None
     in_paper: bool = True
 
     @property
@@ -120,7 +128,7 @@ _SUBSAMPLING_1 = (
 _SUBSAMPLING_2 = (
     Slice("conv.2.weight", 0),
     Slice("conv.2.bias", 0),
-    # One of these, see compat.rename_subsampling_output; all frequencies of a channel
+    # One of the two, see compat.rename_subsampling_output; all frequencies of a channel
     Slice("out.weight", 1),
     Slice("out.0.weight", 1),
 )
@@ -129,87 +137,87 @@ LOCATIONS: Dict[str, Location] = {
     location.name: location
     for location in (
         Location(
-            "subsampling_1",
-            INPUT_LAYER,
-            "conv.1.gate",
-            _SUBSAMPLING_1,
-            False,
-            (False, False),
-            gated_subsampling,
-            "channels of the first convolution of the input layer",
+            name="subsampling_1",
+            summary="channels of the first convolution of the input layer",
+            module=INPUT_LAYER,
+            gate="conv.1.gate",
+            slices=_SUBSAMPLING_1,
+            masked=("conv.2.weight",),
+            gated=gated_subsampling,
+            depends_on="subsampling_2",
             in_paper=False,
         ),
         Location(
-            "subsampling_2",
-            INPUT_LAYER,
-            "conv.3.gate",
-            _SUBSAMPLING_2,
-            False,
-            (False, False),
-            gated_subsampling,
-            "channels of the second convolution of the input layer",
+            name="subsampling_2",
+            summary="channels of the second convolution of the input layer",
+            module=INPUT_LAYER,
+            gate="conv.3.gate",
+            slices=_SUBSAMPLING_2,
+            masked=("out.weight", "out.0.weight"),
+            gated=gated_subsampling,
             in_paper=False,
         ),
         Location(
-            "ffn_macaron",
-            "feed_forward_macaron",
-            "dropout",
-            _FEED_FORWARD,
-            False,
-            (False, False),
-            gated_feed_forward,
-            "hidden units of the macaron feed-forward module",
+            name="ffn_macaron",
+            summary="hidden units of the macaron feed-forward module",
+            module="feed_forward_macaron",
+            gate="dropout",
+            slices=_FEED_FORWARD,
+            masked=("w_2.weight",),
+            gated=gated_feed_forward,
         ),
         Location(
-            "query",
-            "self_attn",
-            "query_gate",
-            _QUERY,
-            True,
-            (True, True),
-            gated_attention,
-            "query (and key, position) units of every head",
+            name="query",
+            summary="query (and key, position) units of every head",
+            module="self_attn",
+            gate="query_gate",
+            slices=_QUERY,
+            masked=("linear_q.weight", "linear_q.bias", "pos_bias_u", "pos_bias_v"),
+            gated=gated_attention,
+            per_head=True,
+            attends_frames=True,
+            attends_positions=True,
+            depends_on="value",
         ),
         Location(
-            "value",
-            "self_attn",
-            "value_gate",
-            _VALUE,
-            True,
-            (True, False),
-            gated_attention,
-            "value units of every head",
+            name="value",
+            summary="value units of every head",
+            module="self_attn",
+            gate="value_gate",
+            slices=_VALUE,
+            masked=("linear_v.weight", "linear_v.bias"),
+            gated=gated_attention,
+            per_head=True,
+            attends_frames=True,
         ),
         Location(
-            "conv_input",
-            "conv_module",
-            "input_gate",
-            _CONV_INPUT,
-            False,
-            (False, False),
-            gated_convolution,
-            "input vectors of the convolution module",
+            name="conv_input",
+            summary="input vectors of the convolution module",
+            module="conv_module",
+            gate="input_gate",
+            slices=_CONV_INPUT,
+            masked=("pointwise_conv1.weight",),
+            gated=gated_convolution,
+            depends_on="conv_channel",
         ),
         Location(
-            "conv_channel",
-            "conv_module",
-            "channel_gate",
-            _CONV_CHANNEL,
-            False,
-            (False, False),
-            gated_convolution,
-            "channels of the depthwise convolution",
+            name="conv_channel",
+            summary="channels of the depthwise convolution",
+            module="conv_module",
+            gate="channel_gate",
+            slices=_CONV_CHANNEL,
+            masked=("pointwise_conv2.weight",),
+            gated=gated_convolution,
             in_paper=False,
         ),
         Location(
-            "ffn",
-            "feed_forward",
-            "dropout",
-            _FEED_FORWARD,
-            False,
-            (False, False),
-            gated_feed_forward,
-            "hidden units of the feed-forward module",
+            name="ffn",
+            summary="hidden units of the feed-forward module",
+            module="feed_forward",
+            gate="dropout",
+            slices=_FEED_FORWARD,
+            masked=("w_2.weight",),
+            gated=gated_feed_forward,
         ),
     )
 }
@@ -220,7 +228,7 @@ ALIASES = {"subsampling": ("subsampling_1", "subsampling_2"), "all": tuple(LOCAT
 
 
 def expand(names: Union[str, Iterable[str]]) -> List[str]:
-    """Names of locations, aliases replaced, in the order of the table.
+    """Names of locations in the order of the table, aliases replaced.
 
     Raises:
         ValueError: a name is unknown.

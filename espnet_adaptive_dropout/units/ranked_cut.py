@@ -42,7 +42,7 @@ def ranked_cut(
     order = order[: int(candidates.sum())]
 
     def keep_after(removed: int) -> torch.Tensor:
-        keep = torch.ones(table.units, dtype=torch.bool)
+        keep = torch.ones(table.num_units, dtype=torch.bool)
         keep[order[:removed]] = False
         return keep
 
@@ -64,8 +64,10 @@ def ranked_cut(
     back = order[: low + 1].flip(0)
     back = back[scores[back] > -float("inf")]
     ways = (
-        _toggle(table, table.close(below), order[low:], target_reduction, cost),
-        _toggle(table, table.close(above), back, target_reduction, cost),
+        _toggle(
+            table, table.without_unused(below), order[low:], target_reduction, cost
+        ),
+        _toggle(table, table.without_unused(above), back, target_reduction, cost),
     )
     return min(ways, key=lambda k: abs(table.reduction(k, cost) - target_reduction))
 
@@ -87,7 +89,7 @@ def _toggle(
             continue
         trial = keep.clone()
         trial[unit] = not keep[unit]
-        trial = table.close(trial)
+        trial = table.without_unused(trial)
         still = target - table.reduction(trial, cost)
         if abs(still) < abs(missing):
             keep, missing = trial, still

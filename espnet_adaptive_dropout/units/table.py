@@ -1,4 +1,4 @@
-"""All removable units of an encoder in one row: their order, gates and size."""
+"""All removable units of an encoder in one order, with their gates and sizes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,6 @@ from espnet_adaptive_dropout.units.cost import Cost, parameter_cost
 # Over what a size is divided evenly; within, the units compete.
 BUDGETS = ("encoder", "block", "location", "module")
 
-# Location -> the location of the same block that only it reads.
-READ_BY = {
-    "value": "query",
-    "conv_channel": "conv_input",
-    "subsampling_2": "subsampling_1",
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class UnitGroup:
@@ -29,25 +22,25 @@ class UnitGroup:
     Args:
         block: index of the block; None: the input layer.
         location: name of the location.
-        start: position of the first unit in the row.
-        units: number of units.
+        start: index of the first unit in the unit order.
+        num_units: number of units.
         heads: number of heads the units are divided into (1: no heads).
     """
 
     block: Optional[int]
     location: str
     start: int
-    units: int
+    num_units: int
     heads: int
 
     @property
-    def row(self) -> slice:
-        """Where the group lies in the row."""
-        return slice(self.start, self.start + self.units)
+    def span(self) -> slice:
+        """The units of the group in the unit order."""
+        return slice(self.start, self.start + self.num_units)
 
     @property
-    def place(self) -> locations.Location:
-        """What the table of locations says of it."""
+    def location_spec(self) -> locations.Location:
+        """The entry of the location in the table of locations."""
         return locations.LOCATIONS[self.location]
 
     def owner(self, encoder: torch.nn.Module) -> torch.nn.Module:
@@ -55,9 +48,9 @@ class UnitGroup:
         return encoder if self.block is None else encoder.encoders[self.block]
 
     def key(self, name: str) -> str:
-        """Key of tensor ``name`` of the module in the state of the encoder."""
+        """Key of a tensor of the group's module in the state of the encoder."""
         owner = "" if self.block is None else f"encoders.{self.block}."
-        return f"{owner}{self.place.module}.{name}"
+        return f"{owner}{self.location_spec.module}.{name}"
 
 
 class UnitTable:
@@ -67,9 +60,9 @@ class UnitTable:
         encoder: a stock or adaptive-dropout ConformerEncoder at full width.
 
     Attributes:
-        groups: UnitGroups in row order.
+        groups: UnitGroups in unit order.
         gates: the AdaptiveDropout of each (block, location) that has one.
-        units: length of the row.
+        num_units: number of units.
         parameters: the Cost in parameters.
     """
 
@@ -79,12 +72,12 @@ class UnitTable:
         for block, owner in attach.owners(encoder):
             for location in attach.available(owner):
                 self._add(block, owner, location)
-        self.units = sum(group.units for group in self.groups)
+        self.num_units = sum(group.num_units for group in self.groups)
         self.parameters = parameter_cost(encoder, self)
 
     def _add(self, block: Optional[int], owner, location: locations.Location) -> None:
         module = getattr(owner, location.module)
-        start = self.groups[-1].row.stop if self.groups else 0
+        start = self.groups[-1].span.stop if self.groups else 0
         group = UnitGroup(
             block,
             location.name,
@@ -98,14 +91,14 @@ class UnitTable:
             self.gates[(block, location.name)] = gate
 
     def gated_groups(self) -> List[UnitGroup]:
-        """Groups that have a gate, in row order."""
+        """Groups that have a gate, in unit order."""
         return [g for g in self.groups if (g.block, g.location) in self.gates]
 
     def gated(self) -> torch.Tensor:
         """Which units have a gate, bool (units,)."""
-        mask = torch.zeros(self.units, dtype=torch.bool)
+        mask = torch.zeros(self.num_units, dtype=torch.bool)
         for group in self.gated_groups():
-            mask[group.row] = True
+            mask[group.span] = True
         return mask
 
     def pools(self, budget: str) -> torch.Tensor:
@@ -126,14 +119,14 @@ class UnitTable:
         numbers: Dict = {}
         return torch.cat(
             [
-                torch.full((g.units,), numbers.setdefault(keys(g), len(numbers)))
+                torch.full((g.num_units,), numbers.setdefault(keys(g), len(numbers)))
                 for g in self.groups
             ]
         )
 
     def logits(self) -> torch.Tensor:
-        """Logits of the gated units in row order, differentiable."""
-        gates = list(self.gates.values())  # in row order, of one scale
+        """Logits of the gated units in unit order, differentiable."""
+        gates = list(self.gates.values())  # in unit order, all of one scale
         scaled = torch.cat([gate.scaled_logits for gate in gates])
         return scaled * gates[0].logit_scale
 
@@ -141,12 +134,12 @@ class UnitTable:
     def set_logits(self, logits: torch.Tensor) -> None:
         """Overwrite the logits of the gated units, in the order of ``logits()``."""
         groups = self.gated_groups()
-        parts = logits.split([group.units for group in groups])
+        parts = logits.split([group.num_units for group in groups])
         for group, part in zip(groups, parts):
             self.gates[(group.block, group.location)].set_logits(part)
 
-    def close(self, keep: torch.Tensor) -> torch.Tensor:
-        """Add what follows from ``keep``: what nobody reads goes too.
+    def without_unused(self, keep: torch.Tensor) -> torch.Tensor:
+        """The units of ``keep`` without those that have no effect any more.
 
         A head without value units contributes nothing whatever its queries are, nor
         does a convolution module without channels, whatever its inputs.
@@ -155,35 +148,36 @@ class UnitTable:
             keep: which units stay, bool (units,).
 
         Returns:
-            The closed set, a new tensor.
+            Which of them have an effect, a new tensor.
         """
         keep = keep.clone()
-        for reader, read in self._readers():
-            alive = keep[reader.row].view(reader.heads, -1).any(dim=1, keepdim=True)
-            units = keep[read.row].view(reader.heads, -1)
-            keep[read.row] = (units & alive).flatten()
+        for group, base in self.dependent_groups():
+            alive = keep[base.span].view(base.heads, -1).any(dim=1, keepdim=True)
+            units = keep[group.span].view(base.heads, -1)
+            keep[group.span] = (units & alive).flatten()
         return keep
 
-    def _readers(self) -> Iterator[Tuple[UnitGroup, UnitGroup]]:
-        """Groups without which, head by head, another group has no effect."""
+    def dependent_groups(self) -> Iterator[Tuple[UnitGroup, UnitGroup]]:
+        """Each group that, head by head, has no effect without another, and that."""
         by_name = {(group.block, group.location): group for group in self.groups}
         for group in self.groups:
-            if group.location in READ_BY:
-                yield group, by_name[(group.block, READ_BY[group.location])]
+            base = group.location_spec.depends_on
+            if base is not None:
+                yield group, by_name[(group.block, base)]
 
     def removed(self, keep: torch.Tensor, cost: Optional[Cost] = None) -> int:
-        """What is saved when only ``keep`` and what it needs stay (parameters)."""
-        gone = ~self.close(keep).cpu()
+        """Cost (default: parameters) that goes when only ``keep`` stays."""
+        gone = ~self.without_unused(keep).cpu()
         return round((cost or self.parameters).removed(gone).item())
 
     def reduction(self, keep: torch.Tensor, cost: Optional[Cost] = None) -> float:
-        """Share of the encoder's parameters, or other cost, that is saved."""
+        """Share of the encoder's cost (default: parameters) that goes."""
         return self.removed(keep, cost) / (cost or self.parameters).total
 
-    def without(self, names: Sequence[str]) -> torch.Tensor:
+    def all_except(self, names: Sequence[str]) -> torch.Tensor:
         """All units but those of the named locations, bool (units,)."""
         return torch.cat(
-            [torch.full((g.units,), g.location not in names) for g in self.groups]
+            [torch.full((g.num_units,), g.location not in names) for g in self.groups]
         )
 
     def bounds(
@@ -199,6 +193,8 @@ class UnitTable:
             if any(group.location == name for group in self.groups)
             and (names is None or name in names)
         ]
-        bounds = {name: self.reduction(self.without([name]), cost) for name in chosen}
-        bounds["all"] = self.reduction(self.without(chosen), cost)
+        bounds = {
+            name: self.reduction(self.all_except([name]), cost) for name in chosen
+        }
+        bounds["all"] = self.reduction(self.all_except(chosen), cost)
         return bounds

@@ -31,12 +31,12 @@ def shared_cost(
     second: Location,
     uses: Optional[Mapping[int, int]] = None,
 ) -> int:
-    """Cost that lies where a unit of one location meets one of another.
+    """Cost of the weights that a unit of one location shares with one of another.
 
-    It goes with either: a weight that the one cuts in rows and the other in columns.
+    They go with either unit: the one cuts them by rows, the other by columns.
 
     Args:
-        owner: of full width.
+        owner: full-width block, or encoder for the input layer.
         first: one of its locations.
         second: another.
         uses: as for :func:`unit_macs`; None counts parameters.
@@ -62,8 +62,8 @@ def unit_macs(
     """Multiply-accumulates that go with one unit of ``location`` (exact).
 
     Args:
-        owner: of full width.
-        location: one that it has.
+        owner: full-width block, or encoder for the input layer.
+        location: one of its locations.
         uses: how often each weight of a product or convolution is used, by the id of
             the parameter.
         frames: length of the input of the blocks.
@@ -73,6 +73,6 @@ def unit_macs(
         uses.get(id(parameter), 0) * parameter.numel()
         for parameter in _sliced(owner, location).values()
     )
-    with_frames, with_positions = location.attended
-    attended = frames * (frames * with_frames + positions * with_positions)
+    attended = frames * frames * location.attends_frames
+    attended += frames * positions * location.attends_positions
     return macs // unit_count(owner, location) + attended

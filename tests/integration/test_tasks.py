@@ -19,7 +19,7 @@ from support.tiny_tasks import (
 
 import espnet_adaptive_dropout  # noqa: F401  (registers the classes)
 from espnet_adaptive_dropout.bin import export, prune
-from espnet_adaptive_dropout.experiments.encoder_entry import encoder_place
+from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
 from espnet_adaptive_dropout.experiments.experiment import load_task
 
 MODEL = "valid.final_loss.best.pth"
@@ -84,11 +84,11 @@ def test_train_prune_decode(name, data, tmp_path, monkeypatch):
         run(tiny.train, arguments, monkeypatch)
 
     config = yaml.safe_load((exp / "config.yaml").read_text())
-    place = encoder_place(config)
+    entry = encoder_entry(config)
     state = torch.load(exp / MODEL, weights_only=True)
     # Four steps were counted, and the size was frozen on the way.
-    assert float(state[f"{place.prefix}control.step"]) == 4
-    assert float(state[f"{place.prefix}control.frozen"]) == 1
+    assert float(state[f"{entry.prefix}control.step"]) == 4
+    assert float(state[f"{entry.prefix}control.frozen"]) == 1
 
     prune.main(
         [

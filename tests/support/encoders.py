@@ -9,8 +9,9 @@ from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.encoders.compact import CompactConformerEncoder
+from espnet_adaptive_dropout.experiments.checkpoint import without_gates
 from espnet_adaptive_dropout.pruning.plan import compact_options
-from espnet_adaptive_dropout.pruning.surgery import cut_weights, fold_weights
+from espnet_adaptive_dropout.pruning.surgery import cut_weights
 from espnet_adaptive_dropout.pruning.trained import set_masks
 
 SMALL = dict(
@@ -99,10 +100,32 @@ def adaptive(options: dict, **conf) -> AdaptiveDropoutConformerEncoder:
     return encoder.eval()
 
 
+def fold_weights(state: dict, table, keep: torch.Tensor, prefix: str) -> dict:
+    """Weights of the stock, full-width model that computes the same as the cut one.
+
+    Every slice that belongs to a removed unit is set to zero: an oracle that knows
+    nothing of narrow layers. Arguments and keys are those of ``cut_weights``.
+    """
+    new = without_gates(state)
+    for group in table.groups:
+        kept = keep[group.span]
+        for part in group.location_spec.slices:
+            key = prefix + group.key(part.name)
+            if key not in new or kept.all():
+                continue
+            tensor = new[key].clone()
+            if part.name.startswith("pos_bias"):
+                tensor.view(-1)[~kept] = 0.0
+            else:
+                tensor.index_fill_(part.axis, part.indices(tensor, ~kept), 0.0)
+            new[key] = tensor
+    return new
+
+
 def stock_of(encoder, options: dict, keep=None) -> ConformerEncoder:
     """The stock encoder with the same weights, those of removed units zeroed."""
     if keep is None:
-        keep = torch.ones(encoder.units.units, dtype=torch.bool)
+        keep = torch.ones(encoder.units.num_units, dtype=torch.bool)
     stock = ConformerEncoder(**options)
     state = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
     folded = fold_weights(state, encoder.units, keep, "encoder.")
@@ -142,13 +165,15 @@ def difference(first, second, features, lengths) -> float:
 
 def random_keep(units, share=0.5, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return units.close(torch.rand(units.units, generator=generator) < share)
+    return units.without_unused(
+        torch.rand(units.num_units, generator=generator) < share
+    )
 
 
 def emptied(units, *locations, block=0):
     """All kept but the named locations of one block."""
-    keep = torch.ones(units.units, dtype=torch.bool)
+    keep = torch.ones(units.num_units, dtype=torch.bool)
     for group in units.groups:
         if group.block == block and group.location in locations:
-            keep[group.row] = False
-    return units.close(keep)
+            keep[group.span] = False
+    return units.without_unused(keep)

@@ -16,7 +16,9 @@ def test_names_are_unique():
 
 
 def test_every_location_is_tried_alone_and_left_out():
-    paper = {name for name, place in locations.LOCATIONS.items() if place.in_paper}
+    paper = {
+        name for name, location in locations.LOCATIONS.items() if location.in_paper
+    }
     assert set(LOCATIONS) == paper
     for name in LOCATIONS:
         (alone,) = chosen_runs([f"only_{name}"])

@@ -7,15 +7,15 @@ from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 from support.encoders import SMALL
 
 from benchmarks.models.prune_again import survivor_mean
-from espnet_adaptive_dropout.pruning.criterion import relative_to_group
+from espnet_adaptive_dropout.pruning.criteria import relative_to_group
 from espnet_adaptive_dropout.units.table import UnitTable
 
 
 def test_survivors_of_a_thinned_group_do_not_gain():
     table = UnitTable(ConformerEncoder(**SMALL))
-    sizes = torch.ones(table.units)
+    sizes = torch.ones(table.num_units)
     thinned = table.groups[0]
-    sizes[thinned.start : thinned.start + thinned.units // 2] = 0.0
+    sizes[thinned.start : thinned.start + thinned.num_units // 2] = 0.0
     scores = relative_to_group(table, sizes)
     assert scores.max() > 1.5
     scores = survivor_mean(table, scores)

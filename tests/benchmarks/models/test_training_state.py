@@ -34,7 +34,7 @@ def pruned():
     torch.manual_seed(0)
     full = Model(ConformerEncoder(**ENCODER))
     table = UnitTable(full.encoder)
-    keep = table.close(torch.rand(table.units) > 0.4)
+    keep = table.without_unused(torch.rand(table.num_units) > 0.4)
     plan = PruningPlan.from_keep(table, keep, "random", None)
     narrow = Model(CompactConformerEncoder(**ENCODER, **compact_options(table, keep)))
     return full, plan, narrow

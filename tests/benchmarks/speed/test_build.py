@@ -40,7 +40,7 @@ def test_the_choice_has_the_shape_of_a_training():
     table = tiny_builder().trained.table
     keep = tiny_builder().keep("paper", 0.4)
     kept = {
-        (g.block, g.location): keep[g.row].float().mean().item() for g in table.groups
+        (g.block, g.location): keep[g.span].float().mean().item() for g in table.groups
     }
     assert kept[0, "ffn"] < kept[2, "ffn"]
     assert kept[0, "query"] < kept[2, "query"]
@@ -48,7 +48,7 @@ def test_the_choice_has_the_shape_of_a_training():
     all_locations = tiny_builder().keep("all", 0.54)
     for group in table.groups:
         if group.block is None:
-            assert not all_locations[group.row].all()
+            assert not all_locations[group.span].all()
 
 
 def test_the_choice_is_the_same_every_time():

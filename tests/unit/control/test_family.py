@@ -60,12 +60,12 @@ def kept_share(encoder, seed):
 
     def note(gate, shape):
         torch.manual_seed(seed)
-        return type(gate).mask(gate, (1, 1, gate.units), torch.float32).flatten()
+        return type(gate).mask(gate, (1, 1, gate.num_units), torch.float32).flatten()
 
     for group in encoder.units.gated_groups():
         gate = encoder.units.gates[(group.block, group.location)]
         gone.append(note(gate, None) == 0)
-    keep = torch.ones(encoder.units.units, dtype=torch.bool)
+    keep = torch.ones(encoder.units.num_units, dtype=torch.bool)
     keep[encoder.units.gated()] = ~torch.cat(gone)
     return encoder.units.reduction(keep)
 

@@ -63,7 +63,7 @@ def test_size_is_final_only_after_the_freeze():
 def test_freeze_keeps_the_order_of_the_logits():
     encoder = controlled()
     generator = torch.Generator().manual_seed(0)
-    before = torch.randn(encoder.units.units, generator=generator)
+    before = torch.randn(encoder.units.num_units, generator=generator)
     encoder.units.set_logits(before)
     encoder.control.freeze()
     after = encoder.units.logits()
@@ -90,7 +90,7 @@ def test_every_module_is_steered_to_the_same_share(control):
     assert encoder.control.actual_reduction() == pytest.approx(0.4, abs=unit)
     for group in table.groups:
         kept = table.gates[(group.block, group.location)].logits > 0
-        assert 0 < kept.sum() < group.units
+        assert 0 < kept.sum() < group.num_units
 
 
 def test_interrupted_training_resumes_to_the_same_schedule():

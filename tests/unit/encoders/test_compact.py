@@ -58,7 +58,7 @@ def test_input_layer_without_channels(architecture, location):
 
 def test_input_layers_of_other_kinds_keep_their_channels():
     encoder = adaptive(options_of("conv2d8"))
-    everything = torch.ones(encoder.units.units, dtype=torch.bool)
+    everything = torch.ones(encoder.units.num_units, dtype=torch.bool)
     options = {**options_of("conv2d8"), **compact_options(encoder.units, everything)}
     assert "subsampling" not in options
     options["subsampling"] = [4, 4]
@@ -74,13 +74,13 @@ def test_everything_removed(architecture):
 @pytest.mark.parametrize("architecture", ["latest", "legacy", "absolute"])
 def test_void_head_and_head_without_queries(architecture):
     def keep_of(units):
-        keep = torch.ones(units.units, dtype=torch.bool)
+        keep = torch.ones(units.num_units, dtype=torch.bool)
         for group in units.groups:
             if group.location == "value":
                 keep[group.start : group.start + 4] = False  # head 0
             if group.location == "query":
                 keep[group.start + 4 : group.start + 8] = False  # head 1
-        return units.close(keep)
+        return units.without_unused(keep)
 
     compact = check(options_of(architecture), keep_of)
     attention = compact.encoders[0].self_attn
@@ -105,7 +105,7 @@ def test_quantised_compact_model_runs(share):
     keep = random_keep(encoder.units, share)
     for group in encoder.units.groups:
         if group.block is None:
-            keep[group.row] = True
+            keep[group.span] = True
     compact = compact_of(encoder, options, keep)
     quantised = torch.quantization.quantize_dynamic(
         compact, {torch.nn.Linear}, dtype=torch.qint8
@@ -153,7 +153,7 @@ def test_inference_on_a_cpu_is_what_is_trained(architecture, monkeypatch):
 def test_checkpoints_have_the_shapes_of_stock_ones():
     options = options_of("latest")
     encoder = adaptive(options)
-    everything = torch.ones(encoder.units.units, dtype=torch.bool)
+    everything = torch.ones(encoder.units.num_units, dtype=torch.bool)
     compact = compact_of(encoder, options, everything)
     stock = stock_of(encoder, options)
     stock.load_state_dict(compact.state_dict())

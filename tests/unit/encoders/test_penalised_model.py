@@ -183,7 +183,7 @@ def test_other_encoders_are_refused(data, encoder):
     adaptive = AdaptiveDropoutConformerEncoder(20, **options)
     del options["adaptive_dropout_conf"]
     if encoder == "compact_conformer":
-        keep = torch.ones(adaptive.units.units, dtype=torch.bool)
+        keep = torch.ones(adaptive.units.num_units, dtype=torch.bool)
         options.update(compact_options(adaptive.units, keep))
     with pytest.raises(ValueError, match="needs 'encoder: adaptive_dropout_conformer'"):
         build_model(data, encoder=encoder, encoder_conf=options)

@@ -8,8 +8,8 @@ def encoders():
     """Masked and compact encoder that keep two units of three."""
     options = dict(options_of("latest"), input_layer="conv2d8")
     encoder = adaptive(options)
-    keep = torch.arange(encoder.units.units) % 3 > 0
-    keep = encoder.units.close(keep)
+    keep = torch.arange(encoder.units.num_units) % 3 > 0
+    keep = encoder.units.without_unused(keep)
     return masked(encoder, keep), compact_of(encoder, options, keep)
 
 

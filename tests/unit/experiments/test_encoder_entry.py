@@ -1,15 +1,15 @@
 import torch
 
 from espnet_adaptive_dropout.experiments.encoder_entry import (
-    encoder_place,
+    encoder_entry,
     main_encoder,
     recogniser,
 )
 
 
 def test_most_tasks():
-    place = encoder_place({"encoder": "conformer", "encoder_conf": {"a": 1}})
-    assert (place.option, place.conf, place.prefix) == (
+    entry = encoder_entry({"encoder": "conformer", "encoder_conf": {"a": 1}})
+    assert (entry.option, entry.conf, entry.prefix) == (
         "encoder",
         "encoder_conf",
         "encoder.",
@@ -22,18 +22,18 @@ def test_behind_an_enhancement():
         (("enh", "st"), "st_encoder"),
         (["enh", "diar"], "diar_encoder"),
     ):
-        place = encoder_place({"subtask_series": series})
-        assert place.option == option
-        assert place.prefix == "s2t_model.encoder."
-    assert encoder_place({"subtask_series": ["enh"]}).option == "encoder"
+        entry = encoder_entry({"subtask_series": series})
+        assert entry.option == option
+        assert entry.prefix == "s2t_model.encoder."
+    assert encoder_entry({"subtask_series": ["enh"]}).option == "encoder"
 
 
 def test_options_and_replacing_leave_the_config_alone():
     config = {"asr_encoder": "a", "asr_encoder_conf": None, "subtask_series": ["asr"]}
-    place = encoder_place(config)
-    assert place.options(config) == {}
+    entry = encoder_entry(config)
+    assert entry.options(config) == {}
     inner = {"widths": [1]}
-    new = place.with_encoder(config, "b", inner)
+    new = entry.with_encoder(config, "b", inner)
     new["asr_encoder_conf"]["widths"].append(2)
     assert new["asr_encoder"] == "b" and inner == {"widths": [1]}
     assert config["asr_encoder"] == "a"

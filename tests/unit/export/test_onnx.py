@@ -98,13 +98,13 @@ def test_emptied_modules(locations, tmp_path):
 def test_void_head_and_head_without_queries(tmp_path):
     options = options_of("latest")
     encoder = adaptive(options)
-    keep = torch.ones(encoder.units.units, dtype=torch.bool)
+    keep = torch.ones(encoder.units.num_units, dtype=torch.bool)
     for group in encoder.units.groups:
         if group.location == "value":
             keep[group.start : group.start + 4] = False  # head 0
         if group.location == "query":
             keep[group.start + 4 : group.start + 8] = False  # head 1
-    compact = compact_of(encoder, options, encoder.units.close(keep))
+    compact = compact_of(encoder, options, encoder.units.without_unused(keep))
     check(compact, options, tmp_path / "encoder.onnx")
 
 

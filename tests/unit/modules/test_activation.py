@@ -23,7 +23,7 @@ def test_silu_is_swish_in_both_encoders():
     gated = adaptive(options)
     assert compat.Swish in kinds(stock_of(gated, options))
     compact = compact_of(
-        gated, options, torch.ones(gated.units.units, dtype=torch.bool)
+        gated, options, torch.ones(gated.units.num_units, dtype=torch.bool)
     )
     for encoder in (gated, compact):
         assert compat.Swish not in kinds(encoder)

@@ -79,17 +79,17 @@ def test_table_adds_up(experiment):
 
 def test_nothing_goes(experiment):
     trained = open_trained(experiment / "config.yaml", experiment / "valid.pth")
-    text = describe(trained, torch.ones(trained.table.units, dtype=torch.bool))
+    text = describe(trained, torch.ones(trained.table.num_units, dtype=torch.bool))
     assert "ffn: all 24 units stay" in text
     assert "go:" not in text
 
 
 def test_void_head(experiment):
     trained = open_trained(experiment / "config.yaml", experiment / "valid.pth")
-    keep = torch.ones(trained.table.units, dtype=torch.bool)
+    keep = torch.ones(trained.table.num_units, dtype=torch.bool)
     value = next(g for g in trained.table.groups if g.location == "value")
     keep[value.start : value.start + 4] = False
-    text = describe(trained, trained.table.close(keep))
+    text = describe(trained, trained.table.without_unused(keep))
     assert "query: 4 of 16 units go: 0-3" in text
     assert "left in each head: 0/4, 4/4, 4/4, 4/4" in text
 

@@ -143,7 +143,7 @@ def test_an_even_budget(experiment):
     options = ["--criterion", "magnitude", "--target_reduction", "0.4"]
     directory = run(experiment, *options, "--budget", "module")
     report = json.loads((directory / "report.json").read_text())
-    paper = {name for name, place in LOCATIONS.items() if place.in_paper}
+    paper = {name for name, location in LOCATIONS.items() if location.in_paper}
     shares = [
         group["kept"] / group["units"]
         for group in report["kept"]

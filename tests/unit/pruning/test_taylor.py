@@ -7,7 +7,6 @@ from support.experiments import make_experiment
 from espnet_adaptive_dropout.bin import prune
 from espnet_adaptive_dropout.pruning.prune import PruneOptions, rank
 from espnet_adaptive_dropout.pruning.taylor import (
-    MASKED_SIDE,
     mask_gradients,
     taylor_scores,
 )
@@ -32,7 +31,7 @@ def put_masks(table):
         return lambda shape, dtype: mask.to(dtype).expand(1, *shape[1:])
 
     for key, gate in table.gates.items():
-        masks[key] = torch.ones(gate.units, dtype=torch.float64, requires_grad=True)
+        masks[key] = torch.ones(gate.num_units, dtype=torch.float64, requires_grad=True)
         gate.mask = show(masks[key])
     return masks
 
@@ -52,7 +51,7 @@ def test_equals_the_gradient_of_an_explicit_mask(architecture):
     for group, key, gradient in zip(table.groups, masks, expected):
         assert key == (group.block, group.location)
         assert gradient.abs().max() > 1e-4, key
-        assert torch.allclose(actual[group.row].double(), gradient, 1e-4, 1e-6), key
+        assert torch.allclose(actual[group.span].double(), gradient, 1e-4, 1e-6), key
 
 
 @pytest.mark.parametrize("location", list(LOCATIONS))
@@ -65,7 +64,7 @@ def test_equals_finite_differences(location):
     for group in encoder.units.groups:
         if group.location != location:
             continue
-        mask, unit, step = masks[(group.block, location)], group.units // 3, 1e-5
+        mask, unit, step = masks[(group.block, location)], group.num_units // 3, 1e-5
         with torch.no_grad():
             mask[unit] = 1 + step
             above = loss_of(encoder, inputs)
@@ -76,10 +75,9 @@ def test_equals_finite_differences(location):
         assert actual[group.start + unit].item() == pytest.approx(slope, rel=1e-4)
 
 
-def test_every_location_has_a_masked_side_among_its_slices():
-    assert set(MASKED_SIDE) == set(LOCATIONS)
-    for name, tensors in MASKED_SIDE.items():
-        assert set(tensors) <= {part.name for part in LOCATIONS[name].slices}
+def test_masked_tensors_are_among_the_slices_of_their_location():
+    for location in LOCATIONS.values():
+        assert set(location.masked) <= {part.name for part in location.slices}
 
 
 class Model(torch.nn.Module):
@@ -97,7 +95,7 @@ def test_scores_are_the_mean_of_the_squares():
     model = Model().eval()
     table = model.encoder.units
     batches = []
-    squares = torch.zeros(table.units)
+    squares = torch.zeros(table.num_units)
     for seed in (0, 1):
         features, lengths = batch(seed=seed)
         batches.append((["a", "b", "c"], dict(features=features, lengths=lengths)))
@@ -131,7 +129,7 @@ def test_useless_units_of_a_stock_model_score_nothing(directory):
     trained, scores = scores_of(directory)
     useless = {(1, "ffn", 3), (0, "value", 5)}
     for group in trained.table.groups:
-        for unit, score in enumerate(scores[group.row].tolist()):
+        for unit, score in enumerate(scores[group.span].tolist()):
             expected = (group.block, group.location, unit) in useless
             # A channel of the input layer may be dead: its ReLU is always zero.
             assert (score == 0) == expected or group.block is None
@@ -144,7 +142,7 @@ def test_units_that_the_training_removed_score_nothing(directory):
     table = model.encoder.units
     keep = ~table.gated()
     keep[table.gated()] = table.logits() > 0
-    assert torch.equal(own, table.close(keep))
+    assert torch.equal(own, table.without_unused(keep))
     gated = table.gated()
     assert 0 < own[gated].sum() < gated.sum()
     assert torch.equal(scores[gated] > 0, own[gated])
@@ -159,8 +157,8 @@ def test_options(directory):
     assert torch.equal(scores, same)
     assert not torch.equal(scores, other)
     for group in trained.table.groups:
-        part = scores[group.row]
-        assert torch.allclose(relative[group.row], part / part.mean(), rtol=1e-4)
+        part = scores[group.span]
+        assert torch.allclose(relative[group.span], part / part.mean(), rtol=1e-4)
 
 
 @pytest.mark.parametrize("encoder", ["conformer", "adaptive_dropout_conformer"])

@@ -24,7 +24,7 @@ def test_macs_of_a_unit_are_what_really_goes(architecture):
     cost = mac_cost(encoder, encoder.units, inputs)
     assert cost.total == macs(encoder, inputs)
     for group in encoder.units.groups:
-        keep = torch.ones(encoder.units.units, dtype=torch.bool)
+        keep = torch.ones(encoder.units.num_units, dtype=torch.bool)
         keep[group.start + 1 : group.start + 3] = False
         gone = cost.total - macs(compact_of(encoder, options, keep), inputs)
         assert gone == cost.removed((~keep).float()), group
@@ -35,7 +35,7 @@ def test_macs_shared_by_two_locations_count_once():
     encoder = adaptive(options)
     inputs = zero_inputs(encoder, options["input_size"], FRAMES)
     cost = mac_cost(encoder, encoder.units, inputs)
-    keep = torch.ones(encoder.units.units, dtype=torch.bool)
+    keep = torch.ones(encoder.units.num_units, dtype=torch.bool)
     for group in encoder.units.groups:
         if group.location.startswith(("conv_", "subsampling")):
             keep[group.start : group.start + 3] = False

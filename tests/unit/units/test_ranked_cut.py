@@ -15,46 +15,48 @@ def table():
 
 @pytest.mark.parametrize("target", [0.05, 0.2, 0.37, 0.5])
 def test_ranked_cut_is_within_one_unit_of_the_target(table, target):
-    scores = torch.rand(table.units, generator=torch.Generator().manual_seed(0))
-    candidates = torch.ones(table.units, dtype=torch.bool)
+    scores = torch.rand(table.num_units, generator=torch.Generator().manual_seed(0))
+    candidates = torch.ones(table.num_units, dtype=torch.bool)
     keep = ranked_cut(table, scores, candidates, target)
     error = abs(table.removed(keep) - target * table.parameters.total)
     assert error <= max(table.parameters.per_unit)
     gone, kept = scores[~keep], scores[keep]
-    queries = sum(g.units for g in table.groups if g.location == "query")
+    queries = sum(g.num_units for g in table.groups if g.location == "query")
     assert (gone > kept.min()).sum() <= queries, "only queries of void heads"
 
 
 def test_ranked_cut_leaves_non_candidates(table):
-    candidates = torch.zeros(table.units, dtype=torch.bool)
+    candidates = torch.zeros(table.num_units, dtype=torch.bool)
     for group in table.groups:
-        candidates[group.row] = group.location == "ffn"
-    keep = ranked_cut(table, torch.zeros(table.units), candidates, 0.1)
+        candidates[group.span] = group.location == "ffn"
+    keep = ranked_cut(table, torch.zeros(table.num_units), candidates, 0.1)
     assert keep[~candidates].all()
     assert not keep[candidates].all()
 
 
 def test_ranked_cut_refuses_more_than_there_is(table):
-    candidates = torch.zeros(table.units, dtype=torch.bool)
+    candidates = torch.zeros(table.num_units, dtype=torch.bool)
     candidates[:3] = True
     with pytest.raises(ValueError, match="target_reduction=0.500 is more than"):
-        ranked_cut(table, torch.zeros(table.units), candidates, 0.5)
+        ranked_cut(table, torch.zeros(table.num_units), candidates, 0.5)
 
 
 def test_ranked_cut_does_not_stumble_over_a_head(table):
     # The last value unit of a head takes all queries of the head along, which is
     # more than is missing here: it stays, and the next unit goes.
-    scores = torch.full((table.units,), 100.0)
+    scores = torch.full((table.num_units,), 100.0)
     groups = {(g.block, g.location): g for g in table.groups}
     value, ffn = groups[(0, "value")], groups[(0, "ffn")]
-    scores[value.row][:4] = torch.arange(4.0)
-    scores[ffn.row] = 10.0 + torch.arange(ffn.units)
+    scores[value.span][:4] = torch.arange(4.0)
+    scores[ffn.span] = 10.0 + torch.arange(ffn.num_units)
     costs = table.parameters.per_unit
     target = float(3 * costs[value.start] + costs[ffn.start]) / table.parameters.total
-    keep = ranked_cut(table, scores, torch.ones(table.units, dtype=torch.bool), target)
+    keep = ranked_cut(
+        table, scores, torch.ones(table.num_units, dtype=torch.bool), target
+    )
     assert keep[value.start + 3]
     assert not keep[value.start : value.start + 3].any()
-    assert (~keep[ffn.row]).sum() == 1
+    assert (~keep[ffn.span]).sum() == 1
 
 
 # Large enough for one unit to be less than 0.1 points.
@@ -73,8 +75,8 @@ def wide_table():
 @pytest.mark.parametrize("target", [0.2, 0.4, 0.54, 0.7, 0.8])
 def test_every_subset_that_can_reach_a_size_reaches_it(wide_table, names, target):
     table = wide_table
-    candidates = ~table.without(names)
-    scores = torch.rand(table.units, generator=torch.Generator().manual_seed(1))
+    candidates = ~table.all_except(names)
+    scores = torch.rand(table.num_units, generator=torch.Generator().manual_seed(1))
     if target > table.bounds(names)["all"]:
         with pytest.raises(ValueError, match="more than these locations"):
             ranked_cut(table, scores, candidates, target)
@@ -87,9 +89,9 @@ def test_every_subset_that_can_reach_a_size_reaches_it(wide_table, names, target
 def test_even_scores_take_the_same_share_of_every_pool(wide_table, budget):
     table = wide_table
     generator = torch.Generator().manual_seed(0)
-    scores = torch.randn(table.units, generator=generator)
-    scores += torch.arange(table.units) / 100  # later units seem to matter more
-    candidates = torch.ones(table.units, dtype=torch.bool)
+    scores = torch.randn(table.num_units, generator=generator)
+    scores += torch.arange(table.num_units) / 100  # later units seem to matter more
+    candidates = torch.ones(table.num_units, dtype=torch.bool)
     pools, cost = table.pools(budget), table.parameters
     even = even_scores(scores, candidates, pools, cost)
     keep = ranked_cut(table, even, candidates, 0.4)

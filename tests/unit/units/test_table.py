@@ -16,7 +16,7 @@ def test_unit_costs_are_what_really_goes(architecture):
     encoder = adaptive(options)
     everything = parameters(encoder)
     for group in encoder.units.groups:
-        keep = torch.ones(encoder.units.units, dtype=torch.bool)
+        keep = torch.ones(encoder.units.num_units, dtype=torch.bool)
         keep[group.start + 1] = False
         gone = everything - parameters(compact_of(encoder, options, keep))
         assert gone == encoder.units.parameters.per_unit[group.start + 1], group
@@ -30,14 +30,14 @@ def test_total_parameters_are_those_of_the_stock_encoder(table):
 
 
 def test_void_heads_lose_their_queries(table):
-    keep = torch.ones(table.units, dtype=torch.bool)
+    keep = torch.ones(table.num_units, dtype=torch.bool)
     groups = {(g.block, g.location): g for g in table.groups}
     value, query = groups[(0, "value")], groups[(0, "query")]
     keep[value.start + 4 : value.start + 8] = False  # all of head 1
-    closed = table.close(keep)
+    closed = table.without_unused(keep)
     assert not closed[query.start + 4 : query.start + 8].any()
     assert (~closed).sum() == 8
-    assert keep[query.row].all(), "the argument is left alone"
+    assert keep[query.span].all(), "the argument is left alone"
 
 
 def test_bounds_add_up(table):
@@ -54,7 +54,7 @@ def test_inputs_and_channels_of_a_convolution_share_weights(table):
     inputs, channels = groups[(0, "conv_input")], groups[(0, "conv_channel")]
     separate = both = 0
     for rows in ([inputs], [channels], [inputs, channels]):
-        keep = torch.ones(table.units, dtype=torch.bool)
+        keep = torch.ones(table.num_units, dtype=torch.bool)
         for group in rows:
             keep[group.start : group.start + 5] = False
         separate, both = separate + both, table.removed(keep)
@@ -62,10 +62,10 @@ def test_inputs_and_channels_of_a_convolution_share_weights(table):
 
 
 def test_a_convolution_without_channels_reads_nothing(table):
-    keep = torch.ones(table.units, dtype=torch.bool)
+    keep = torch.ones(table.num_units, dtype=torch.bool)
     groups = {(g.block, g.location): g for g in table.groups}
-    keep[groups[(1, "conv_channel")].row] = False
-    assert not table.close(keep)[groups[(1, "conv_input")].row].any()
+    keep[groups[(1, "conv_channel")].span] = False
+    assert not table.without_unused(keep)[groups[(1, "conv_input")].span].any()
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_convolution_without_channels_reads_nothing(table):
 )
 def test_pools_are_whole_groups(table, budget, pools):
     numbers = table.pools(budget)
-    assert len(numbers) == table.units
+    assert len(numbers) == table.num_units
     assert numbers.unique().tolist() == list(range(pools))
     for group in table.groups:
-        assert len(numbers[group.row].unique()) == 1
+        assert len(numbers[group.span].unique()) == 1
