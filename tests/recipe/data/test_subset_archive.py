@@ -70,12 +70,46 @@ def test_rest_of_a_killed_run_is_cleared(tmp_path, tree):
     assert [p.name for p in tree.parent.iterdir()] == ["LibriSpeech"]
 
 
-def test_damaged_archive(tmp_path, tree):
+@pytest.mark.parametrize("cut", [0, 20, 300, -200])
+def test_truncated_archive(tmp_path, tree, cut):
     archive = pack(tmp_path, "dev-clean")
-    archive.write_bytes(archive.read_bytes()[:-500])
+    archive.write_bytes(archive.read_bytes()[:cut])
     with pytest.raises(CorpusError, match=r"dev-clean\.tar\.gz: damaged"):
         unpack(archive, "dev-clean", tree, ignore)
     assert not list(tree.iterdir())
+
+
+def test_web_page_instead_of_an_archive(tmp_path, tree):
+    (tmp_path / "a").write_text("<html>" * 1000)
+    with pytest.raises(CorpusError, match="damaged or unsafe archive"):
+        unpack(tmp_path / "a", "dev-clean", tree, ignore)
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("LibriSpeech/../../../evil", None),
+        ("LibriSpeech/dev-clean/passwd", "/etc/passwd"),
+        ("LibriSpeech/dev-clean/up", "../../../../up"),
+    ],
+)
+def test_paths_and_links_that_lead_out_of_the_tree(tmp_path, tree, name, target):
+    archive = pack(tmp_path, "dev-clean")
+    with tarfile.open(archive, "w:gz") as tar:
+        info = tarfile.TarInfo(name)
+        if target:
+            info.type, info.linkname = tarfile.SYMTYPE, target
+        tar.addfile(info)
+    with pytest.raises(CorpusError, match=r"dev-clean\.tar\.gz: .*unsafe archive"):
+        unpack(archive, "dev-clean", tree, ignore)
+    assert not list(tree.iterdir())
+    assert not list(tmp_path.rglob("evil"))
+
+
+def test_python_that_cannot_unpack_safely(tmp_path, tree, monkeypatch):
+    monkeypatch.delattr(tarfile, "data_filter")
+    with pytest.raises(CorpusError, match="--corpus_dir"):
+        unpack(pack(tmp_path, "dev-clean"), "dev-clean", tree, ignore)
 
 
 def test_archive_of_another_subset(tmp_path, tree):

@@ -1,34 +1,34 @@
 #!/usr/bin/env python3
 """Download LibriSpeech (OpenSLR 12) or Mini LibriSpeech (OpenSLR 31).
 
-Archives are fetched side by side, resumed, checked against the server's own
-md5sum.txt and unpacked to ``<output>/LibriSpeech``. What is there already is used.
-Interrupt it at any time; the same command goes on where it was.
+Archives are fetched in parallel, resumed, checked against the md5sum.txt of the server
+and unpacked to ``<output>/LibriSpeech``. What is there already is used. Interrupt it at
+any time; the same command continues.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
+import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Callable, Optional
 
 from corpus_table import OFFICIAL, CorpusError
-from http_fetch import DEFAULT_POLICY, FetchError, Policy, Stopped, fetch, fetch_text
+from curl_fetch import DEFAULT_POLICY, FetchError, Policy, Progress, Stopped, fetch
 from subset_archive import is_complete, unpack
 from tqdm import tqdm
 
-Progress = Callable[[int, Optional[int]], None]
 _CHUNK = 1 << 20
 
 
 class Download:
-    """Brings the subsets of one corpus into a directory.
+    """Download of the subsets of one corpus into a directory.
 
     Args:
         url: Directory of the archives and of md5sum.txt on the server.
@@ -55,7 +55,7 @@ class Download:
         self.stop = threading.Event()
 
     def run(self, subsets: Sequence[str], nj: int) -> None:
-        """Bring all subsets that are not there yet.
+        """Download and unpack all subsets that are not there yet.
 
         Args:
             subsets: For example ``["dev-clean"]``.
@@ -67,10 +67,13 @@ class Download:
             OSError: Writing failed.
         """
         wanted = [name for name in subsets if not is_complete(self.tree, name)]
-        if not wanted:
-            return
+        if wanted:
+            self.tree.mkdir(parents=True, exist_ok=True)
+            with _locked(self.output):
+                self._run(wanted, nj)
+
+    def _run(self, wanted: Sequence[str], nj: int) -> None:
         self.stop.clear()
-        self.tree.mkdir(parents=True, exist_ok=True)
         sums = self._checksums(wanted) if self.checksum else {}
         with ThreadPoolExecutor(max(1, nj)) as pool:
             jobs = [
@@ -87,14 +90,19 @@ class Download:
             raise error
 
     def _checksums(self, subsets: Sequence[str]) -> dict[str, str]:
-        """Return the MD5 of every archive by its file name, as the server tells."""
+        """Return the MD5 sum of every archive by its file name, from the server."""
         url = f"{self.url}/md5sum.txt"
+        file = self.output / ".md5sum.txt.part"
+        file.unlink(missing_ok=True)
         sums = {}
         try:
-            lines = fetch_text(url, self.policy).splitlines()
+            fetch(url, file, self.policy)
+            text = file.read_text(encoding="utf-8", errors="replace")
         except FetchError as error:
             raise FetchError(f"{error}, or give --checksum false") from None
-        for line in lines:
+        finally:
+            file.unlink(missing_ok=True)
+        for line in text.splitlines():
             digest, _, name = line.strip().partition(" ")
             sums[PurePosixPath(name.strip().lstrip("*")).name] = digest.lower()
         missing = [name for name in subsets if f"{name}.tar.gz" not in sums]
@@ -130,7 +138,7 @@ class Download:
             fetch(url, partial, self.policy, show, self.stop)
         found = self._md5(partial, row) if md5 else md5
         if found != md5 and resumed:
-            # The beginning may be of another file; a fresh one is worth a try.
+            # The beginning may be that of another file: download it once more.
             partial.unlink()
             return self._fetch_archive(archive, md5, row)
         if found != md5:
@@ -163,6 +171,21 @@ class Download:
 
         with _byte_bar(label, row) as show_bytes:
             yield show
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Keep a second download out of the same directory."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise CorpusError(
+            f"another download is writing to {directory}; wait for it to end"
+        ) from None
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -221,7 +244,7 @@ def main(argv: Sequence[str] | None = None, policy: Policy = DEFAULT_POLICY) -> 
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 1
     except (KeyboardInterrupt, Stopped):
-        print(f"{parser.prog}: interrupted; run again to go on", file=sys.stderr)
+        print(f"{parser.prog}: interrupted; run again to continue", file=sys.stderr)
         return 130
     print(f"{download.tree}: {args.corpus} is complete")
     return 0
