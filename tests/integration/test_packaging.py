@@ -19,8 +19,9 @@ from support.paths import ROOT
 
 PACKAGE = "espnet_adaptive_dropout"
 RECIPE = "egs2/librispeech_adaprune/asr1"
-DIRECTORIES = ("benchmarks", "egs2", "egs3", "tests", PACKAGE)
-FILES = ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py")
+DIRECTORIES = (".github", "benchmarks", "docs", "egs2", "egs3", "tests", PACKAGE)
+FILES = ("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in")
+FILES += (".pre-commit-config.yaml", "README.md", "pyproject.toml", "setup.py")
 # What runs of the recipe leave behind.
 LEFT = [f"{RECIPE}/{name}/left" for name in ("data", "downloads", "dump", "exp")]
 LEFT += [f"{RECIPE}/utils/left", "benchmarks/exp/left", f"{RECIPE}/asr.sh"]
