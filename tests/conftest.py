@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 import soundfile
@@ -17,6 +18,30 @@ _LINKED = ("run.sh", "path.sh", "cmd.sh", "local", "conf")
 sys.path[:0] = [
     str(RECIPE / "local" / name) for name in ("data", "corpora", "tools", "")
 ]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Option for the tests that draw random cases."""
+    parser.addoption(
+        "--fuzz-examples",
+        type=int,
+        help="new random cases of each test; by default a few, always the same",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set up how random cases are drawn."""
+    examples = config.getoption("--fuzz-examples")
+    hypothesis.settings.register_profile(
+        "here",
+        max_examples=examples or 15,
+        derandomize=not examples,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        print_blob=bool(examples),
+    )
+    hypothesis.settings.load_profile("here")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Dict
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
@@ -15,7 +14,7 @@ from espnet_adaptive_dropout.experiments.features import (
     data_names,
     noise_inputs,
 )
-from espnet_adaptive_dropout.modules.compact_attention import all_rows
+from espnet_adaptive_dropout.modules.mac_counter import operator_counter
 
 # Length of the utterance at which MACs are stated.
 MAC_SECONDS = 10.0
@@ -32,11 +31,8 @@ def parameters(module: torch.nn.Module) -> int:
 
 @torch.no_grad()
 def macs(encoder: torch.nn.Module, inputs: Inputs) -> int:
-    """Multiply-accumulates of one forward pass, by PyTorch's operator counter.
-
-    Those of ESPnet's way to compute: a CPU saves some (see ``head_loop``).
-    """
-    with all_rows(encoder), FlopCounterMode(display=False) as counter:
+    """Multiply-accumulates of one forward pass, by PyTorch's operator counter."""
+    with operator_counter(encoder) as counter:
         inputs.run(encoder)
     return counter.get_total_flops() // 2
 

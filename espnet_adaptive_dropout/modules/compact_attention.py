@@ -11,8 +11,7 @@ is faster where a CPU evaluates. Both are exact.
 
 from __future__ import annotations
 
-import contextlib
-from typing import Iterator, List, Optional, Sequence
+from typing import List, Optional, Sequence
 
 import torch
 
@@ -191,20 +190,6 @@ class CompactLegacyRelPositionAttention(_CompactRelPosition):
 
     by_distance = False
     rel_shift = compat.LegacyRelPositionMultiHeadedAttention.rel_shift
-
-
-@contextlib.contextmanager
-def all_rows(encoder: torch.nn.Module) -> Iterator[None]:
-    """Compute the scores of all rows together, as ESPnet does, to count products."""
-    modules = [m for m in encoder.modules() if isinstance(m, CompactAttention)]
-    before = [module.rows for module in modules]
-    try:
-        for module in modules:
-            module.rows = None
-        yield
-    finally:
-        for module, rows in zip(modules, before):
-            module.rows = rows
 
 
 _COMPACT = {

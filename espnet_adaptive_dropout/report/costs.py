@@ -8,12 +8,11 @@ import time
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.modules.compact_attention import all_rows
+from espnet_adaptive_dropout.modules.mac_counter import operator_counter
 from espnet_adaptive_dropout.report.memory import activation_bytes, weight_bytes
 
 # Parts of an encoder; REST is what belongs to none of the others.
@@ -109,7 +108,7 @@ def parameters_by_part(encoder: torch.nn.Module) -> Dict[str, int]:
 
 def macs_by_part(encoder: torch.nn.Module, inputs: Inputs) -> Dict[str, int]:
     """Multiply-accumulates of each part in one forward pass."""
-    with all_rows(encoder), FlopCounterMode(display=False) as counter:
+    with operator_counter(encoder) as counter:
         parts, _ = _meter(encoder, inputs, counter.get_total_flops)
     return {name: int(flops) // 2 for name, flops in parts.items()}
 

@@ -8,9 +8,9 @@ import itertools
 from typing import Dict, List, Optional, Tuple
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_adaptive_dropout import compat
+from espnet_adaptive_dropout.modules.mac_counter import operator_counter
 from espnet_adaptive_dropout.units.unit_cost import shared_cost, unit_cost, unit_macs
 
 COSTS = ("parameters", "macs")
@@ -218,7 +218,7 @@ def _measure(
         if isinstance(module, _PRODUCTS):
             handles.append(module.register_forward_hook(note_uses))
     try:
-        with FlopCounterMode(display=False) as counter:
+        with operator_counter(encoder) as counter:
             encoder(*inputs)
     finally:
         for handle in handles:

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from support.encoders import adaptive, compact_of, options_of
+from support.encoders import ARCHITECTURES, adaptive, compact_of, options_of
 
 from espnet_adaptive_dropout.experiments import sizes as count
 from espnet_adaptive_dropout.experiments.features import Inputs
@@ -8,15 +8,14 @@ from espnet_adaptive_dropout.units.cost import mac_cost, zero_inputs
 
 # More frames than the compact encoder's attention takes at a time
 FRAMES = 700
+COUNTED = ["latest", "legacy", "absolute", "conv1d", "conv1d_linear"]
 
 
 def macs(encoder, inputs):
     return count.macs(encoder.eval(), Inputs(*inputs))
 
 
-@pytest.mark.parametrize(
-    "architecture", ["latest", "legacy", "absolute", "conv1d", "conv1d_linear"]
-)
+@pytest.mark.parametrize("architecture", COUNTED)
 def test_macs_of_a_unit_are_what_really_goes(architecture):
     options = options_of(architecture)
     encoder = adaptive(options)
@@ -28,6 +27,20 @@ def test_macs_of_a_unit_are_what_really_goes(architecture):
         keep[group.start + 1 : group.start + 3] = False
         gone = cost.total - macs(compact_of(encoder, options, keep), inputs)
         assert gone == cost.removed((~keep).float()), group
+
+
+@pytest.mark.parametrize("architecture", ["latest", "legacy", "absolute"])
+def test_fused_attention_counts_as_plain_attention(architecture):
+    if "sdpa_latest" not in ARCHITECTURES:
+        pytest.skip("this ESPnet's Conformer has no use_sdpa")
+    costs = []
+    for fused in (False, True):
+        encoder = adaptive(dict(options_of(architecture), use_sdpa=fused))
+        inputs = zero_inputs(encoder, 20, FRAMES)
+        costs.append(mac_cost(encoder, encoder.units, inputs).total)
+        assert costs[-1] == macs(encoder, inputs)
+    assert costs[0] == costs[1]
+    assert encoder.encoders[0].self_attn.use_sdpa
 
 
 def test_macs_shared_by_two_locations_count_once():
