@@ -114,10 +114,13 @@ def test_transcript_in_another_encoding(tmp_path, chapter):
         read(tmp_path)
 
 
-def test_white_space_of_transcripts_is_made_single(tmp_path, chapter):
-    transcript(chapter).write_text(
-        "61-70968-0000\tONE  TWO \r\n\n61-70968-0001 THREE\n"
-    )
+# Python's splitlines would end a line at each of the odd ones.
+@pytest.mark.parametrize(
+    "space", ["\t", "  ", "\u2028", "\u2029", "\x85", "\x0c", "\x1e"]
+)
+def test_white_space_of_transcripts_is_made_single(tmp_path, chapter, space):
+    lines = f"61-70968-0000{space}ONE{space}TWO \r\n\n61-70968-0001 THREE\n"
+    transcript(chapter).write_text(lines)
     assert [u.text for u in read(tmp_path)] == ["ONE TWO", "THREE"]
 
 

@@ -145,20 +145,44 @@ def test_a_second_run_changes_nothing(tree, data):
 
 def test_a_second_run_takes_over_what_is_new(tree, data):
     assert run(tree, data) == 0
+    (data / "train" / "notes").write_text("of the user\n")
     shutil.rmtree(tree / "dev-clean" / "84")
-    (data / "dev_clean" / "feats.scp").write_text("of the older set\n")
     assert run(tree, data) == 0
     assert len(lines(data / "dev_clean" / "text")) == 2
-    assert not (data / "dev_clean" / "feats.scp").exists()
+    assert (data / "train" / "notes").exists()  # that set has not changed
+
+
+def test_a_changed_set_with_more_in_it_is_left_to_the_user(tree, data, capsys):
+    assert run(tree, data) == 0
+    shutil.rmtree(tree / "dev-clean" / "84")
+    (data / "dev_clean" / "feats.scp").write_text("of the older set\n")
+    before = snapshot(data)
+    assert run(tree, data) == 1
+    assert "but feats.scp in it was not made by this recipe" in capsys.readouterr().err
+    assert snapshot(data) == before
+
+
+@pytest.mark.parametrize("kind", ["link", "file", "directory"])
+def test_what_the_user_put_under_the_name_of_a_set_stays(tree, data, tmp_path, kind):
+    data.mkdir()
+    target = data / "train"
+    if kind == "link":
+        target.symlink_to(tmp_path / "nowhere")
+    elif kind == "file":
+        target.write_text("of the user\n")
+    else:
+        (target / "of the user").mkdir(parents=True)
+    assert run(tree, data) == 1
+    assert [p.name for p in data.iterdir()] == ["train"]
+    assert target.is_symlink() == (kind == "link")
 
 
 def test_other_things_in_the_data_directory_stay(tree, data):
     (data / "en_token_list").mkdir(parents=True)
     (data / "en_token_list" / "tokens.txt").write_text("a\n")
-    (data / ".prepare" / "new" / "train").mkdir(parents=True)  # of a killed run
     assert run(tree, data) == 0
     assert (data / "en_token_list" / "tokens.txt").exists()
-    assert not (data / ".prepare").exists()
+    assert not list(data.glob(".*"))
 
 
 def test_fault_in_the_last_subset_leaves_everything_as_it_was(tree, data, capsys):
@@ -187,11 +211,13 @@ def test_full_disk_is_one_line_and_leaves_the_old_data(tree, data, monkeypatch, 
     assert run(tree, data) == 0
     before = snapshot(data)
 
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(28, "No space left on device", "spk2utt")
 
-    monkeypatch.setattr("prepare_librispeech.write_data_dir", fail)
-    assert run(tree, data) == 1
+    shutil.rmtree(tree / "dev-clean" / "84")
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.write_text", fail)
+        assert run(tree, data) == 1
     assert capsys.readouterr().err.count("No space left on device") == 1
     assert snapshot(data) == before
 

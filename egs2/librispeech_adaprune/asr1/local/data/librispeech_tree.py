@@ -24,8 +24,8 @@ SAMPLE_RATE = 16000
 class Utterance:
     """One transcribed recording.
 
-    A speaker is one reader in one chapter, as in Kaldi's LibriSpeech recipe: a
-    reader sounds different from book to book.
+    As in Kaldi's LibriSpeech recipe, each chapter of a reader is a speaker: a reader
+    sounds different from book to book.
     """
 
     utt_id: str
@@ -186,7 +186,7 @@ def _probe(utterance: Utterance) -> int | str:
 
 
 def _read_chapter(chapter: Path, gender: str) -> Iterator[Utterance]:
-    """Yield the utterances of one chapter directory after matching both sides."""
+    """Yield the utterances of one chapter directory; audio and text must match."""
     speaker = f"{chapter.parent.name}-{chapter.name}"
     audio = {
         path.stem: path
@@ -221,11 +221,11 @@ def _read_chapter(chapter: Path, gender: str) -> Iterator[Utterance]:
             )
         seen.add(utt_id)
         yield Utterance(utt_id, speaker, gender, str(audio[utt_id]), text)
-    untold = sorted(set(audio) - seen)
-    if untold:
+    without_text = sorted(set(audio) - seen)
+    if without_text:
         raise CorpusError(
-            f"{audio[untold[0]]}: no transcript in {transcript.name}; add the line "
-            "or remove the file"
+            f"{audio[without_text[0]]}: no transcript in {transcript.name}; add the "
+            "line or remove the file"
         )
 
 
@@ -247,14 +247,18 @@ def _numeric_directories(parent: Path) -> list[Path]:
 
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield number and text of the non-empty lines, white space made single."""
+    """Yield number and text of the non-empty lines, white space made single.
+
+    Only newlines end a line, as in all readers of Kaldi tables; other separators, such
+    as U+2028 or a form feed, become spaces.
+    """
     try:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"{path}: not UTF-8 text ({error.reason}); convert it"
         ) from None
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(content.split("\n"), start=1):
         line = " ".join(line.split())
         if line:
             yield number, line

@@ -3,15 +3,15 @@
 
 Every subset becomes ``<data_dir>/<subset with underscores>`` with wav.scp, text,
 utt2spk, spk2utt and spk2gender; the corpus's combined sets (train, dev) are merged
-from those. All of it is made and checked under temporary names first: when
+from those. Everything is checked and written under temporary names first: when
 anything is wrong, one line says so and the data directory stays as it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,14 +50,12 @@ def combine(parts: dict[str, Sequence[Utterance]]) -> list[Utterance]:
     return [merged[key] for key in sorted(merged)]
 
 
-def write_data_dir(directory: Path, utterances: Sequence[Utterance]) -> None:
-    """Write the five Kaldi files, each sorted by its first column in the C locale.
+def data_files(utterances: Sequence[Utterance]) -> dict[str, str]:
+    """Return the five Kaldi files, each sorted by its first column in the C locale.
 
     Args:
-        directory: Created; must not exist.
         utterances: In the order of their ids.
     """
-    directory.mkdir(parents=True)
     speakers: dict[str, list[Utterance]] = {}
     for utterance in utterances:
         speakers.setdefault(utterance.speaker, []).append(utterance)
@@ -71,9 +69,9 @@ def write_data_dir(directory: Path, utterances: Sequence[Utterance]) -> None:
         ],
         "spk2gender": [f"{s} {speakers[s][0].gender}" for s in sorted(speakers)],
     }
-    for name, lines in tables.items():
-        text = "".join(f"{line}\n" for line in lines)
-        (directory / name).write_text(text, encoding="utf-8")
+    return {
+        name: "".join(f"{line}\n" for line in lines) for name, lines in tables.items()
+    }
 
 
 def check_marker(data_dir: Path, corpus: str, root: Path | None) -> None:
@@ -81,9 +79,9 @@ def check_marker(data_dir: Path, corpus: str, root: Path | None) -> None:
 
     Args:
         data_dir: May be missing or empty.
-        corpus: Name of the corpus. ``custom`` is a user's own tree, told from others
-            by its directory; what has a name may have moved since.
-        root: The corpus's directory, None if it is not there yet.
+        corpus: Name of the corpus. ``custom`` is a user's own tree, known by its
+            directory; a corpus with a name may have moved since.
+        root: Directory of the corpus, None if it is not there yet.
 
     Raises:
         CorpusError: Says what is there and what to do.
@@ -147,24 +145,51 @@ def _duration(seconds: float) -> str:
 def _install(
     sets: dict[str, list[Utterance]], marker_text: str, data_dir: Path
 ) -> None:
-    """Write all sets beside their places, then rename them into these."""
-    # A fixed name: what a killed run left behind is cleared by the next one.
-    scratch = data_dir / ".prepare"
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        for name, utterances in sets.items():
-            write_data_dir(scratch / "new" / name, utterances)
+    """Write all changed sets under temporary names, then rename them."""
+    changed = {}
+    for name, utterances in sets.items():
+        files = data_files(utterances)
+        if not _is_current(data_dir / name, files):
+            changed[name] = files
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".prepare-", dir=data_dir) as scratch:
+        new, old = Path(scratch, "new"), Path(scratch, "old")
+        old.mkdir()
+        for name, files in changed.items():
+            (new / name).mkdir(parents=True)
+            for file, text in files.items():
+                (new / name / file).write_text(text, encoding="utf-8")
         # Before the sets: whatever is in data_dir belongs to the marked corpus.
-        (scratch / MARKER).write_text(marker_text, encoding="utf-8")
-        (scratch / MARKER).replace(data_dir / MARKER)
-        (scratch / "old").mkdir()
-        for name in sets:
-            target = data_dir / name
-            if target.exists() or target.is_symlink():
-                target.rename(scratch / "old" / name)
-            (scratch / "new" / name).rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        marker = Path(scratch, MARKER)
+        marker.write_text(marker_text, encoding="utf-8")
+        marker.replace(data_dir / MARKER)
+        for name in changed:
+            if (data_dir / name).exists():
+                (data_dir / name).rename(old / name)
+            (new / name).rename(data_dir / name)
+
+
+def _is_current(directory: Path, files: dict[str, str]) -> bool:
+    """Return whether a set needs no writing.
+
+    Raises:
+        CorpusError: It does, but holds more than this program wrote.
+    """
+    if not directory.exists() and not directory.is_symlink():
+        return False
+    found = {p.name for p in directory.iterdir()} if directory.is_dir() else set()
+    if found >= set(files) and all(
+        (directory / name).read_bytes() == text.encode() for name, text in files.items()
+    ):
+        return True
+    others = sorted(found - set(files))
+    if directory.is_symlink() or not directory.is_dir() or others:
+        what = f"{others[0]} in it" if others else "it"
+        raise CorpusError(
+            f"{directory}: differs from the corpus, but {what} was not made by this "
+            f"recipe; move or remove {directory}"
+        )
+    return False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
