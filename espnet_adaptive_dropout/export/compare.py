@@ -75,8 +75,10 @@ def compare(reference: Form, form: Form, batches: Sequence[Inputs]) -> Differenc
         relative.append(largest[-1] / expected.abs().max().clamp(min=1e-20))
         squares += torch.stack([difference, expected]).double().square().sum((1, 2))
     mean = (squares[0] / squares[1].clamp(min=1e-20)).sqrt().item()
-    worst = [torch.stack(values).max().item() for values in (largest, relative)]
-    return Difference(*worst, mean)
+    worst, worst_relative = (
+        torch.stack(values).max().item() for values in (largest, relative)
+    )
+    return Difference(worst, worst_relative, mean)
 
 
 @dataclasses.dataclass(frozen=True)

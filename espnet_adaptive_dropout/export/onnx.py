@@ -35,7 +35,13 @@ class _EncoderGraph(torch.nn.Module):
         modules = [v for v in options.values() if isinstance(v, torch.nn.Module)]
         self.others = torch.nn.ModuleList(modules)
 
-    def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
+    def state_dict(
+        self,
+        *args: Any,
+        destination: Optional[Dict[str, torch.Tensor]] = None,
+        prefix: str = "",
+        keep_vars: bool = False,
+    ) -> Dict[str, torch.Tensor]:
         """The weights as they are, whatever shapes the encoder saves them in: the
         exporter must find in it the tensors that the encoder computes with."""
         destination = {} if destination is None else destination
@@ -43,7 +49,9 @@ class _EncoderGraph(torch.nn.Module):
             destination[prefix + name] = tensor if keep_vars else tensor.detach()
         return destination
 
-    def forward(self, features: torch.Tensor, lengths: torch.Tensor):
+    def forward(
+        self, features: torch.Tensor, lengths: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
         frames = torch.arange(features.size(1), device=features.device)
         # ESPnet's own mask would not follow the input's length in the graph.
         padding = frames[None, :] >= lengths[:, None]

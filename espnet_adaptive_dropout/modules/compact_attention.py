@@ -11,7 +11,7 @@ is faster where a CPU evaluates. Both are exact.
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 import torch
 
@@ -76,11 +76,18 @@ class CompactAttention(torch.nn.Module):
         self.value_grids = torch.nn.ModuleList(
             HeadGrid(value_widths, group) for group in groups
         )
-        self.in_order = None
+        self.in_order: Optional[HeadsInOrder] = None
         if groups:
             self.in_order = HeadsInOrder(list(self.value_grids), sum(value_widths))
 
-    def _context(self, q, k, v, mask, places):
+    def _context(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        mask: Optional[torch.Tensor],
+        places: Optional[torch.Tensor],
+    ) -> torch.Tensor:
         """Run all heads.
 
         Args:
@@ -111,25 +118,44 @@ class CompactAttention(torch.nn.Module):
                 self.use_sdpa,
             )
             contexts.append(context)
+        assert self.in_order is not None  # see _attend
         return self.in_order(contexts)
 
     def _with_bias(self, q: torch.Tensor) -> torch.Tensor:
         """Query vectors as they meet the keys."""
         return q
 
-    def _position_scores(self, q, places) -> Optional[PositionScores]:
+    def _position_scores(
+        self, q: torch.Tensor, places: Optional[torch.Tensor]
+    ) -> Optional[PositionScores]:
         """Scores of relative positions, head by head."""
         return None
 
-    def _grid_position_scores(self, grid, q, places) -> Optional[torch.Tensor]:
+    def _grid_position_scores(
+        self, grid: HeadGrid, q: torch.Tensor, places: Optional[torch.Tensor]
+    ) -> Optional[torch.Tensor]:
         """The same for all heads of a grid, (#batch, head, time1, time2)."""
         return None
 
-    def forward(self, query, key, value, mask, expand_kv=False):
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: Optional[torch.Tensor],
+        expand_kv: bool = False,
+    ) -> torch.Tensor:
         """As the stock module's forward."""
         return self._attend(query, key, value, mask)
 
-    def _attend(self, query, key, value, mask, pos_emb=None):
+    def _attend(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: Optional[torch.Tensor],
+        pos_emb: Optional[torch.Tensor] = None,
+    ) -> torch.Tensor:
         v = self.linear_v(value)
         if self.in_order is None:
             return self.linear_out(v)  # of no units: the bias
@@ -139,7 +165,16 @@ class CompactAttention(torch.nn.Module):
 
 
 class _CompactRelPosition(CompactAttention):
-    def __init__(self, stock, query_widths, value_widths):
+    # Whether positions are distances, and not ESPnet's legacy order
+    by_distance: bool
+    rel_shift: Callable[[torch.Tensor], torch.Tensor]
+
+    def __init__(
+        self,
+        stock: compat.MultiHeadedAttention,
+        query_widths: List[int],
+        value_widths: List[int],
+    ):
         super().__init__(stock, query_widths, value_widths)
         size = stock.linear_out.out_features
         self.zero_triu = stock.zero_triu
@@ -153,17 +188,24 @@ class _CompactRelPosition(CompactAttention):
         self.pos_bias_u = torch.nn.Parameter(torch.zeros(shape))
         self.pos_bias_v = torch.nn.Parameter(torch.zeros(shape))
 
-    def forward(self, query, key, value, pos_emb, mask):
+    def forward(  # type: ignore[override]  # as in ESPnet
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        pos_emb: torch.Tensor,
+        mask: Optional[torch.Tensor],
+    ) -> torch.Tensor:
         """As the stock module's forward."""
         return self._attend(query, key, value, mask, pos_emb)
 
-    def _with_bias(self, q):
+    def _with_bias(self, q: torch.Tensor) -> torch.Tensor:
         return q + self.pos_bias_u.flatten()
 
-    def _position_scores(self, q, places):
+    def _position_scores(self, q: torch.Tensor, places: torch.Tensor) -> PositionScores:
         q = q + self.pos_bias_v.flatten()
 
-        def of_head(units, rows):
+        def of_head(units: slice, rows: slice) -> torch.Tensor:
             head, head_places = q[..., units], places[..., units]
             if self.shifts_by_view:
                 return scores_by_distance(head, head_places, rows)
@@ -172,7 +214,9 @@ class _CompactRelPosition(CompactAttention):
 
         return of_head
 
-    def _grid_position_scores(self, grid, q, places):
+    def _grid_position_scores(
+        self, grid: HeadGrid, q: torch.Tensor, places: torch.Tensor
+    ) -> torch.Tensor:
         q = grid.spread(q + self.pos_bias_v.flatten())
         places = grid.spread(places).transpose(-2, -1)
         return self.rel_shift(torch.matmul(q, places))

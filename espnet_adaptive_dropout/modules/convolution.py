@@ -10,7 +10,7 @@ Both compute on (#batch, time, channels), see ``time_major``.
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Dict, Optional
 
 import torch
 
@@ -36,6 +36,7 @@ class AdaptiveDropoutConvolution(compat.ConvolutionModule):
 
     input_gate: Optional[AdaptiveDropout]
     channel_gate: Optional[AdaptiveDropout]
+    depthwise_conv: torch.nn.Conv1d
 
     def __init__(self, stock: compat.ConvolutionModule):
         compat.adopt(self, stock)
@@ -45,7 +46,9 @@ class AdaptiveDropoutConvolution(compat.ConvolutionModule):
         self.input_gate = None
         self.channel_gate = None
 
-    def forward(self, x, mask_pad=None):
+    def forward(
+        self, x: torch.Tensor, mask_pad: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
         """As the stock module's forward, (#batch, time, channels)."""
         x = _through(self.input_gate, self.pointwise_conv1, x)
         x = torch.nn.functional.glu(x, dim=-1)
@@ -54,7 +57,9 @@ class AdaptiveDropoutConvolution(compat.ConvolutionModule):
         return _through(self.channel_gate, self.pointwise_conv2, x)
 
 
-def _through(gate: Optional[AdaptiveDropout], layer, x: torch.Tensor) -> torch.Tensor:
+def _through(
+    gate: Optional[AdaptiveDropout], layer: torch.nn.Module, x: torch.Tensor
+) -> torch.Tensor:
     return layer(x) if gate is None else gate.into(layer, x)
 
 
@@ -70,6 +75,9 @@ class CompactConvolution(compat.ConvolutionModule):
         kept: the input dimensions that stay, ascending; may be empty.
         channels: number of channels; may be 0.
     """
+
+    pointwise_conv1: torch.nn.Module
+    depthwise_conv: torch.nn.Conv1d
 
     def __init__(
         self, stock: compat.ConvolutionModule, kept: torch.Tensor, channels: int
@@ -89,7 +97,9 @@ class CompactConvolution(compat.ConvolutionModule):
         self._register_state_dict_hook(_to_stock_shapes)
         self._register_load_state_dict_pre_hook(_from_stock_shapes)
 
-    def forward(self, x, mask_pad=None):
+    def forward(
+        self, x: torch.Tensor, mask_pad: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
         """As the stock module's forward, (#batch, time, channels)."""
         if self.depthwise_conv.in_channels == 0:
             return self.pointwise_conv2(x[..., :0])  # the bias
@@ -104,14 +114,16 @@ class CompactConvolution(compat.ConvolutionModule):
         return self.pointwise_conv2(self.activation(x))
 
 
-def _to_stock_shapes(module, state, prefix, _):
+def _to_stock_shapes(
+    module: torch.nn.Module, state: Dict[str, torch.Tensor], prefix: str, _: Any
+) -> None:
     for name in _POINTWISE:
         key = f"{prefix}{name}.weight"
         if key in state:  # it is not in a quantised module
             state[key] = state[key].unsqueeze(-1)
 
 
-def _from_stock_shapes(state, prefix, *_):
+def _from_stock_shapes(state: Dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
     for name in _POINTWISE:
         key = f"{prefix}{name}.weight"
         if key in state and state[key].dim() == 3:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Tuple
+
 import torch
 
 from espnet_adaptive_dropout.compat import adopt
@@ -59,7 +61,9 @@ def linear(inputs: int, outputs: int, bias: bool = True) -> torch.nn.Linear:
     return kind(inputs, outputs, bias=bias)
 
 
-def conv1d(inputs: int, outputs: int, kernel_size, **options) -> torch.nn.Conv1d:
+def conv1d(
+    inputs: int, outputs: int, kernel_size: int, **options: Any
+) -> torch.nn.Conv1d:
     """A plain Conv1d, or an empty one if a width is 0."""
     kind = torch.nn.Conv1d if inputs and outputs else EmptyConv1d
     return kind(inputs, outputs, kernel_size, **options)
@@ -78,7 +82,9 @@ class EmptyConv2d(torch.nn.Conv2d):
         return output + self.bias[:, None, None]
 
 
-def conv2d(inputs: int, outputs: int, kernel_size, stride) -> torch.nn.Conv2d:
+def conv2d(
+    inputs: int, outputs: int, kernel_size: Tuple[int, ...], stride: Tuple[int, ...]
+) -> torch.nn.Conv2d:
     """A plain Conv2d without padding, or an empty one if a width is 0."""
     kind = torch.nn.Conv2d if inputs and outputs else EmptyConv2d
     return kind(inputs, outputs, kernel_size, stride)

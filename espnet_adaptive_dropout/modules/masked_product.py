@@ -6,7 +6,7 @@ here it is calculated again. Gradients are those of the plain product.
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional, Tuple
 
 import torch
 
@@ -38,13 +38,21 @@ def masked_linear(
 
 class _MaskedLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, mask, weight, bias):
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        mask: torch.Tensor,
+        weight: torch.Tensor,
+        bias: Optional[torch.Tensor],
+    ) -> torch.Tensor:
         ctx.save_for_backward(x, mask, weight)
         ctx.has_bias = bias is not None
         return torch.nn.functional.linear(x * mask, weight, bias)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(
+        ctx: Any, gradient: torch.Tensor
+    ) -> Tuple[Optional[torch.Tensor], ...]:
         x, mask, weight = ctx.saved_tensors
         of_product = gradient.matmul(weight)
         of_mask = (of_product * x).sum_to_size(mask.shape)
@@ -66,12 +74,12 @@ def masked_relu(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 class _MaskedReLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, mask):
+    def forward(ctx: Any, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(x, mask)
         return (x * mask).relu_()
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         x, mask = ctx.saved_tensors
         of_relu = torch.ops.aten.threshold_backward(gradient, x, 0.0)
         rows = of_relu.reshape(x.size(0) * x.size(1), 1, -1)

@@ -64,8 +64,9 @@ class ChannelsLast(torch.nn.Sequential):
 
 def put_channels_last(embed: Optional[torch.nn.Module]) -> None:
     """Let the convolutions of an input layer, if it has any, be ``ChannelsLast``."""
-    if isinstance(getattr(embed, "conv", None), torch.nn.Sequential):
-        embed.conv = ChannelsLast(embed.conv)
+    convolutions = getattr(embed, "conv", None)
+    if embed is not None and isinstance(convolutions, torch.nn.Sequential):
+        embed.conv = ChannelsLast(convolutions)
 
 
 def has_two_convolutions(embed: torch.nn.Module) -> bool:

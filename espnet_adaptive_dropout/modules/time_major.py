@@ -6,11 +6,13 @@ applied without transposing are faster, the depthwise ones several times on a CP
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Type, TypeVar
 
 import torch
 
 from espnet_adaptive_dropout.compat import adopt
+
+Conv = TypeVar("Conv", bound=torch.nn.Conv1d)
 
 
 class PointwiseConv(torch.nn.Conv1d):
@@ -89,8 +91,8 @@ class DepthwiseConv(torch.nn.Conv1d):
         return self.convolve(x, self.weight * scale[:, None, None], bias)
 
 
-def _taken_over(cls, stock: torch.nn.Conv1d):
-    conv = cls.__new__(cls)
+def _taken_over(cls: Type[Conv], stock: torch.nn.Conv1d) -> Conv:
+    conv = object.__new__(cls)
     adopt(conv, stock)
     return conv
 
