@@ -55,7 +55,9 @@ def test_two_runs_at_once_are_refused(tmp_path):
 
 
 def test_a_failure_leaves_nothing_and_removes_what_was_left(tmp_path, monkeypatch):
-    stale = tmp_path / "LibriSpeech.partial" / "train-clean-100"
+    users = tmp_path / "LibriSpeech.partial"
+    users.mkdir()
+    stale = tmp_path / ".LibriSpeech.unfinished" / "train-clean-100"
     stale.mkdir(parents=True)
 
     def fail(plan, root, jobs):
@@ -66,7 +68,7 @@ def test_a_failure_leaves_nothing_and_removes_what_was_left(tmp_path, monkeypatc
     monkeypatch.setattr(module, "_read_all", fail)
     with pytest.raises(SynthError, match="half.flac: No space left on device"):
         build(tmp_path, "smoke", SCALE, jobs=1)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [users]
 
 
 def test_a_file_in_the_way_is_named(tmp_path):

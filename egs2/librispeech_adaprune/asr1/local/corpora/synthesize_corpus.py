@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Synthesises a speech corpus in LibriSpeech's on-disk form with eSpeak NG."""
+"""Synthesise a speech corpus in LibriSpeech's on-disk form with eSpeak NG."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from synth.sizes import SIZES
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the program and returns its exit status."""
+    """Run the command line; return the exit status."""
     arguments = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"synthesize_corpus.py: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("synthesize_corpus.py: interrupted, nothing is left", file=sys.stderr)
+        print("synthesize_corpus.py: interrupted, nothing was kept", file=sys.stderr)
         return 130
     return 0
 
@@ -42,8 +42,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=SIZES,
         required=True,
         help="smoke: digits, 15 minutes; toy: 50 words, 2 hours; "
-        "toy_test: two more hours like toy, for tests only; "
-        "medium: open text, 40 hours",
+        "toy_test: 2 hours of further test speech like that of toy; "
+        "medium: a public-domain book, 40 hours",
     )
     parser.add_argument(
         "--output",

@@ -1,11 +1,11 @@
-"""What lies between the mouth and the file: voice filter, room, noise, level."""
+"""From the synthesised voice to the recording: voice filter, room, noise, level."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import signal
+import scipy  # scipy.signal is imported on first use, in the workers: it takes seconds
 
 from synth.espeak import SAMPLE_RATE as SOURCE_RATE
 from synth.espeak import SILENCE
@@ -56,7 +56,7 @@ class Room:
 
 
 def make_room(conditions: Conditions, rng: np.random.Generator) -> Room:
-    """Draws the recording conditions of a chapter."""
+    """Draw the recording conditions of a chapter."""
     seconds = rng.uniform(*conditions.reverberation)
     length = int(seconds * SAMPLE_RATE)
     decay = 10 ** (-3 * np.arange(length) / length)  # -60 dB at the end
@@ -77,13 +77,13 @@ def make_room(conditions: Conditions, rng: np.random.Generator) -> Room:
 def record(
     speech: np.ndarray, speaker: Speaker, room: Room, rng: np.random.Generator
 ) -> np.ndarray:
-    """Records an utterance.
+    """Record an utterance.
 
     Args:
         speech: eSpeak's samples at 22050 Hz, int16, shape (n,).
-        speaker: Whose voice filter is applied.
+        speaker: The speaker whose voice filter is applied.
         room: Room, noise and level of the chapter.
-        rng: Source of this utterance's noise and silences.
+        rng: Random generator of the noise and the silences.
 
     Returns:
         Samples at 16 kHz, int16, shape (m,), peak below full scale.
@@ -91,7 +91,7 @@ def record(
     dry = _voice(_trim(speech).astype(np.float64), speaker)
     before, after = rng.uniform(0.1, 0.25, size=2)
     dry = np.pad(dry, (int(before * SAMPLE_RATE), int(after * SAMPLE_RATE)))
-    wet = signal.oaconvolve(dry, room.response)[: len(dry)]
+    wet = scipy.signal.oaconvolve(dry, room.response)[: len(dry)]
     wet *= 1 / np.sqrt(np.mean(wet**2))
     mix = wet + _noise(len(wet), room, rng) * 10 ** (-room.snr / 20)
     mix *= 10 ** ((room.level + rng.uniform(-2, 2)) / 20)
@@ -100,24 +100,26 @@ def record(
 
 
 def _trim(speech: np.ndarray) -> np.ndarray:
-    """Cuts eSpeak's own pauses off both ends."""
+    """Cut eSpeak's own pauses off both ends."""
     sounding = np.flatnonzero(np.abs(speech) > SILENCE)
     return speech[sounding[0] : sounding[-1] + 1]
 
 
 def _voice(speech: np.ndarray, speaker: Speaker) -> np.ndarray:
-    """Resamples to 16 kHz with the speaker's warp, tilt and resonance."""
-    speech = signal.resample_poly(speech, _TRUE_UP, speaker.warp)
-    speech = signal.lfilter([1.0, -speaker.tilt], [1.0], speech)
+    """Resample to 16 kHz with the speaker's warp, tilt and resonance."""
+    speech = scipy.signal.resample_poly(speech, _TRUE_UP, speaker.warp)
+    speech = scipy.signal.lfilter([1.0, -speaker.tilt], [1.0], speech)
     frequency, gain = speaker.peak
     # speech + (10^(gain/20) - 1) x its band: a bell of that height.
-    b, a = signal.iirpeak(frequency, Q=1.2, fs=SAMPLE_RATE)
-    return speech + (10 ** (gain / 20) - 1) * signal.lfilter(b, a, speech)
+    b, a = scipy.signal.iirpeak(frequency, Q=1.2, fs=SAMPLE_RATE)
+    return speech + (10 ** (gain / 20) - 1) * scipy.signal.lfilter(b, a, speech)
 
 
 def _noise(length: int, room: Room, rng: np.random.Generator) -> np.ndarray:
-    """Coloured noise, with hum in some rooms; root mean square 1."""
-    noise = signal.lfilter([1.0], [1.0, -room.colour], rng.standard_normal(length))
+    """Return coloured noise, with hum in some rooms; root mean square 1."""
+    noise = scipy.signal.lfilter(
+        [1.0], [1.0, -room.colour], rng.standard_normal(length)
+    )
     noise /= np.sqrt(np.mean(noise**2))
     if room.hum:
         time = np.arange(length) / SAMPLE_RATE

@@ -1,4 +1,4 @@
-"""From settings to a finished corpus directory, all or nothing."""
+"""Build a whole corpus directory, or nothing."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _BYTES_PER_SECOND = 24_000  # of FLAC, rounded up
 
 
 def build(output: Path, size: str, scale: float, jobs: int) -> str:
-    """Makes ``output/LibriSpeech``, unless it is there already.
+    """Make ``output/LibriSpeech``, unless it is there already.
 
-    Everything is written to ``LibriSpeech.partial`` and renamed at the end.
+    Everything is written to a hidden directory, which is renamed at the end.
 
     Args:
         output: Directory that will hold ``LibriSpeech``.
@@ -40,10 +40,10 @@ def build(output: Path, size: str, scale: float, jobs: int) -> str:
         jobs: Number of worker processes; does not change the result.
 
     Returns:
-        A few lines that say what is there.
+        A summary of a few lines.
 
     Raises:
-        SynthError: The user can put it right.
+        SynthError: A fault that the user can correct.
     """
     seed = SIZES[size].seed
     settings = {"size": size, "scale": scale, "seed": seed, "version": VERSION}
@@ -52,7 +52,8 @@ def build(output: Path, size: str, scale: float, jobs: int) -> str:
         _check_same(final, settings)
         return f"{final} is there already with these settings: nothing to do"
     plan = make_plan(SIZES[size].scaled(scale), seed)
-    partial = output / "LibriSpeech.partial"
+    # A fixed name, under the lock: the next run removes what a killed one left behind.
+    partial = output / ".LibriSpeech.unfinished"
     try:
         output.mkdir(parents=True, exist_ok=True)
         with _locked(output), _removed_on_failure(partial):
@@ -92,7 +93,7 @@ def _check_space(output: Path, plan: list[Chapter]) -> None:
 
 
 def _read_all(plan: list[Chapter], root: Path, jobs: int) -> dict[Chapter, float]:
-    """Reads every chapter in worker processes and returns the lengths in seconds."""
+    """Read every chapter in worker processes; return the lengths in seconds."""
     total = sum(len(chapter.sentences) for chapter in plan)
     lengths: dict[Chapter, float] = {}
     with contextlib.ExitStack() as stack:
@@ -123,7 +124,7 @@ def _read_all(plan: list[Chapter], root: Path, jobs: int) -> dict[Chapter, float
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Processes started meanwhile leave Ctrl-C to this one: they inherit the mask."""
+    """Let processes started meanwhile ignore Ctrl-C: they inherit the signal mask."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -132,7 +133,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """Makes a worker end when the main process does, however that ends."""
+    """Make a worker end when the main process does, however that ends."""
     parent = multiprocessing.parent_process()
 
     def follow() -> None:
@@ -144,7 +145,7 @@ def _start_worker() -> None:
 
 @contextlib.contextmanager
 def _locked(output: Path) -> Iterator[None]:
-    """Keeps a second run out of the same directory."""
+    """Keep a second run out of the same directory."""
     handle = os.open(output, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -159,7 +160,7 @@ def _locked(output: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _removed_on_failure(partial: Path) -> Iterator[None]:
-    """Removes what an interrupted run left, and what this one leaves if it fails."""
+    """Remove what an interrupted run left, and what this one leaves if it fails."""
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:

@@ -1,5 +1,5 @@
-"""The one exception whose message is shown to the user as it is."""
+"""The exception whose message is shown to the user."""
 
 
 class SynthError(Exception):
-    """Something the user can put right; the message is one line and says how."""
+    """A fault that the user can correct; the message is one line with the remedy."""

@@ -1,4 +1,4 @@
-"""eSpeak NG through ctypes, made to give the same bytes for the same request.
+"""eSpeak NG through ctypes, giving the same bytes for the same request.
 
 The library keeps the state of its oscillators between calls, and
 ``espeak_Terminate`` does not reset it. So it is loaded anew for every utterance and
@@ -29,7 +29,7 @@ _RATE, _VOLUME, _PITCH, _RANGE, _WORD_GAP = 1, 2, 3, 4, 7
 # At eSpeak's 100 the Klatt voices clip; the level is set afterwards anyway.
 _QUIET = 60
 _POS_CHARACTER, _CHARS_UTF8 = 1, 1
-# eSpeak copies the data path into a buffer of 160 bytes without a word.
+# eSpeak copies the data path into a buffer of 160 bytes without checking it.
 _MAX_PATH = 150
 _DATA_FILES = ("phondata", "phonindex", "phontab", "intonations", "en_dict")
 _CALLBACK = ctypes.CFUNCTYPE(
@@ -39,7 +39,7 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 @dataclass(frozen=True)
 class Prosody:
-    """How one utterance is spoken: words per minute, the rest in eSpeak's units."""
+    """Prosody of one utterance: words per minute, the rest in eSpeak's units."""
 
     rate: int
     pitch: int
@@ -49,7 +49,7 @@ class Prosody:
 
 @contextlib.contextmanager
 def voice_directory(variant: str, scratch: Path) -> Iterator[Path]:
-    """Yields a private eSpeak data directory that holds one voice variant.
+    """Yield a private eSpeak data directory that holds one voice variant.
 
     eSpeak lists at most 350 voices, so every speaker gets a directory of their own
     instead of a file among all the others.
@@ -79,7 +79,7 @@ def voice_directory(variant: str, scratch: Path) -> Iterator[Path]:
 
 
 def synthesize(text: str, accent: str, prosody: Prosody, data: Path) -> np.ndarray:
-    """Speaks a text.
+    """Speak a text.
 
     Args:
         text: Words in lower case (capitals may be spelt out letter by letter).
@@ -91,7 +91,7 @@ def synthesize(text: str, accent: str, prosody: Prosody, data: Path) -> np.ndarr
         Samples at 22050 Hz, int16, shape (n,).
 
     Raises:
-        SynthError: eSpeak refuses the data directory or the voice, or says nothing.
+        SynthError: eSpeak refuses the data directory or the voice, or is silent.
     """
     blocks: list[bytes] = []
 

@@ -1,4 +1,4 @@
-"""LibriSpeech's files: names, transcripts, tables."""
+"""Files in LibriSpeech's form: names, transcripts, tables."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ _BOOKS = """\
 
 
 def write_chapter(root: Path, chapter: Chapter, sounds: Iterable[np.ndarray]) -> float:
-    """Writes a chapter's FLAC files and, last, its transcripts.
+    """Write the FLAC files and, last, the transcripts of a chapter.
 
     Args:
         root: The ``LibriSpeech`` directory.
-        chapter: What is read.
+        chapter: The chapter.
         sounds: One int16 array at 16 kHz for each sentence.
 
     Returns:
@@ -80,13 +80,13 @@ def write_chapter(root: Path, chapter: Chapter, sounds: Iterable[np.ndarray]) ->
 def write_tables(
     root: Path, lengths: dict[Chapter, float], settings: dict, size: Size
 ) -> None:
-    """Writes SPEAKERS.TXT, CHAPTERS.TXT, BOOKS.TXT, LICENSE.TXT and README.TXT.
+    """Write SPEAKERS.TXT, CHAPTERS.TXT, BOOKS.TXT, LICENSE.TXT and README.TXT.
 
     Args:
         root: The ``LibriSpeech`` directory.
         lengths: Seconds of every chapter.
-        settings: What the corpus was made with; kept beside the tables.
-        size: Gives title and origin of the text.
+        settings: Options of the synthesis; written beside the tables.
+        size: Size of the corpus, with the title and the origin of its text.
     """
     speakers: dict[int, list] = {}
     chapters = []
@@ -115,7 +115,7 @@ def write_tables(
 
 
 def summary(lengths: dict[Chapter, float]) -> str:
-    """A table with the number of speakers, utterances, words and minutes by subset."""
+    """Return a table: numbers of speakers, utterances, words, minutes by subset."""
     rows = ["subset            speakers  utterances   words  minutes\n"]
     for subset in dict.fromkeys(chapter.subset for chapter in lengths):
         parts = [chapter for chapter in lengths if chapter.subset == subset]

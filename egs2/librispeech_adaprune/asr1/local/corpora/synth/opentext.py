@@ -1,7 +1,7 @@
-"""Open text: a large book that is free of copyright and ships inside a wheel.
+"""Open text: a large book in the public domain, from a package on PyPI.
 
 The American Standard Version of 1901 is in the public domain; ``pythonbible`` (MIT)
-brings it along as plain text: some 800,000 words, 13,000 different ones, about 80 h.
+holds it as plain text: some 800,000 words, 13,000 different ones, about 80 h.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _TRANSCRIPT = re.compile(r"[A-Z' ]+")
 
 
 def passages(rng: np.random.Generator) -> Iterator[str]:
-    """Gives passages of 5 to 40 words in random order, over and over again.
+    """Yield passages of 5 to 40 words in random order, again and again.
 
     Args:
-        rng: Source of the order.
+        rng: Random generator of the order.
 
     Raises:
         SynthError: The package with the text is not installed.
@@ -40,7 +40,7 @@ def passages(rng: np.random.Generator) -> Iterator[str]:
 
 
 def cut(verse: str) -> list[str]:
-    """Cuts a verse into passages of transcript text at the ends of clauses.
+    """Cut a verse into passages of transcript text at the ends of clauses.
 
     Passages that are too short, too long or have other characters than letters and
     apostrophes are left out.
@@ -62,10 +62,10 @@ def cut(verse: str) -> list[str]:
 
 
 def normalize(text: str) -> str:
-    """Brings printed text into the form of LibriSpeech's transcripts.
+    """Convert printed text to the form of LibriSpeech's transcripts.
 
-    Capitals; verse numbers, brackets and punctuation go; hyphens and dashes part
-    words; apostrophes stay inside words only.
+    Upper case, without verse numbers, brackets and punctuation; hyphens and dashes
+    separate words; apostrophes stay inside words only.
     """
     text = re.sub(r"^\d+\. ", "", text.strip())
     for old, new in _REPLACEMENTS.items():

@@ -1,4 +1,4 @@
-"""Who reads what: the whole corpus on paper, before any sound is made."""
+"""Plan of a corpus: which speaker reads which sentences in which chapter."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _LEAST_PER_SPEAKER = 2
 
 @dataclass(frozen=True)
 class Chapter:
-    """What one speaker reads in one room.
+    """Sentences that one speaker reads in one room.
 
     Attributes:
-        subset: The subset that it belongs to.
-        speaker: Who reads.
+        subset: Subset of the corpus.
+        speaker: The reader.
         number: Number of the chapter, unique in the corpus.
-        sentences: Transcripts of its utterances.
-        seed: Entropy for the room, the noise and the prosody.
+        sentences: Transcripts of the utterances.
+        seed: Seed of the room, the noise and the prosody.
     """
 
     subset: Subset
@@ -38,13 +38,12 @@ class Chapter:
 
 
 def make_plan(size: Size, seed: int) -> list[Chapter]:
-    """Distributes sentences over subsets, speakers and chapters.
+    """Distribute sentences over subsets, speakers and chapters.
 
-    Evaluation subsets take their sentences first; no training sentence equals one
-    of theirs.
+    Evaluation subsets take their sentences first; none of those is in training.
 
     Args:
-        size: What to plan.
+        size: Subsets, minutes and speakers to plan.
         seed: The same seed gives the same plan.
 
     Returns:
@@ -72,12 +71,12 @@ def make_plan(size: Size, seed: int) -> list[Chapter]:
 
 
 def seconds(text: str) -> float:
-    """Expected length of an utterance."""
+    """Return the expected length of an utterance."""
     return _SECONDS_PER_SENTENCE + _SECONDS_PER_LETTER * len(text)
 
 
 def _take(supply: Iterator[str], minutes: float) -> list[str]:
-    """Sentences for so many minutes, at least one."""
+    """Take sentences for that many minutes, at least one."""
     texts = [next(supply)]
     total = seconds(texts[0])
     while total < 60 * minutes:
@@ -87,17 +86,17 @@ def _take(supply: Iterator[str], minutes: float) -> list[str]:
 
 
 def _shares(subset: Subset, texts: list[str]) -> list[list[str]]:
-    """Sentences by speaker; a very small subset has fewer speakers than planned."""
+    """Return the sentences of each speaker; tiny subsets have fewer speakers."""
     speakers = min(subset.speakers, max(1, len(texts) // _LEAST_PER_SPEAKER))
     return _split(texts, speakers)
 
 
 def _split(items: list[str], parts: int) -> list[list[str]]:
-    """Consecutive parts whose lengths differ by one at most."""
+    """Return consecutive parts whose lengths differ by one at most."""
     edges = [len(items) * part // parts for part in range(parts + 1)]
     return [items[a:b] for a, b in zip(edges, edges[1:])]
 
 
 def _numbers(first: int, count: int, rng: np.random.Generator) -> Iterator[int]:
-    """Distinct numbers in no order, with gaps as in LibriSpeech."""
+    """Return distinct numbers in random order, with gaps as in LibriSpeech."""
     return map(int, islice(rng.permutation(np.arange(first, first + 4 * count)), count))

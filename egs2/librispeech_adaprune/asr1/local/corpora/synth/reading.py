@@ -1,4 +1,4 @@
-"""One chapter from plan to sound. Runs in worker processes."""
+"""Synthesis of one chapter, in a worker process."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from synth.plan import Chapter
 
 
 def read_chapter(chapter: Chapter, root: Path, scratch: Path) -> float:
-    """Synthesises a chapter and writes its files.
+    """Synthesise a chapter and write its files.
 
     Args:
-        chapter: What is read.
+        chapter: The chapter.
         root: The ``LibriSpeech`` directory.
         scratch: Directory for temporary files.
 

@@ -1,4 +1,4 @@
-"""How much speech each size of the corpus holds, by whom and about what."""
+"""Sizes of the synthesised corpora: text, subsets, minutes, speakers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Subset:
 
     Attributes:
         name: Official name of the subset.
-        minutes: Length of its speech, met to within some per cent.
+        minutes: Minutes of speech, approximately.
         speakers: Number of speakers; none of them is in another subset.
     """
 
@@ -41,13 +41,13 @@ class Size:
     """A size of the corpus.
 
     Attributes:
-        title: Of the invented book that is read.
+        title: Title of the invented book that is read.
         origin: One sentence on where the text comes from and why it is free.
-        sentences: Gives an endless supply of transcripts from a random source.
-        chapter: Most utterances of a chapter (one speaker in one room).
+        sentences: Yields transcripts without end, given a random generator.
+        chapter: Largest number of utterances in a chapter.
         subsets: Training subsets, then development and test subsets.
-        seed: Of all choices; sizes of one grammar differ in it, else they would
-            begin with the same sentences.
+        seed: Seed of the random generator; sizes with the same grammar have
+            different seeds, else they would begin with the same sentences.
     """
 
     title: str
@@ -58,7 +58,7 @@ class Size:
     seed: int = 1
 
     def scaled(self, scale: float) -> Size:
-        """The same with ``scale`` times the speech; evaluation sets never grow."""
+        """Return this size with ``scale`` times the speech; test sets never grow."""
         factor = {True: scale, False: min(scale, 1.0)}
         subsets = tuple(
             replace(subset, minutes=subset.minutes * factor[subset.train])
@@ -109,7 +109,7 @@ SIZES = {
             speakers=8,
         ),
     ),
-    # More to test models of "toy" on, where a few errors must not decide.
+    # Further test speech for models of "toy", whose own test sets are small.
     "toy_test": Size(
         title="More small stories",
         origin=_GRAMMAR,

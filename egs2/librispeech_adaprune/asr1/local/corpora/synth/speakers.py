@@ -1,4 +1,4 @@
-"""Speakers: what stays the same for one person in everything they read."""
+"""Speakers: what is the same in all utterances of a person."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Speaker:
         accent: eSpeak voice name.
         variant: eSpeak voice variant: formants, fundamental frequency, phonation.
         rate: Mean rate in words per minute.
-        pitch_range: Liveliness of the intonation in eSpeak's units (50 is usual).
+        pitch_range: Range of the intonation in eSpeak's units (50 is usual).
         warp: Denominator of the resampling ratio 320 / warp to 16 kHz. 441 is
             true to scale, other values make the vocal tract 4 % shorter or longer.
         tilt: Coefficient of a first-order filter, positive is brighter.
@@ -54,12 +54,12 @@ class Speaker:
 
 
 def make_speaker(reader: int, sex: str, rng: np.random.Generator) -> Speaker:
-    """Draws a speaker.
+    """Draw a speaker.
 
     Args:
         reader: Number of the speaker.
         sex: ``F`` or ``M``.
-        rng: Source of all choices.
+        rng: Random generator.
     """
     first = _NAMES[sex][rng.integers(len(_NAMES[sex]))]
     last = _SURNAMES[rng.integers(len(_SURNAMES))]
@@ -78,7 +78,7 @@ def make_speaker(reader: int, sex: str, rng: np.random.Generator) -> Speaker:
 
 
 def _variant(sex: str, rng: np.random.Generator) -> str:
-    """An eSpeak voice variant file."""
+    """Return the contents of an eSpeak voice variant file."""
     if sex == "F":
         f0, tract = rng.uniform(150, 225), rng.uniform(1.04, 1.20)
     else:

@@ -1,4 +1,4 @@
-"""Where the sentences come from: small grammars, or open text."""
+"""Sentences of small grammars."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _LONGEST = 8
 
 
 def digit_string(rng: np.random.Generator) -> str:
-    """Four to eight digits."""
+    """Return four to eight digits."""
     return " ".join(rng.choice(DIGITS, size=rng.integers(4, 9)))
 
 
 def small_story(rng: np.random.Generator) -> str:
-    """A sentence of three to eight words from a vocabulary of fifty."""
+    """Return a sentence of three to eight words from a vocabulary of fifty."""
 
     def one(words: list[str], chance: float = 1.0) -> list[str]:
         return [words[rng.integers(len(words))]] if rng.random() < chance else []
@@ -53,12 +53,12 @@ def distinct(
     rng: np.random.Generator,
     tries: int = 50,
 ) -> Iterator[str]:
-    """Draws sentences without end, each once for as long as the grammar has new ones.
+    """Yield sentences without end, each once for as long as there are new ones.
 
     Args:
-        draw: One sentence of the grammar.
-        rng: Source of all choices.
-        tries: After so many repetitions in a row a sentence may come again.
+        draw: Draws one sentence of the grammar.
+        rng: Random generator.
+        tries: After that many repetitions in a row a sentence may come again.
     """
     seen: set[str] = set()
     while True:
