@@ -20,6 +20,7 @@ from benchmarks.files import write_json, write_text
 from benchmarks.synthetic import Size, Task, logit_scale, train
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.experiments.markdown import table_lines
 
 SMALL = Size(output_size=32, linear_units=96, num_blocks=2)
 LARGE = Size(output_size=80, linear_units=320, num_blocks=3)
@@ -135,19 +136,21 @@ def follow(trial: Trial, control: str, seed: int) -> Dict[str, float]:
 
 
 def table(results: List[Dict[str, Any]]) -> str:
-    """Markdown."""
-    lines = [
-        "| asked for | control | encoder | steps | off the ramp, at most [points] | "
-        "final size off [points] | one unit [points] | undecided before the freeze |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+    """Markdown table of all results."""
+    headings = [
+        *("asked for", "control", "encoder", "steps"),
+        *("off the ramp, at most [points]", "final size off [points]"),
+        *("one unit [points]", "undecided before the freeze"),
     ]
-    for r in results:
-        lines.append(
-            f"| {r['trial']} | {r['control']} | {r['parameters']:,.0f} | "
-            f"{r['steps']} | {r['from_ramp']:.2f} | {r['from_target']:.3f} | "
-            f"{r['unit']:.2f} | {r['undecided']:.0%} |"
-        )
-    return "\n".join(lines) + "\n"
+    rows = [
+        [
+            *(r["trial"], r["control"], f"{r['parameters']:,.0f}", str(r["steps"])),
+            *(f"{r['from_ramp']:.2f}", f"{r['from_target']:.3f}", f"{r['unit']:.2f}"),
+            f"{r['undecided']:.0%}",
+        ]
+        for r in results
+    ]
+    return "\n".join(table_lines(headings, rows, left=(0, 1))) + "\n"
 
 
 if __name__ == "__main__":

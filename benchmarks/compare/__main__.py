@@ -22,15 +22,14 @@ from typing import Iterator, List
 
 import yaml
 
+from benchmarks import ROOT
 from benchmarks.compare import configs
 from benchmarks.compare.commands import Task
-from benchmarks.compare.corpus import Corpus, part_of, prepare
+from benchmarks.compare.corpus import Corpus, add_test_speech, part_of, prepare
 from benchmarks.compare.jobs import ForkedCommands, Pool
-from benchmarks.compare.more_speech import add_test_speech
-from benchmarks.compare.plan import ROOT, Planner
+from benchmarks.compare.plan import Planner
 from benchmarks.compare.rows import all_runs, chosen_runs
 from benchmarks.compare.runs import TARGET
-from benchmarks.compare.settings import Settings
 from benchmarks.files import read_json, write_json
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
@@ -143,9 +142,9 @@ def only_one(directory: Path, wait: bool = False) -> Iterator[None]:
         yield
 
 
-def make_settings(args: argparse.Namespace, corpus: Corpus) -> Settings:
+def make_settings(args: argparse.Namespace, corpus: Corpus) -> configs.Settings:
     """What all runs share, checked against what the directory already holds."""
-    settings = Settings(
+    settings = configs.Settings(
         exp=args.exp.resolve(),
         recipe_dir=corpus.recipe_dir,
         max_epoch=args.max_epoch,

@@ -1,18 +1,20 @@
-"""The commands that runs are made of."""
+"""Command lines of the steps that a run consists of."""
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from benchmarks.compare import configs
+from benchmarks.compare.configs import Settings
 from benchmarks.compare.corpus import Corpus
-from benchmarks.compare.settings import PARTS, Settings
+from benchmarks.compare.runs import PARTS
 
 TRAIN = "espnet2.bin.asr_train"
 PRUNE = "espnet_adaptive_dropout.bin.prune"
+STEPS = "benchmarks.models.steps"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +94,7 @@ class Commands:
         checkpoint = self.root / "dense/train/checkpoint.pth"
         return Step(f"keep_{part}", "", (str(checkpoint), str(self.saved(part))))
 
-    def train(
-        self,
-        config: Path,
-        output: Path,
-        end: int = PARTS,
-    ) -> Step:
+    def train(self, config: Path, output: Path, end: int = PARTS) -> Step:
         """Train, or go on training, up to checkpoint ``end``."""
         arguments = [
             *self.corpus.training_arguments(),
@@ -112,32 +109,38 @@ class Commands:
         self,
         name: str,
         source: Path,
-        criterion: str,
         target: float,
+        criterion: Optional[str] = None,
         number: int = 1,
-        prune: str = PRUNE,
-        budget: str = "encoder",
-        locations: Optional[Sequence[str]] = None,
+        **options: str,
     ) -> List[Step]:
         """Prune the full-width checkpoint ``source`` in mid-training.
 
         The training's state is carried over, so that ``train<number>`` resumes as if
         nothing but the widths had changed.
+
+        Args:
+            name: run.
+            source: checkpoint of full width.
+            target: share of the encoder to remove.
+            criterion: of ``bin.prune``; None: magnitude of the units that earlier
+                cuts have left.
+            number: of the cut.
+            **options: more options of ``bin.prune``.
         """
         directory = self.root / name
         cut = directory / f"cut{number}"
         pruning = dict(
             train_config=self.dense_config,
             model_file=source,
-            criterion=criterion,
             target_reduction=round(target, 4),
-            budget=budget,
             output_dir=cut,
         )
-        if criterion == "random":
-            pruning["criterion_conf"] = f"seed={self.seed}"
-        elif locations is not None:
-            pruning["criterion_conf"] = f"locations=[{','.join(locations)}]"
+        if criterion is None:
+            prune = _step(f"prune{number}", STEPS, pruning, "prune_again")
+        else:
+            pruning.update(criterion=criterion, **options)
+            prune = _step(f"prune{number}", PRUNE, pruning)
         carrying = dict(
             checkpoint=source,
             train_config=self.dense_config,
@@ -146,10 +149,7 @@ class Commands:
             new_run_config=directory / f"run{number}.yaml",
             new_checkpoint=directory / f"train{number}/checkpoint.pth",
         )
-        return [
-            _step(f"prune{number}", prune, pruning),
-            _step(f"carry{number}", "benchmarks.models.carry_over", carrying),
-        ]
+        return [prune, _step(f"carry{number}", STEPS, carrying, "carry_over")]
 
     def add_gates(self, name: str, source: Path) -> Step:
         """Give the full-width checkpoint ``source`` gates in mid-training."""
@@ -161,7 +161,7 @@ class Commands:
             new_run_config=directory / "run1.yaml",
             new_checkpoint=directory / "train1/checkpoint.pth",
         )
-        return _step("gates", "benchmarks.models.add_gates", arguments)
+        return _step("gates", STEPS, arguments, "add_gates")
 
     def widen(self, name: str, number: int, output: Path) -> Step:
         """Give a cut training's checkpoint its full width back, zeros where cut."""
@@ -172,7 +172,7 @@ class Commands:
             cut_dir=directory / f"cut{number}",
             full_width=output,
         )
-        return _step(f"widen{number}", "benchmarks.models.widen", arguments)
+        return _step(f"widen{number}", STEPS, arguments, "widen")
 
     def torch_prune(self, name: str, source: Path, target: float) -> Step:
         """Prune the dense checkpoint with Torch-Pruning."""
@@ -183,12 +183,12 @@ class Commands:
             target_reduction=target,
             output_dir=self.root / name,
         )
-        return _step("cut", "benchmarks.models.torch_prune", arguments)
+        return _step("cut", STEPS, arguments, "torch_prune")
 
     def prune_and_score(
         self, name: str, train: Path, config: Dict[str, Any], target: float
     ) -> List[Step]:
-        """Cut what a training with adaptive dropout has learnt, and score it."""
+        """Prune a training with adaptive dropout and score the pruned model."""
         best = configs.best_checkpoint(config)
         compact = self.root / name / "compact"
         arguments = dict(
@@ -208,9 +208,9 @@ class Commands:
             valid=self.corpus.valid,
             output=self.root / name / "result.json",
         )
-        return _step("score", "benchmarks.models.score", arguments)
+        return _step("score", STEPS, arguments, "score")
 
 
-def _step(name: str, module: str, arguments: Dict[str, Any]) -> Step:
+def _step(name: str, module: str, arguments: Dict[str, Any], *command: str) -> Step:
     words = [w for key, value in arguments.items() for w in (f"--{key}", str(value))]
-    return Step(name, module, tuple(words))
+    return Step(name, module, (*command, *words))

@@ -1,20 +1,89 @@
-"""Training configs of the runs, each derived from the one of the stock model."""
+"""Settings of a comparison, and training configs of its runs.
+
+Every config is derived from that of the stock model.
+"""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import yaml
 
-from benchmarks.compare.settings import PARTS, Settings
+from benchmarks.compare.runs import PARTS
+from benchmarks.files import write_text
 
 Config = Dict[str, Any]
+
+SETTINGS_FILE = "settings.yaml"
 
 CHECKPOINTS_AVERAGED = 3
 # One of ESPnet's own statistics that only grows: the last checkpoints are the best.
 LAST = ["train", "total_count", "max"]
+
+
+@dataclasses.dataclass
+class Settings:
+    """What all runs of a comparison share; kept in its directory.
+
+    Args:
+        exp: directory of the comparison.
+        recipe_dir: recipe whose stages 1 to 10 have prepared the data.
+        max_epoch: passes through the training data, for every row alike.
+        batches: training batches in a pass.
+        target: share of the encoder's parameters to remove.
+        dense_config: training config of the stock model.
+        train_args: added to every training command, for example "--ngpu 1".
+        utterances: of the training set that are used; None: all.
+    """
+
+    exp: Path
+    recipe_dir: Path
+    max_epoch: float
+    batches: int
+    target: float
+    dense_config: str
+    train_args: List[str] = dataclasses.field(default_factory=list)
+    utterances: Optional[int] = None
+
+    @property
+    def steps_per_part(self) -> int:
+        """Training steps between two checkpoints."""
+        return max(round(self.max_epoch * self.batches / PARTS), 1)
+
+    @property
+    def steps(self) -> int:
+        """Training steps of every row in all."""
+        return self.steps_per_part * PARTS
+
+    def to_dict(self) -> Dict[str, Any]:
+        """All that results must have in common to be comparable, for YAML."""
+        shared = dataclasses.asdict(self)
+        del shared["exp"]
+        return {**shared, "recipe_dir": str(self.recipe_dir), "steps": self.steps}
+
+    def keep(self) -> None:
+        """Write into the directory, or check against what is there.
+
+        Raises:
+            ValueError: the directory holds a comparison of another kind.
+        """
+        path = self.exp / SETTINGS_FILE
+        mine = self.to_dict()
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, yaml.safe_dump(mine, sort_keys=False))
+            return
+        theirs = yaml.safe_load(path.read_text(encoding="utf-8"))
+        changed = [name for name in mine if mine[name] != theirs.get(name)]
+        if changed:
+            name = changed[0]
+            raise ValueError(
+                f"{self.exp} holds runs with {name}={theirs.get(name)!r}, not "
+                f"{mine[name]!r}; give another --exp, or the same options"
+            )
 
 
 def dense_config(settings: Settings, seed: int) -> Config:
@@ -153,8 +222,6 @@ def write_config(path: Path, config: Config) -> None:
     Raises:
         ValueError: the run was made with another config.
     """
-    from benchmarks.files import write_text
-
     text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     if path.exists() and yaml.safe_load(path.read_text(encoding="utf-8")) != config:
         raise ValueError(

@@ -1,6 +1,6 @@
-"""Runs tasks several at a time and says how far they are.
+"""Runs tasks several at a time and shows how far they are.
 
-Every command is a process of its own, but forked from one that has imported ESPnet:
+Every command is a process of its own, forked from one that has imported ESPnet:
 importing takes some ten seconds, a good part of a short training.
 """
 
@@ -15,8 +15,9 @@ import shutil
 import sys
 import threading
 import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List
 
 from benchmarks.compare.commands import Step, Task
 from benchmarks.files import write_json
@@ -24,7 +25,7 @@ from benchmarks.files import write_json
 PRELOADED = [
     "espnet_adaptive_dropout",
     "espnet2.bin.asr_train",
-    "benchmarks.models.score",
+    "benchmarks.models.steps",
 ]
 HEARTBEAT_SECONDS = 60.0
 
@@ -41,25 +42,25 @@ class ForkedCommands:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
         self._running: List[multiprocessing.Process] = []
-        # Starting a process looks after all others too, and two threads that read
-        # the status of one that has just ended do not both get it (the other: 255).
-        self._one_at_a_time = threading.Lock()
+        # Starting a process polls all others too; without the lock two threads may
+        # read the status of one that has just ended, and one of them gets 255.
+        self._lock = threading.Lock()
 
     def __call__(self, step: Step, cwd: Path, log: Path) -> int:
         """Run a command in ``cwd`` with its output in ``log``; return its status."""
         argv = ["-m", step.module, *step.args]
         process = self._context.Process(target=_child, args=(argv, cwd, log))
-        with self._one_at_a_time:
+        with self._lock:
             process.start()
             self._running.append(process)
         multiprocessing.connection.wait([process.sentinel])
-        with self._one_at_a_time:
+        with self._lock:
             process.join()
             self._running.remove(process)
             return process.exitcode or 0
 
     def stop(self) -> None:
-        """Terminate what runs."""
+        """Terminate all running commands."""
         for process in list(self._running):
             process.terminate()
 
@@ -70,14 +71,14 @@ def _child(argv: List[str], cwd: Path, log: Path) -> None:
     os.dup2(descriptor, 2)
     os.chdir(cwd)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Data loaders' workers must not be started anew by the fork server.
+    # The fork server must not start the workers of data loaders.
     multiprocessing.set_start_method("fork", force=True)
     sys.argv = ["espnet_adaptive_dropout", *argv]
     runpy.run_module("espnet_adaptive_dropout", run_name="__main__", alter_sys=False)
 
 
 def _end_with_parent() -> None:
-    """Do not go on training when nobody waits for it any more."""
+    """End this process when the comparison that waits for it has ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -85,7 +86,7 @@ def _end_with_parent() -> None:
 
 
 class Pool:
-    """Runs tasks in order as soon as what they need is done.
+    """Runs tasks in order, each as soon as the tasks that it needs are done.
 
     Args:
         tasks: the most important first.
@@ -101,72 +102,49 @@ class Pool:
         self.execute = execute
         self.finished = {task.name for task in tasks if task.done}
         self.failed: Dict[str, str] = {}
-        self.running: Dict[str, Optional[Path]] = {}
         self._waiting = [task for task in tasks if not task.done]
+        self._running: Dict[Future, Task] = {}
+        self._logs: Dict[str, Path] = {}
         self._cost = sum(task.cost for task in self._waiting)
         self._cost_done = 0
         self._start = time.monotonic()
-        self._changed = threading.Condition()
         self._stopped = False
 
     def run(self) -> Dict[str, str]:
-        """Run all; return what failed: task name -> reason."""
+        """Run all; return the failures: task name -> reason."""
         left = len(self._waiting)
-        skipped = len(self.tasks) - left
-        print(f"{left} tasks to run, {skipped} done before", flush=True)
-        threads = [
-            threading.Thread(target=self._work, daemon=True) for _ in range(self.jobs)
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            while any(thread.is_alive() for thread in threads):
-                for thread in threads:
-                    thread.join(HEARTBEAT_SECONDS / self.jobs)
-                self._heartbeat()
-        except KeyboardInterrupt:
-            self._stopped = True
-            getattr(self.execute, "stop", lambda: None)()
-            raise
+        print(f"{left} tasks to run, {len(self.tasks) - left} done before", flush=True)
+        with ThreadPoolExecutor(self.jobs) as executor:
+            try:
+                self._start_ready(executor)
+                while self._running:
+                    done, _ = wait(
+                        self._running, HEARTBEAT_SECONDS, return_when=FIRST_COMPLETED
+                    )
+                    for future in done:
+                        self._end(self._running.pop(future), future.result())
+                    if not done:
+                        self._heartbeat()
+                    self._start_ready(executor)
+            except KeyboardInterrupt:
+                self._stopped = True
+                getattr(self.execute, "stop", lambda: None)()
+                raise
         return self.failed
 
-    def _work(self) -> None:
-        while True:
-            task = self._next()
-            if task is None:
-                return
-            begin = time.monotonic()
-            try:
-                reason = self._run(task)
-            except OSError as error:
-                reason = str(error)
-            with self._changed:
-                del self.running[task.name]
+    def _start_ready(self, executor: ThreadPoolExecutor) -> None:
+        """Start tasks while there is room; leave out those that cannot run any more."""
+        for task in list(self._waiting):
+            bad = [name for name in task.needs if name in self.failed]
+            if bad:
+                self._waiting.remove(task)
                 self._cost_done += task.cost
-                if reason:
-                    self.failed[task.name] = reason
-                else:
-                    self.finished.add(task.name)
-                self._report(task, time.monotonic() - begin, reason)
-                self._changed.notify_all()
-
-    def _next(self) -> Optional[Task]:
-        with self._changed:
-            while self._waiting and not self._stopped:
-                for task in list(self._waiting):
-                    bad = [name for name in task.needs if name in self.failed]
-                    if bad:
-                        self._waiting.remove(task)
-                        self._cost_done += task.cost
-                        self.failed[task.name] = f"needs {bad[0]}, which failed"
-                        print(f"left out {task.name}: needs {bad[0]}", flush=True)
-                    elif all(name in self.finished for name in task.needs):
-                        self._waiting.remove(task)
-                        self.running[task.name] = None
-                        return task
-                if self._waiting:
-                    self._changed.wait()
-            return None
+                self.failed[task.name] = f"needs {bad[0]}, which failed"
+                print(f"left out {task.name}: needs {bad[0]}", flush=True)
+                return self._start_ready(executor)  # others may need this one
+            if len(self._running) < self.jobs and self.finished >= set(task.needs):
+                self._waiting.remove(task)
+                self._running[executor.submit(self._run, task)] = task
 
     def _run(self, task: Task) -> str:
         """Run the steps that are not done; return why it failed, or nothing."""
@@ -174,14 +152,19 @@ class Pool:
             mark = task.mark(step)
             if mark.exists():
                 continue
+            if self._stopped:
+                return "interrupted"
             log = task.directory / "logs" / f"{step.name}.log"
-            log.parent.mkdir(parents=True, exist_ok=True)
-            self.running[task.name] = log
             begin = time.monotonic()
-            status = self._execute(step, log)
-            if status:
-                return f"{step.name} ended with {status}: {last_line(log)} ({log})"
-            write_json(mark, dict(seconds=round(time.monotonic() - begin, 2)))
+            try:
+                log.parent.mkdir(parents=True, exist_ok=True)
+                self._logs[task.name] = log
+                status = self._execute(step, log)
+                if status:
+                    return f"{step.name} ended with {status}: {last_line(log)} ({log})"
+                write_json(mark, dict(seconds=round(time.monotonic() - begin, 2)))
+            except OSError as error:
+                return str(error)
         return ""
 
     def _execute(self, step: Step, log: Path) -> int:
@@ -192,30 +175,31 @@ class Pool:
         os.replace(target + ".partial", target)
         return 0
 
-    def _report(self, task: Task, seconds: float, reason: str) -> None:
+    def _end(self, task: Task, reason: str) -> None:
+        self._cost_done += task.cost
+        if reason:
+            self.failed[task.name] = reason
+        else:
+            self.finished.add(task.name)
         total = len(self.tasks)
-        done = total - len(self._waiting) - len(self.running)
-        state = f"FAILED: {reason}" if reason else f"{seconds:.0f} s"
-        print(f"[{done}/{total}] {task.name}: {state}; {self._left()}", flush=True)
-
-    def _left(self) -> str:
-        if not self._cost_done:
-            return "no estimate yet"
+        done = total - len(self._waiting) - len(self._running)
+        state = f"FAILED: {reason}" if reason else "done"
         elapsed = time.monotonic() - self._start
-        left = elapsed / self._cost_done * (self._cost - self._cost_done)
-        return f"about {left / 60:.0f} min left"
+        left = elapsed / max(self._cost_done, 1) * (self._cost - self._cost_done)
+        print(f"[{done}/{total}] {task.name}: {state}; about {left / 60:.0f} min left")
+        sys.stdout.flush()
 
     def _heartbeat(self) -> None:
-        names = [
-            name + (f" ({epoch_of(log)})" if log and epoch_of(log) else "")
-            for name, log in list(self.running.items())
-        ]
-        if names:
-            print(f"    running: {', '.join(names)}", flush=True)
+        names = []
+        for task in self._running.values():
+            log = self._logs.get(task.name)
+            epoch = epoch_of(log) if log else ""
+            names.append(f"{task.name} ({epoch})" if epoch else task.name)
+        print(f"    running: {', '.join(names)}", flush=True)
 
 
 def epoch_of(log: Path) -> str:
-    """How far ESPnet's log says that a training is, "7/20"; empty if it does not."""
+    """Progress that ESPnet's log shows of a training, "7/20"; empty without any."""
     try:
         with open(log, "rb") as file:
             file.seek(max(log.stat().st_size - 20000, 0))

@@ -1,4 +1,4 @@
-"""Turns runs into tasks: chains of commands, with what they need from each other."""
+"""Turns runs into tasks: chains of commands, with the tasks that they need first."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import shlex
 from pathlib import Path
 from typing import List
 
+from benchmarks import ROOT
 from benchmarks.compare import configs
 from benchmarks.compare.commands import Commands, Step, Task
 from benchmarks.compare.corpus import Corpus
 from benchmarks.compare.rows import all_runs
-from benchmarks.compare.runs import SHARE_OF_BOUND, Run
-from benchmarks.compare.settings import PARTS, Settings, cubic_rounds, prune_part
+from benchmarks.compare.runs import (
+    PARTS,
+    SHARE_OF_BOUND,
+    Run,
+    cubic_rounds,
+    prune_part,
+)
 from benchmarks.files import write_text
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
-
-ROOT = Path(__file__).resolve().parents[2]
 
 # Starting, pruning and scoring, as a number of training steps; for the estimate only.
 FIXED_COST = 150
@@ -30,7 +34,7 @@ class Planner:
         seed: of all its trainings.
     """
 
-    def __init__(self, settings: Settings, corpus: Corpus, seed: int):
+    def __init__(self, settings: configs.Settings, corpus: Corpus, seed: int):
         self.settings = settings
         self.seed = seed
         self.commands = Commands(settings, corpus, seed)
@@ -62,7 +66,7 @@ class Planner:
         return tasks
 
     def _write_commands(self, directory: Path, tasks: List[Task]) -> None:
-        """All that is run for a run, as a script that one can read."""
+        """Write all commands of a run as a shell script."""
         recipe = self.settings.recipe_dir
         lines = [
             f"cd {shlex.quote(str(recipe))}",
@@ -155,19 +159,15 @@ class Planner:
 
     def _cut(self, run: Run) -> Task:
         part = prune_part(run.at)
-        steps = [
-            *self.commands.cut(
-                run.name,
-                self.commands.saved(part),
-                run.options["criterion"],
-                self._target(run),
-                budget=run.options.get("budget", "encoder"),
-                locations=run.options.get("locations"),
-            ),
-            self._train_cut(run, 1, PARTS),
-            self._score(run.name, "train1"),
-        ]
-        return self._task(run, [self._name(f"dense@{part}")], steps, PARTS - part)
+        options = dict(run.options)
+        locations = options.pop("locations", None)
+        if options["criterion"] == "random":
+            options["criterion_conf"] = f"seed={self.seed}"
+        elif locations is not None:
+            options["criterion_conf"] = f"locations=[{','.join(locations)}]"
+        source = self.commands.saved(part)
+        steps = self.commands.cut(run.name, source, self._target(run), **options)
+        return self._trained_on(run, part, steps)
 
     def _gradual(self, run: Run) -> Task:
         rounds = cubic_rounds(self._target(run))
@@ -179,14 +179,7 @@ class Planner:
             if number > 1:
                 source = self.root / run.name / f"full{number}.pth"
                 steps.append(self.commands.widen(run.name, number - 1, source))
-            steps += self.commands.cut(
-                run.name,
-                source,
-                "survivor_magnitude",
-                target,
-                number,
-                "benchmarks.models.prune_again",
-            )
+            steps += self.commands.cut(run.name, source, target, number=number)
             steps.append(self._train_cut(run, number, end))
         steps.append(self._score(run.name, f"train{len(rounds)}"))
         needs = [self._name(f"dense@{starts[0]}")]
@@ -195,12 +188,14 @@ class Planner:
     def _torch_pruning(self, run: Run) -> Task:
         part = prune_part(run.at)
         source = self.commands.saved(part)
-        steps = [
-            self.commands.torch_prune(run.name, source, self._target(run)),
-            self._train_cut(run, 1, PARTS),
-            self._score(run.name, "train1"),
-        ]
-        return self._task(run, [self._name(f"dense@{part}")], steps, PARTS - part)
+        steps = [self.commands.torch_prune(run.name, source, self._target(run))]
+        return self._trained_on(run, part, steps)
+
+    def _trained_on(self, run: Run, part: int, cut: List[Step]) -> Task:
+        """The dense training, cut at checkpoint ``part`` and trained to the end."""
+        last = [self._train_cut(run, 1, PARTS), self._score(run.name, "train1")]
+        needs = [self._name(f"dense@{part}")]
+        return self._task(run, needs, [*cut, *last], PARTS - part)
 
     def _train_cut(self, run: Run, number: int, end: int) -> Step:
         directory = self.root / run.name

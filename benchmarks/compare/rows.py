@@ -1,5 +1,8 @@
-"""What is compared. A row of the table has one run, or several of which the best on
-the development sets speaks for it (the prune points of magnitude and Taylor)."""
+"""What is compared.
+
+A row of the table has one run, or several of which the best on the development sets
+stands for the row (the prune points of magnitude and Taylor).
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,25 @@ from typing import List, Sequence
 
 from benchmarks.compare.runs import (
     ABLATION,
+    CHANNELS,
+    CRITERIA,
+    EVERYTHING,
+    FAMILY,
+    LOCATIONS,
     MAIN,
+    OPEN_UNTIL,
+    PRUNE_POINTS,
     SETTINGS,
     SIZES,
+    SMALL,
+    TARGET,
     Run,
+    cut,
     gated,
+    percent,
     prune_points,
+    recut,
     single,
-)
-from benchmarks.compare.variants import (
-    ablations,
-    channels,
-    even,
-    everything,
-    families,
-    settings,
-    sizes,
 )
 
 
@@ -56,14 +62,14 @@ def all_runs() -> List[Run]:
             "torch_pruning", "Torch-Pruning, then fine-tuning", "torch_pruning", at=0.5
         ),
         single("gradual", "gradual magnitude (cubic, 5 rounds)", "gradual"),
-        *ablations(),
-        *families(),
-        *sizes(),
-        *settings(),
+        *_ablations(),
+        *_families(),
+        *_sizes(),
+        *_settings(),
         single("dense_no_dropout", "dense without dropout", "stock", dropout_rate=0.0),
-        *even(),
-        *channels(),
-        *everything(),
+        *_even(),
+        *_channels(),
+        *_everything(),
         *prune_points(
             "random", "random units, then fine-tuning", (0.5,), criterion="random"
         ),
@@ -94,3 +100,147 @@ def chosen_runs(patterns: Sequence[str]) -> List[Run]:
             )
         chosen.update(hits)
     return [run for run in runs if run.name in chosen]
+
+
+def _even() -> List[Run]:
+    """The same share removed from every module, by any way of ranking."""
+    runs = [gated("ours_even", "ours, even over modules", budget="module")]
+    for criterion, title in CRITERIA.items():
+        title = f"{title} even over modules, then fine-tuning"
+        options = dict(criterion=criterion, budget="module")
+        runs.append(cut(f"{criterion}_even", title, **options))
+    return runs
+
+
+def _channels() -> List[Run]:
+    """Channels of the convolution module go in place of its inputs, and the same
+    share of every location, as in Torch-Pruning's "isomorphic" way."""
+    options = dict(locations=list(CHANNELS), budget="location")
+    runs = [gated("ours_channels", "ours, channels for inputs", **options)]
+    for criterion, title in CRITERIA.items():
+        title = f"{title}, channels for inputs, then fine-tuning"
+        runs.append(cut(f"{criterion}_channels", title, **options, criterion=criterion))
+    return runs
+
+
+def _everything() -> List[Run]:
+    """All locations compete, the channels of the convolution module and of the
+    subsampling too, for the comparison's size and for a much smaller one."""
+    ways = {
+        "ours_all": ("ours, all locations", {}),
+        "distilled_all": (
+            "ours, all locations, taught by the full width",
+            dict(distillation=0.5),
+        ),
+    }
+    runs = []
+    for size in (None, SMALL):
+        suffix = "" if size is None else f"_{percent(size)}"
+        end = "" if size is None else f", {percent(size)} %"
+        section = MAIN if size is None else SIZES
+        for key, (title, options) in ways.items():
+            run = gated(
+                key + suffix,
+                title + end,
+                section=section,
+                target=size,
+                locations=list(EVERYTHING),
+                **options,
+            )
+            runs.append(run)
+        runs += prune_points(
+            f"taylor_all{suffix}",
+            f"Taylor, all locations{end}, then fine-tuning",
+            PRUNE_POINTS[1:],
+            section,
+            size,
+            criterion="taylor",
+            locations=list(EVERYTHING),
+        )
+    return runs
+
+
+def _ablations() -> List[Run]:
+    """Each of the paper's locations alone, and each left out."""
+    runs = []
+    for name in LOCATIONS:
+        others = [other for other in LOCATIONS if other != name]
+        for key, title, chosen in (
+            (f"only_{name}", f"ours, {name} alone", [name]),
+            (f"without_{name}", f"ours without {name}", others),
+        ):
+            runs.append(gated(key, title, section=ABLATION, locations=chosen))
+    return runs
+
+
+def _settings() -> List[Run]:
+    """Ours with one setting changed."""
+    changed = {
+        "logit_2": ("initial logit 2 (p = 0.88)", dict(initial_logit=2.0)),
+        "temperature_half": ("temperature 0.5", dict(temperature=0.5)),
+        "deterministic": (
+            "no samples: masks 1[p > 0.5] in training",
+            dict(forward="deterministic"),
+        ),
+        "even_blocks": ("even over blocks", dict(budget="block")),
+        "long_tail": (
+            "ramp to 50 %, frozen at 60 % of the training",
+            dict(ramp_end=0.5, freeze_at=0.6),
+        ),
+    }
+    runs = [
+        gated(key, f"ours, {title}", section=SETTINGS, **options)
+        for key, (title, options) in changed.items()
+    ]
+    for key, title, options, at in (
+        ("ramp_from_half", "units go from 50 % of the training on", {}, 0.5),
+        (
+            "early_ramp",
+            "units go from 5 % of the training on",
+            dict(ramp_start=0.05),
+            None,
+        ),
+    ):
+        title = f"ours, {title}"
+        runs.append(single(key, title, "gated", SETTINGS, at, **options))
+    return runs
+
+
+def _families() -> List[Run]:
+    """One training for all sizes, cut to each of them."""
+    ways = {
+        "family": ("one training for all sizes", {}),
+        "family_all": (
+            "one training for all sizes, all locations, taught",
+            dict(locations=list(EVERYTHING), distillation=0.5),
+        ),
+    }
+    runs = []
+    for key, (title, options) in ways.items():
+        options = dict(options, family=list(FAMILY))
+        row, whole = f"{key}_{percent(TARGET)}", f"{title}, cut to {percent(TARGET)} %"
+        runs.append(Run(key, row, whole, SIZES, "gated", options, OPEN_UNTIL, TARGET))
+        runs += [recut(key, title, size) for size in FAMILY if size != TARGET]
+    return runs
+
+
+def _sizes() -> List[Run]:
+    """A training for each size, the usual one cut to it, and a rival."""
+    runs = []
+    for size in FAMILY:
+        if size == TARGET:
+            continue
+        number = percent(size)
+        runs.append(recut("ours", "ours", size))
+        for of, title, options in (
+            ("separate", "", {}),
+            ("distilled", ", taught by the full width", dict(distillation=0.5)),
+            ("lagrangian", ", Lagrangian control", dict(control="lagrangian")),
+        ):
+            title = f"a training for {number} % alone{title}"
+            options = dict(options, section=SIZES, target=size)
+            runs.append(gated(f"{of}_{number}", title, **options))
+        title = f"Taylor for {number} %, then fine-tuning"
+        options = dict(section=SIZES, target=size, criterion="taylor")
+        runs.append(cut(f"taylor_for_{number}", title, **options))
+    return runs

@@ -1,8 +1,8 @@
-"""Decodes data sets with a model and counts its errors: one result.json a run.
+"""Decodes data sets with a model and counts its errors, for result.json.
 
-Greedy CTC (the best token of every frame, repeats and blanks dropped) in batches,
-in this process: a beam search finds hardly more in models of this size and costs
-more than their training. It is the same for every row..
+Greedy CTC (the most likely token of every frame, without repeats and blanks), in
+batches and in this process: a beam search finds little more in models of this size
+and takes longer than their training.
 """
 
 from __future__ import annotations
@@ -13,30 +13,12 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
 from benchmarks.compare.corpus import transcripts
-from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
 BATCH = 32
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Options of the command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--train_config", type=Path, required=True, help="config.yaml of the model")
-    add("--model_file", type=Path, required=True)
-    add("--sets", type=Path, required=True, help="JSON: name -> [data set, ids]")
-    add("--valid", required=True, help="data set whose loss is reported")
-    add("--output", type=Path, required=True, help="result.json")
-    return parser
-
-
-def main(cmd: CommandLine = None) -> None:
-    """Parse ``cmd``, score and write."""
-    execute("score", get_parser, score, cmd)
-
-
 def score(args: argparse.Namespace) -> None:
-    """Write the result of one model.
+    """Decode all sets with one model and write its result.
 
     Raises:
         ValueError: the model or the data cannot be read.
@@ -44,19 +26,10 @@ def score(args: argparse.Namespace) -> None:
     import torch
 
     from benchmarks.files import read_json, write_json
-    from espnet_adaptive_dropout.experiments.experiment import (
-        build_model,
-        load_config,
-        load_state,
-        load_task,
-        load_weights,
-    )
     from espnet_adaptive_dropout.experiments.sizes import sizes
+    from espnet_adaptive_dropout.pruning.sweep.errors import error_counts
 
-    task = load_task("asr")
-    config = load_config(args.train_config)
-    model = build_model(task, config)
-    load_weights(model, load_state(args.model_file), str(args.model_file))
+    task, config, model = open_model(args.train_config, args.model_file)
     if config.get("ngpu") and torch.cuda.is_available():
         model.cuda()
     wanted = read_json(args.sets)
@@ -68,7 +41,9 @@ def score(args: argparse.Namespace) -> None:
         loss = data_loss if data == args.valid else loss
         for name, (of, ids) in wanted.items():
             if of == data:
-                errors[name] = count_errors([texts[key] for key in ids])
+                errors[name] = error_counts(
+                    *({key: texts[key][side] for key in ids} for side in (0, 1))
+                )
     write_json(
         args.output,
         dict(
@@ -80,6 +55,26 @@ def score(args: argparse.Namespace) -> None:
             **sizes(model.cpu()),
         ),
     )
+
+
+def open_model(train_config: Path, model_file: Path) -> Tuple[type, Dict, Any]:
+    """Task, config and trained model of an ESPnet experiment.
+
+    Raises:
+        ValueError: they cannot be read or do not match.
+    """
+    from espnet_adaptive_dropout.experiments.experiment import (
+        build_model,
+        load_config,
+        load_state,
+        load_task,
+        load_weights,
+    )
+
+    task, config = load_task("asr"), load_config(train_config)
+    model = build_model(task, config)
+    load_weights(model, load_state(model_file), str(model_file))
+    return task, config, model
 
 
 def decode(
@@ -115,7 +110,7 @@ def decode(
 def batches(
     task: type, config: Dict[str, Any], data: Path, size: int = BATCH
 ) -> Iterator:
-    """Names of utterances and their batch, over one data set."""
+    """Names of utterances and their batch, for all of one data set."""
     from espnet_adaptive_dropout.experiments.data import labelled_batches
 
     source = [(f"{data}/wav.scp", "speech", "sound"), (f"{data}/text", "text", "text")]
@@ -128,25 +123,7 @@ def collapse(path: List[int], blank: int = 0) -> List[int]:
     return [token for token in merged if token != blank]
 
 
-def count_errors(pairs: List[Tuple[str, str]]) -> Dict[str, int]:
-    """Edit distances in words and characters over (reference, hypothesis) pairs."""
-    import editdistance
-
-    counts = dict(words=0, word_errors=0, chars=0, char_errors=0)
-    for reference, hypothesis in pairs:
-        said, heard = reference.split(), hypothesis.split()
-        counts["words"] += len(said)
-        counts["word_errors"] += int(editdistance.eval(said, heard))
-        counts["chars"] += len(" ".join(said))
-        counts["char_errors"] += int(editdistance.eval(" ".join(said), " ".join(heard)))
-    return counts
-
-
 def averaged(model_file: Path) -> int:
     """Number of checkpoints in an ESPnet averaged model, from its real name."""
     found = re.search(r"\.ave_(\d+)best\.", model_file.resolve().name)
     return int(found.group(1)) if found else 0
-
-
-if __name__ == "__main__":
-    main()

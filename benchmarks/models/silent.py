@@ -1,7 +1,7 @@
 """Counts channels of the input layer that never fire.
 
-A channel whose ReLU is zero in all frames and frequencies of all utterances can go for
-nothing, which is part of what removing channels of the subsampling is worth.
+A channel whose ReLU is zero in all frames and frequencies of all utterances can be
+removed without any loss. ``python -m benchmarks.models.silent``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Dict, Iterable, List
 import torch
 
 from benchmarks.compare.corpus import transcripts
-from benchmarks.models.score import batches
+from benchmarks.models.score import batches, open_model
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
 
@@ -41,17 +41,7 @@ def print_silent(args: argparse.Namespace) -> None:
     Raises:
         ValueError: the model or the data cannot be read, or there is no such layer.
     """
-    from espnet_adaptive_dropout.experiments.experiment import (
-        build_model,
-        load_config,
-        load_state,
-        load_task,
-        load_weights,
-    )
-
-    task, config = load_task("asr"), load_config(args.train_config)
-    model = build_model(task, config)
-    load_weights(model, load_state(args.model_file), str(args.model_file))
+    task, config, model = open_model(args.train_config, args.model_file)
     utterances = len(transcripts(args.data / "text"))
     speech = (batch for _, batch in batches(task, config, args.data, size=1))
     for layer, fires in firing_channels(model, speech).items():
@@ -81,7 +71,7 @@ def firing_channels(
 
     embed = main_encoder(model).embed
     if not has_two_convolutions(embed):
-        raise ValueError("the encoder's input layer has no two convolutions to look at")
+        raise ValueError("the encoder's input layer does not have two convolutions")
     fires: Dict[str, torch.Tensor] = {}
     hooks: List[torch.utils.hooks.RemovableHandle] = []
     for name, activation in (

@@ -1,48 +1,28 @@
-"""Prunes a dense training's checkpoint with Torch-Pruning and lets it go on.
+"""Prunes a training in progress with Torch-Pruning.
 
-Torch-Pruning chooses the units and knows no parameter target, so its channel ratio is
-found by bisection; the weights are then cut as ours are, so that ESPnet trains and
-decodes the result. ``python -m benchmarks.models.torch_prune``.
+Torch-Pruning chooses the units. It takes a channel ratio instead of a number of
+parameters, so the ratio is found by bisection. The weights are cut as ours are, so
+that ESPnet trains and decodes the result.
 """
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import torch
 import yaml
 
-from espnet_adaptive_dropout.bin.command import CommandLine, execute
-
 BISECTIONS = 14
 TOLERANCE = 1e-4
 
 
-def get_parser() -> argparse.ArgumentParser:
-    """Options of the command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
-    add("--train_config", type=Path, required=True, help="config.yaml of the training")
-    add("--checkpoint", type=Path, required=True, help="its checkpoint.pth")
-    add("--run_config", type=Path, required=True, help="config it was started with")
-    add("--target_reduction", type=float, required=True)
-    add("--output_dir", type=Path, required=True, help="gets run1.yaml and train1")
-    return parser
-
-
-def main(cmd: CommandLine = None) -> None:
-    """Parse ``cmd``, prune and write."""
-    execute("torch_prune", get_parser, torch_prune, cmd)
-
-
 def torch_prune(args: argparse.Namespace) -> None:
-    """Write config and checkpoint of the narrow training.
+    """Prune a training with Torch-Pruning and let it go on.
 
     Raises:
-        ValueError: torch-pruning is missing, the target is out of its reach, or the
-            narrow encoder does not compute what the full one with zeros does.
+        ValueError: torch-pruning is missing, cannot reach the target, or the narrow
+            encoder computes something else than the full one with zeros.
     """
     from benchmarks.files import save_torch, write_json, write_text
     from benchmarks.models import training_state as ts
@@ -60,18 +40,15 @@ def torch_prune(args: argparse.Namespace) -> None:
     full.load_state_dict(checkpoint["model"])
     example = noise_inputs(full, 2.0)
     chooser = UnitChooser(full.encoder, (example.features, example.lengths))
-    keep, ratio, reduction = choose(chooser, full, config, args.target_reduction)
+    keep, ratio, reduction = choose(chooser, full, args.target_reduction)
 
     config.update(narrow_options(full, config, keep))
     narrow = build_model(load_task("asr"), config)
     where = sources(full, keep)
-    moved = ts.moved(
-        checkpoint,
-        ts.parameter_shapes(full),
-        ts.parameter_shapes(narrow),
-        lambda state: ts.gather(state, where),
+    resized = ts.resized(
+        checkpoint, full, narrow, lambda state: ts.gather(state, where)
     )
-    narrow.load_state_dict(moved["model"])
+    narrow.load_state_dict(resized["model"])
     difference = largest_difference(full, narrow, where, noise_inputs(full, 5.0))
     if not difference <= TOLERANCE:
         raise ValueError(f"the pruned encoder differs by {difference:.1e}")
@@ -79,7 +56,7 @@ def torch_prune(args: argparse.Namespace) -> None:
     run_config.update(narrow_options(full, run_config, keep))
     about = dict(ratio=ratio, reduction=reduction, largest_difference=difference)
     write_json(args.output_dir / "torch_pruning.json", about)
-    save_torch(args.output_dir / "train1/checkpoint.pth", moved)
+    save_torch(args.output_dir / "train1/checkpoint.pth", resized)
     write_text(
         args.output_dir / "run1.yaml", yaml.safe_dump(run_config, sort_keys=False)
     )
@@ -89,7 +66,7 @@ def torch_prune(args: argparse.Namespace) -> None:
 Keep = List[Dict[str, List[int]]]
 
 
-def choose(chooser, full, config: Dict[str, Any], target: float) -> Tuple:
+def choose(chooser, full, target: float) -> Tuple:
     """Find the channel ratio whose size comes nearest to the target.
 
     Returns:
@@ -113,7 +90,7 @@ def choose(chooser, full, config: Dict[str, Any], target: float) -> Tuple:
 
 
 def kept_units(full: torch.nn.Module, removed) -> Keep:
-    """The complement of what goes."""
+    """Indices of the units of each block that are not removed."""
     keep: Keep = []
     for index, layer in enumerate(full.encoder.encoders):
         sizes = dict(
@@ -154,39 +131,33 @@ def narrow_options(full, config: Dict[str, Any], keep: Keep) -> Dict[str, Any]:
 
 
 def sources(full: torch.nn.Module, keep: Keep) -> Dict[str, torch.Tensor]:
-    """Where the entries of the narrow tensors lie in the full ones, see
-    ``training_state.sources``."""
-    from espnet_adaptive_dropout.pruning.surgery import cut_weights
+    """See ``training_state.sources``."""
+    from benchmarks.models import training_state as ts
     from espnet_adaptive_dropout.units.table import UnitTable
 
-    table = UnitTable(full.encoder)
-    places = {
-        name: torch.arange(tensor.numel()).view(tensor.shape)
-        for name, tensor in full.state_dict().items()
-    }
-    return cut_weights(places, table, kept_row(table, keep), "encoder.")
+    return ts.sources(full, kept_mask(UnitTable(full.encoder), keep))
 
 
-def kept_row(table, keep: Keep) -> torch.Tensor:
-    """What stays, as a row of the encoder's UnitTable, bool (units,)."""
-    row = torch.ones(table.num_units, dtype=torch.bool)
+def kept_mask(table, keep: Keep) -> torch.Tensor:
+    """The units that stay, in the order of the encoder's unit table, bool (units,)."""
+    mask = torch.ones(table.num_units, dtype=torch.bool)
     for group in table.groups:
         kind = "attention" if group.location in ("query", "value") else group.location
         if group.block is not None and kind in keep[group.block]:
-            row[group.span] = False
-            row[group.start + torch.tensor(keep[group.block][kind])] = True
-    return row
+            mask[group.span] = False
+            mask[group.start + torch.tensor(keep[group.block][kind])] = True
+    return mask
 
 
 def narrow_parameters(full: torch.nn.Module, keep: Keep) -> int:
-    """Encoder parameters that stay."""
+    """Number of encoder parameters that stay."""
     names = {f"encoder.{name}" for name, _ in full.encoder.named_parameters()}
     return sum(w.numel() for name, w in sources(full, keep).items() if name in names)
 
 
 @torch.no_grad()
 def largest_difference(full, narrow, where, inputs) -> float:
-    """Between the narrow encoder and the full one with zeros where it was cut."""
+    """Largest output difference of the narrow encoder to the full one with zeros."""
     from benchmarks.models import training_state as ts
 
     state = full.state_dict()
@@ -195,7 +166,3 @@ def largest_difference(full, narrow, where, inputs) -> float:
     expected = inputs.run(full.eval().encoder)[0]
     full.load_state_dict(state)
     return (inputs.run(narrow.eval().encoder)[0] - expected).abs().max().item()
-
-
-if __name__ == "__main__":
-    main()

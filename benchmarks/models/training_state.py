@@ -1,7 +1,7 @@
-"""A training's state at other widths: weights and Adam's moments, cut or widened.
+"""State of a training at other widths: weights and Adam's moments, cut or widened.
 
-Everything follows from one trick: the flat index of every entry of a full-width
-tensor is cut like a weight, which tells where each entry of the narrow one comes from.
+The flat indices of a full-width tensor are cut as its weights are; the result says
+where each entry of the narrow tensor comes from.
 """
 
 from __future__ import annotations
@@ -32,33 +32,32 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def load_plan(cut_dir: Path) -> PruningPlan:
-    """Which units of the full width a pruned experiment has kept."""
-    text = (cut_dir / "plan.yaml").read_text(encoding="utf-8")
-    return PruningPlan.from_dict(yaml.safe_load(text))
-
-
-def model_of(config_path: Path) -> torch.nn.Module:
-    """The model of an experiment, newly initialised."""
+def new_model(config_path: Path) -> torch.nn.Module:
+    """Model of an experiment, newly initialised."""
     return build_model(load_task("asr"), load_config(config_path))
 
 
-def sources(full: torch.nn.Module, plan: PruningPlan) -> State:
-    """For every tensor of the narrow model, where its entries lie in the full one.
+def kept_units(full: torch.nn.Module, cut_dir: Path) -> torch.Tensor:
+    """Units of the full-width encoder that a pruned experiment has, bool (units,)."""
+    text = (cut_dir / "plan.yaml").read_text(encoding="utf-8")
+    return PruningPlan.from_dict(yaml.safe_load(text)).keep(UnitTable(full.encoder))
+
+
+def sources(full: torch.nn.Module, keep: torch.Tensor) -> State:
+    """Where the entries of the narrow model's tensors lie in the full-width ones.
 
     Args:
         full: model of full width.
-        plan: what was kept.
+        keep: units of its encoder that stay, bool (units,).
 
     Returns:
         Name -> flat indices into the full-width tensor, in the narrow shape.
     """
-    table = UnitTable(full.encoder)
-    places = {
+    indices = {
         name: torch.arange(tensor.numel()).view(tensor.shape)
         for name, tensor in full.state_dict().items()
     }
-    return cut_weights(places, table, plan.keep(table), PREFIX)
+    return cut_weights(indices, UnitTable(full.encoder), keep, PREFIX)
 
 
 def gather(state: State, where: State) -> State:
@@ -70,7 +69,7 @@ def gather(state: State, where: State) -> State:
 
 
 def scatter(state: State, where: State, full: State) -> State:
-    """Narrow tensors -> full-width ones of the shapes of ``full``, zeros elsewhere."""
+    """Narrow tensors -> tensors of the shapes of ``full``, zero where they were cut."""
     wide = {}
     for name, tensor in state.items():
         target = torch.zeros(full[name].shape, dtype=tensor.dtype)
@@ -79,29 +78,22 @@ def scatter(state: State, where: State, full: State) -> State:
     return wide
 
 
-def parameter_shapes(model: torch.nn.Module) -> Dict[str, torch.Size]:
-    """Shapes by name, in the order in which ESPnet's optimizers number parameters."""
-    return {name: parameter.shape for name, parameter in model.named_parameters()}
-
-
-def moved(
+def resized(
     checkpoint: Checkpoint,
-    old: Dict[str, torch.Size],
-    new: Dict[str, torch.Size],
-    move: Callable[[State], State],
+    old: torch.nn.Module,
+    new: torch.nn.Module,
+    resize: Callable[[State], State],
 ) -> Checkpoint:
-    """A checkpoint whose tensors have been given other shapes.
+    """Checkpoint of a training that goes on with tensors of other shapes.
 
-    The history of the training's scores is dropped, so that ESPnet never averages
-    over checkpoints of both widths; the epoch, the optimizer's moments and the
-    scheduler's clock stay.
+    The epoch, the moments and the scheduler's step stay. The validation scores are
+    dropped, so that ESPnet never averages over checkpoints of both widths.
 
     Args:
-        checkpoint: of ESPnet's trainer.
-        old: parameters of its model, see :func:`parameter_shapes`.
-        new: those of the new one; moments take their shapes, which may differ from
-            those in a checkpoint.
-        move: maps name -> tensor dicts of the old shapes to the new ones.
+        checkpoint: as ESPnet's trainer wrote it.
+        old: model of the checkpoint.
+        new: model that goes on; moments take the shapes of its parameters.
+        resize: maps name -> tensor dicts of the old shapes to the new ones.
 
     Raises:
         ValueError: there is more than one optimizer or parameter group.
@@ -109,32 +101,27 @@ def moved(
     optimizer = checkpoint["optimizers"][0]
     groups = optimizer["param_groups"]
     if len(checkpoint["optimizers"]) != 1 or len(groups) != 1:
-        raise ValueError("a training with several parameter groups cannot be carried")
-    names = dict(zip(groups[0]["params"], old))
-    state = _moved_moments(
-        {names[number]: value for number, value in optimizer["state"].items()},
-        new,
-        move,
-    )
+        raise ValueError("a training with several parameter groups cannot be resized")
+    # Optimizers number parameters in the order of named_parameters().
+    names = dict(zip(groups[0]["params"], (name for name, _ in old.named_parameters())))
+    by_name = {names[number]: value for number, value in optimizer["state"].items()}
+    shapes = {name: parameter.shape for name, parameter in new.named_parameters()}
+    group = {**groups[0], "params": list(range(len(shapes)))}
+    state = _resized_moments(by_name, shapes, resize)
     return {
         **checkpoint,
-        "model": move(checkpoint["model"]),
+        "model": resize(checkpoint["model"]),
         "reporter": dict(epoch=checkpoint["reporter"]["epoch"], stats={}),
-        "optimizers": [
-            dict(
-                state=state,
-                param_groups=[{**groups[0], "params": list(range(len(new)))}],
-            )
-        ],
+        "optimizers": [dict(state=state, param_groups=[group])],
     }
 
 
-def _moved_moments(
+def _resized_moments(
     state: Dict[str, Dict[str, Any]],
-    new: Dict[str, torch.Size],
-    move: Callable[[State], State],
+    shapes: Dict[str, torch.Size],
+    resize: Callable[[State], State],
 ) -> Dict[int, Dict[str, Any]]:
-    """An optimizer's state by parameter name -> by number, of other shapes."""
+    """Optimizer state by parameter name -> by number, in other shapes."""
     moments: Dict[str, State] = {}
     others: Dict[str, Dict[str, Any]] = {name: {} for name in state}
     for name, values in state.items():
@@ -143,12 +130,12 @@ def _moved_moments(
                 moments.setdefault(key, {})[name] = value
             else:
                 others[name][key] = value
-    moments = {key: move(tensors) for key, tensors in moments.items()}
+    moments = {key: resize(tensors) for key, tensors in moments.items()}
     return {
         number: {
             **others[name],
             **{key: tensors[name].view(shape) for key, tensors in moments.items()},
         }
-        for number, (name, shape) in enumerate(new.items())
-        if name in others  # what nobody reads is never updated
+        for number, (name, shape) in enumerate(shapes.items())
+        if name in others  # parameters that no step has used have no state
     }

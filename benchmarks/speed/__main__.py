@@ -2,7 +2,7 @@
 
 Takes about a quarter of an hour: two or three minutes to make the models, then
 ``--minutes``. What is measured is kept and not measured again, unless ``--again``;
-``python -m benchmarks.speed.tables`` writes tables and plots. Nothing else should
+``python -m benchmarks.speed.report`` writes tables and plots. Nothing else should
 compute meanwhile; if something must, believe the ratios, and of those ``--clock cpu``.
 """
 
@@ -12,31 +12,32 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, List
 
+from benchmarks import ROOT
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
 if TYPE_CHECKING:
     from benchmarks.speed.work import Work
 
-EXP = Path(__file__).resolve().parents[1] / "exp/speed"
-PARTS = ("forward", "load", "train", "decode")
+EXP = ROOT / "benchmarks/exp/speed"
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    from benchmarks.speed import rows, settings
-    from benchmarks.speed.architecture import REFERENCE, SIZES
-    from benchmarks.speed.device import DEVICES, DTYPES
+    from benchmarks.speed.encoders import DEFAULT, REFERENCE, SIZES
+    from benchmarks.speed.grid import GRIDS
+    from benchmarks.speed.store import PARTS
+    from benchmarks.speed.timing import DEVICES, DTYPES
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--exp", type=Path, default=EXP, help="results go here: %(default)s")
-    add("--rows", default=",".join(rows.DEFAULT), help="what is compared: %(default)s")
+    add("--rows", default=",".join(DEFAULT), help="what is compared: %(default)s")
     add("--size", choices=SIZES, default=REFERENCE, help="width: %(default)s")
-    add("--parts", nargs="+", choices=PARTS, help="default: all; with any of the next")
-    add("--grid", choices=settings.GRIDS, default="default", help="of forward")
-    add("--batch", type=int, nargs="+", help="three, forward: every combination of")
-    add("--seconds", type=float, nargs="+", help="these, instead of a --grid; 1, 10")
-    add("--threads", nargs="+", help="seconds and 1 where not given; 'all' is known")
+    add("--parts", nargs="+", choices=PARTS, help="default: all")
+    add("--grid", choices=GRIDS, default="default", help="settings of the part forward")
+    add("--batch", type=int, nargs="+", help="utterances; instead of --grid")
+    add("--seconds", type=float, nargs="+", help="of each; instead of --grid")
+    add("--threads", nargs="+", help="numbers or 'all'; instead of --grid")
     add("--minutes", type=float, default=12.0, help="for all parts: %(default)s")
     add("--rounds", type=int, default=0, help="of everything, instead of --minutes")
     add("--device", choices=DEVICES, default="cpu")
@@ -58,12 +59,10 @@ def measure(args: argparse.Namespace) -> None:
         ValueError: a row or device is not there, or a number is out of range.
     """
     from benchmarks.speed import decoding, forward, loading, training
-    from benchmarks.speed.show import content_lines
+    from benchmarks.speed.columns import content_lines
 
     parts = dict(forward=forward, load=loading, train=training, decode=decoding)
-    chosen = args.parts
-    if chosen is None:
-        chosen = ["forward"] if _given(args) else list(PARTS)
+    chosen = args.parts or (["forward"] if _given(args) else list(parts))
     work = make_work(args)
     if args.again:
         work.forget_files()
@@ -83,9 +82,9 @@ def make_work(args: argparse.Namespace) -> Work:
     Raises:
         ValueError: see :func:`measure`.
     """
-    from benchmarks.speed.device import Device
-    from benchmarks.speed.rows import parse_rows
-    from benchmarks.speed.settings import Setting, chosen_grid, named_grid
+    from benchmarks.speed.encoders import parse_rows
+    from benchmarks.speed.grid import Setting, chosen_grid, named_grid
+    from benchmarks.speed.timing import Device
     from benchmarks.speed.work import Work
 
     if args.rounds < 0 or args.minutes <= 0:

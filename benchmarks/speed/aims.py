@@ -1,14 +1,15 @@
-"""What the encoders are meant to reach, and whether they do."""
+"""Speed that the encoders should reach, and whether they do."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from benchmarks.speed.results import Results
-from benchmarks.speed.rows import STOCK
-from benchmarks.speed.show import ratio, saved_share
-from benchmarks.speed.turns import spread
+from benchmarks.speed.columns import ratio, saved_share
+from benchmarks.speed.encoders import STOCK
+from benchmarks.speed.store import Results
+from benchmarks.speed.timing import spread
+from espnet_adaptive_dropout.experiments.markdown import table_lines
 
 Rows = Dict[str, Dict[str, Any]]
 
@@ -99,32 +100,24 @@ TRAINING = (
 
 
 def aim_lines(results: Results, clock: str) -> List[str]:
-    """The table: aim, limit, measured, reached, and the range over the settings."""
-    lines = [
-        "| aim | limit | measured | reached | in the other settings |",
-        "|---|---:|---:|---|---|",
-    ]
+    """Markdown table: aim, limit, measured, reached, and the range over settings."""
     reference = results.reference
     tables = [results.forward[s] for s in results.settings() if s != reference]
     first = [results.forward[reference]] if reference else []
     trained = [content["rows"] for content in results.train]
-    for aims, rows, others in (
-        (ENCODING, first, tables),
-        (TRAINING, trained[:1], trained[1:]),
-    ):
-        for aim in aims:
-            lines.append(_line(aim, rows, others, clock))
-    return lines
+    cells = [_cells(aim, first, tables, clock) for aim in ENCODING]
+    cells += [_cells(aim, trained[:1], trained[1:], clock) for aim in TRAINING]
+    headings = ["aim", "limit", "measured", "reached", "in the other settings"]
+    return table_lines(headings, cells, left=(0, 3, 4))
 
 
-def _line(aim: Aim, first: List[Rows], others: List[Rows], clock: str) -> str:
+def _cells(aim: Aim, first: List[Rows], others: List[Rows], clock: str) -> List[str]:
     limit = f"{'≥' if aim.at_least else '≤'} {100 * aim.limit:g} %"
     value = aim.value(first[0], clock) if first else None
     if value is None:
-        return f"| {aim.text} | {limit} | - | not measured | |"
+        return [aim.text, limit, "-", "not measured", ""]
     reached = "yes" if aim.reached(first[0], clock) else "**no**"
-    measured, elsewhere = _percent(value), _others(aim, others, clock)
-    return f"| {aim.text} | {limit} | {measured} | {reached} | {elsewhere} |"
+    return [aim.text, limit, _percent(value), reached, _others(aim, others, clock)]
 
 
 def _others(aim: Aim, tables: List[Rows], clock: str) -> str:

@@ -1,16 +1,28 @@
-"""Makes the encoders of the rows, all from the same random full-width weights."""
+"""Makes the encoders of the rows, all from the same random full-width weights.
+
+The time that an encoder takes depends on how many units each block and head has kept,
+not on the weights. Even widths would be too easy, so the units are chosen with the
+shape of a real pruning: the share that each location of each block kept in a training
+of the toy corpus (three blocks, 54 % removed), stretched over the depth.
+"""
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
+import numpy
 import torch
 
-from benchmarks.speed.architecture import FRAMES_PER_SECOND, INPUT_SIZE, asr_config
-from benchmarks.speed.choice import trained_like_scores
-from benchmarks.speed.rows import COMPACT, STOCK, Row
+from benchmarks.speed.encoders import (
+    COMPACT,
+    FRAMES_PER_SECOND,
+    INPUT_SIZE,
+    STOCK,
+    Row,
+    asr_config,
+)
 from espnet_adaptive_dropout.experiments.encoder_entry import ADAPTIVE
 from espnet_adaptive_dropout.experiments.experiment import (
     build_model,
@@ -28,6 +40,21 @@ from espnet_adaptive_dropout.pruning.prune import (
 from espnet_adaptive_dropout.pruning.surgery import cut_weights
 from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.units.locations import LOCATIONS
+from espnet_adaptive_dropout.units.table import UnitTable
+
+# Location -> share of its units kept in the first, middle and last block. Locations
+# that the training did not gate follow their neighbours in the same module.
+KEPT = {
+    "ffn_macaron": (0.01, 0.18, 0.42),
+    "query": (0.07, 0.52, 0.94),
+    "value": (0.13, 0.83, 0.98),
+    "conv_input": (0.05, 0.98, 0.99),
+    "conv_channel": (0.05, 0.98, 0.99),
+    "ffn": (0.01, 0.18, 0.28),
+}
+_DEPTHS = (0.0, 0.5, 1.0)
+# Standard deviation of a head's share, as a logit.
+_HEADS = 0.5
 
 
 def noise(batch: int, seconds: float) -> Inputs:
@@ -42,7 +69,7 @@ class Builder:
     """Models of one size in every form, with ESPnet's own initial weights.
 
     Args:
-        size: key of ``architecture.SIZES``.
+        size: key of ``encoders.SIZES``.
     """
 
     def __init__(self, size: str):
@@ -115,8 +142,8 @@ class Builder:
         full = build_model(self.task, self.config)
         full.load_state_dict(self.trained.state)
         chooser = UnitChooser(full.encoder, tuple(noise(1, 2.0)))
-        keep = torch_prune.choose(chooser, full, self.config, target)[0]
-        return torch_prune.kept_row(self.trained.table, keep)
+        keep = torch_prune.choose(chooser, full, target)[0]
+        return torch_prune.kept_mask(self.trained.table, keep)
 
     @functools.lru_cache(maxsize=None)  # noqa: B019
     def full_macs(self, seconds: float) -> Any:
@@ -132,3 +159,28 @@ class Builder:
         return tuple(
             round(cost.total - cost.removed(gone).item()) for cost in (parameters, macs)
         )
+
+
+def trained_like_scores(table: UnitTable, seed: int = 0) -> torch.Tensor:
+    """Importance of every unit, (units,), as if learnt.
+
+    A unit's score is the logit of its block's share and of its head's luck, with
+    logistic noise.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    last = max(group.block or 0 for group in table.groups)
+    parts: List[torch.Tensor] = []
+    for group in table.groups:
+        share = _share(group.location, group.block, last)
+        heads = torch.randn(group.heads, 1, generator=generator) * _HEADS
+        noise = torch.rand(group.num_units, generator=generator).clamp(1e-6, 1 - 1e-6)
+        scores = torch.logit(noise).view(group.heads, -1) + heads * (group.heads > 1)
+        parts.append(scores.flatten() + torch.logit(torch.tensor(share)))
+    return torch.cat(parts)
+
+
+def _share(location: str, block: Optional[int], last: int) -> float:
+    if location not in KEPT:
+        return 0.5
+    depth = (block or 0) / last if last else 1.0
+    return float(numpy.interp(depth, _DEPTHS, KEPT[location]))

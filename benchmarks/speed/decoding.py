@@ -6,10 +6,9 @@ from typing import Any, Callable, Dict, List
 
 import torch
 
-from benchmarks.speed.device import Device
-from benchmarks.speed.models import write_experiment
-from benchmarks.speed.rows import STOCK, Row, parse_row
-from benchmarks.speed.turns import summary, time_in_turns
+from benchmarks.speed.encoders import STOCK, Row, parse_row
+from benchmarks.speed.forms import write_experiment
+from benchmarks.speed.timing import Device, summary, time_in_turns
 from benchmarks.speed.work import Work
 
 SHARE = 0.15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from typing import Any, Dict, List, Sequence, Tuple
@@ -9,16 +10,10 @@ from typing import Any, Dict, List, Sequence, Tuple
 import torch
 
 from benchmarks.speed.build import noise
+from benchmarks.speed.encoders import STOCK, Row, parse_row
 from benchmarks.speed.forms import Forms, Run
-from benchmarks.speed.rows import STOCK, Row, parse_row
-from benchmarks.speed.settings import (
-    WIDTH_ROWS,
-    Effort,
-    Setting,
-    describe,
-    efforts,
-)
-from benchmarks.speed.turns import Reading, summary, time_in_turns
+from benchmarks.speed.grid import WIDTH_ROWS, Setting, efforts
+from benchmarks.speed.timing import Effort, Reading, summary, time_in_turns
 from benchmarks.speed.work import Work
 
 LOGGER = logging.getLogger("espnet_adaptive_dropout.benchmarks")
@@ -42,7 +37,7 @@ def run(work: Work) -> List[str]:
     for setting, effort in efforts(list(todo), SHARE * work.seconds, work.rounds):
         forms = work.forms(setting.size)
         found, missing = measure(forms, setting, todo[setting], effort)
-        store.add(setting.key, describe(setting), found, missing)
+        store.add(setting.key, dataclasses.asdict(setting), found, missing)
     return [setting.key for setting in work.settings]
 
 

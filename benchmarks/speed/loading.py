@@ -12,10 +12,9 @@ from typing import Any, Callable, Dict, List
 import torch
 
 from benchmarks.speed.build import noise
-from benchmarks.speed.device import Device
-from benchmarks.speed.models import saved_bytes, write_experiment
-from benchmarks.speed.rows import Row
-from benchmarks.speed.turns import take_turns
+from benchmarks.speed.encoders import Row
+from benchmarks.speed.forms import saved_bytes, write_experiment
+from benchmarks.speed.timing import Device, take_turns
 from benchmarks.speed.work import Work
 
 LOGGER = logging.getLogger("espnet_adaptive_dropout.benchmarks")

@@ -7,11 +7,10 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from matplotlib.figure import Figure
 
-from benchmarks.speed.architecture import SIZES
-from benchmarks.speed.results import Results
-from benchmarks.speed.rows import COMPACT, DEFAULT, STOCK, parse_row
-from benchmarks.speed.settings import Setting
-from benchmarks.speed.turns import spread
+from benchmarks.speed.encoders import COMPACT, DEFAULT, SIZES, STOCK, parse_row
+from benchmarks.speed.grid import Setting
+from benchmarks.speed.store import Results
+from benchmarks.speed.timing import spread
 from espnet_adaptive_dropout.report.style import (
     PAGE,
     line_style,

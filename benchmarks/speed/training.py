@@ -7,10 +7,8 @@ from typing import Any, Callable, Dict, List
 import torch
 
 from benchmarks.speed.build import Builder, noise
-from benchmarks.speed.device import Device
-from benchmarks.speed.rows import STOCK
-from benchmarks.speed.settings import Effort
-from benchmarks.speed.turns import spread, summary, time_in_turns
+from benchmarks.speed.encoders import STOCK
+from benchmarks.speed.timing import Device, Effort, spread, summary, time_in_turns
 from benchmarks.speed.work import Work
 from espnet_adaptive_dropout.control.size_control import COUNTS
 from espnet_adaptive_dropout.experiments.experiment import build_model

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Dict, Tuple
 
 from benchmarks.speed.build import Builder
-from benchmarks.speed.device import Device
+from benchmarks.speed.encoders import Row
 from benchmarks.speed.forms import Forms
-from benchmarks.speed.rows import Row
-from benchmarks.speed.settings import Effort, Setting
+from benchmarks.speed.grid import Setting
 from benchmarks.speed.store import Store
+from benchmarks.speed.timing import Device, Effort
 
 
 @dataclasses.dataclass
@@ -23,7 +23,7 @@ class Work:
     Args:
         exp: directory of results, models and ONNX files.
         device: where.
-        size: of the encoder, key of ``architecture.SIZES``.
+        size: of the encoder, key of ``encoders.SIZES``.
         rows: what is compared, the stock encoder first.
         settings: of the part ``forward``.
         seconds: for all parts together.

@@ -13,9 +13,9 @@ from typing import Any, Dict, List, Optional
 
 import yaml
 
-from benchmarks.compare.plan import ROOT
+from benchmarks import ROOT
+from benchmarks.compare.configs import SETTINGS_FILE
 from benchmarks.compare.runs import ABLATION, MAIN, SETTINGS, SIZES
-from benchmarks.compare.settings import NAME
 from benchmarks.files import read_json, write_json, write_text
 from benchmarks.tables.results import (
     Measured,
@@ -26,6 +26,7 @@ from benchmarks.tables.results import (
 )
 from benchmarks.tables.summaries import location_table, size_table
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
+from espnet_adaptive_dropout.experiments.markdown import table_lines
 
 HEADINGS = {
     MAIN: "Ways to the same size",
@@ -35,8 +36,7 @@ HEADINGS = {
 }
 CAVEAT = (
     "**Synthetic speech tests the method and says nothing about WER on LibriSpeech.** "
-    "Look at the spread over the seeds, and at the number of words, before you believe "
-    "a difference."
+    "Compare a difference with the spread over the seeds and the number of words."
 )
 
 
@@ -63,7 +63,7 @@ def write_tables(args: argparse.Namespace) -> None:
     from benchmarks.tables.plot import plot_rows
 
     rows = read_results(args.exp)
-    settings = yaml.safe_load((args.exp / NAME).read_text(encoding="utf-8"))
+    settings = yaml.safe_load((args.exp / SETTINGS_FILE).read_text(encoding="utf-8"))
     dense = next((row for row in rows if row.key == "dense"), None)
     out = args.out or args.exp
     missing = missing_rows(args.exp, rows)
@@ -129,8 +129,8 @@ def to_markdown(
     if tried:
         lines += ["## All prune points", ""]
         lines += [
-            "The point with the lowest mean WER on the development sets speaks for its "
-            "criterion above.",
+            "The prune point with the lowest mean WER on the development sets stands "
+            "for its criterion above.",
             "",
             *_table(sorted(tried, key=lambda run: run.run), dense, by_run=True),
             "",
@@ -155,8 +155,8 @@ def _introduction(rows: List[Measured], settings: Dict[str, Any]) -> List[str]:
         f"({settings['max_epoch']:g} passes through {data}), the same batches in the "
         f"same order, the learning rate of `{config}` with its "
         f"warm-up scaled to the length, three checkpoints averaged, greedy CTC "
-        f"decoding. A training that is pruned on the way goes on with its epoch, its "
-        f"learning rate and Adam's moments of the kept weights. WER is pooled over the "
+        f"decoding. A training that is pruned midway keeps its epoch, its learning "
+        f"rate and Adam's moments of the kept weights. WER is pooled over the "
         f"test ({words['test']} words) and development ({words['dev']} words) sets: "
         f"mean ± standard deviation over the seeds, then each seed; the last column "
         f"is the change of the mean WER on test against dense over the same seeds.",
@@ -168,43 +168,38 @@ def _introduction(rows: List[Measured], settings: Dict[str, Any]) -> List[str]:
 def _table(
     rows: List[Measured], dense: Optional[Measured], by_run: bool = False
 ) -> List[str]:
-    lines = [
-        "| row | removed | encoder params | MACs (10 s) | WER test [%] | each seed "
-        "| WER dev [%] | valid loss | against dense |",
-        "|---|---:|---:|---:|---:|---|---:|---:|---:|",
+    headings = [
+        *("row", "removed", "encoder params", "MACs (10 s)", "WER test [%]"),
+        *("each seed", "WER dev [%]", "valid loss", "against dense"),
     ]
+    cells = []
     for row in rows:
         share, change = removed(row, dense), relative_change(row, dense)
         digits = row.decimals("test")
-        title = f"{row.title} (`{row.run}`)" if by_run or row.others else row.title
-        cells = [
-            title,
+        named = by_run or row.others
+        rates = (f"{rate:.{digits}f}" for rate in row.rates("test").values())
+        line = [
+            f"{row.title} (`{row.run}`)" if named else row.title,
             "-" if share is None else f"{share:.1%}",
             f"{row.mean('encoder_params'):,.0f}",
             f"{row.mean('encoder_macs') / 1e6:.1f} M",
             row.spread("test"),
-            ", ".join(f"{rate:.{digits}f}" for rate in row.rates("test").values()),
+            ", ".join(rates),
             row.spread("dev"),
             f"{row.mean('valid_loss'):.2f}",
             "-" if change is None else f"{change:+.0f} %",
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        cells.append(line)
+    return table_lines(headings, cells, left=(0, 5))
 
 
 def _set_table(rows: List[Measured]) -> List[str]:
     names = list(next(iter(rows[0].results.values()))["sets"])
-    lines = [
-        "| row | "
-        + " | ".join(f"WER {name} [%]" for name in names)
-        + " | CER test [%] |",
-        "|---" * (len(names) + 2) + "|",
+    headings = ["row", *(f"WER {name} [%]" for name in names), "CER test [%]"]
+    cells = [
+        [row.title, *map(row.spread, names), row.spread("test", "char")] for row in rows
     ]
-    for row in rows:
-        cells = [row.spread(name) for name in names]
-        cells.append(row.spread("test", "char"))
-        lines.append("| " + " | ".join([row.title, *cells]) + " |")
-    return lines
+    return table_lines(headings, cells)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reads what the runs left and brings it into rows."""
+"""Reads the results of the runs and groups them into rows."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Measured:
 
     Args:
         key: of the row.
-        title: for people.
+        title: shown in the tables.
         section: of the tables.
-        run: name of the run that speaks for the row.
+        run: name of the run that stands for the row.
         results: seed -> result.json.
         others: the row's other runs, which were worse on the development sets.
     """
@@ -45,8 +45,7 @@ class Measured:
         return statistics.fmean(self.rates(part).values())
 
     def decimals(self, part: str, kind: str = "word") -> int:
-        """With which an error rate is written: two where a hundredth of a point is
-        a whole error or more."""
+        """Decimals of an error rate: two where 0.01 points are an error or more."""
         result = next(iter(self.results.values()))
         return 2 if _count(result, part, f"{kind}s") >= 10_000 else 1
 
@@ -78,7 +77,7 @@ def read_results(exp: Path) -> List[Measured]:
     """All rows of which at least one run has a result, in the order of ``rows``.
 
     Of a row with several runs (prune points) the one with the lowest mean word error
-    rate on the development sets, over the seeds that all of them have, speaks for it.
+    rate on the development sets, over the seeds that all of them have, stands for it.
 
     Raises:
         ValueError: there are no results.
@@ -103,7 +102,7 @@ def read_results(exp: Path) -> List[Measured]:
 
 
 def _best(runs: List[Measured]) -> Measured:
-    """The run that speaks for a row, with the others attached."""
+    """The run that stands for a row, with the others attached."""
     common = set.intersection(*(set(run.results) for run in runs))
     # Without a common seed the runs cannot be compared: the first must do.
     best = runs[0]

@@ -1,4 +1,4 @@
-"""Short tables of the sections that are read across rows."""
+"""Short tables that compare rows of a section: by location, and by size."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ from typing import Dict, List, Optional, Sequence
 
 from benchmarks.compare.runs import FAMILY, LOCATIONS, percent
 from benchmarks.tables.results import Measured, removed
+from espnet_adaptive_dropout.experiments.markdown import table_lines
 
 
 def location_table(rows: Sequence[Measured], dense: Optional[Measured]) -> List[str]:
     """What each location gives and costs, alone and left out, as Markdown lines."""
     there = {row.key: row for row in rows}
-    lines = [
-        "| location | removed alone | WER test [%] "
-        "| removed without it | WER test [%] |",
-        "|---|---:|---:|---:|---:|",
+    headings = ["location", "removed alone", "WER test [%]"]
+    headings += ["removed without it", "WER test [%]"]
+    cells = [
+        [
+            f"`{name}`",
+            *_size_and_rate(there.get(f"only_{name}"), dense),
+            *_size_and_rate(there.get(f"without_{name}"), dense),
+        ]
+        for name in LOCATIONS
     ]
-    for name in LOCATIONS:
-        alone = _size_and_rate(there.get(f"only_{name}"), dense)
-        without = _size_and_rate(there.get(f"without_{name}"), dense)
-        lines.append(f"| `{name}` | {alone} | {without} |")
-    lines.append(f"| all | {_size_and_rate(there.get('ours'), dense)} | | |")
-    return lines
+    cells.append(["all", *_size_and_rate(there.get("ours"), dense), "", ""])
+    return table_lines(headings, cells)
 
 
 def size_table(rows: Sequence[Measured], target: float) -> List[str]:
-    """Ways to several sizes, as Markdown lines; a way not tried has no column.
+    """Ways to several sizes, as Markdown lines; a way without results has no column.
 
     Args:
         rows: all that there are.
@@ -57,18 +59,17 @@ def size_table(rows: Sequence[Measured], target: float) -> List[str]:
         keys = [f"{way}_{size}" for size in sizes]
         if any(key in there for key in keys):
             keys[sizes.index(asked)] = at_target.get(way, way)
-            columns.append([title, "---:", *(_rate(there, key) for key in keys)])
-    first = ["removed", "---:", *(f"{size} %" for size in sizes)]
-    return [f"| {' | '.join(cells)} |" for cells in zip(first, *columns)]
+            columns.append([title, *(_rate(there, key) for key in keys)])
+    headings, *cells = zip(["removed", *(f"{size} %" for size in sizes)], *columns)
+    return table_lines(headings, cells, left=())
 
 
 def _rate(there: Dict[str, Measured], key: str) -> str:
     return there[key].spread("test") if key in there else "-"
 
 
-def _size_and_rate(row: Optional[Measured], dense: Optional[Measured]) -> str:
+def _size_and_rate(row: Optional[Measured], dense: Optional[Measured]) -> List[str]:
     if row is None:
-        return "- | -"
+        return ["-", "-"]
     share = removed(row, dense)
-    size = "-" if share is None else f"{share:.1%}"
-    return f"{size} | {row.spread('test')}"
+    return ["-" if share is None else f"{share:.1%}", row.spread("test")]

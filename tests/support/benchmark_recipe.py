@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 from support.tiny_training import TOKENS, config, write_data
 
-from benchmarks.compare.settings import Settings
+from benchmarks.compare.configs import Settings
 
 DENSE = "conf/dense.yaml"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 
 from benchmarks.speed.build import Builder
-from benchmarks.speed.device import Device
-from benchmarks.speed.rows import parse_rows
-from benchmarks.speed.settings import Setting
+from benchmarks.speed.encoders import parse_rows
+from benchmarks.speed.grid import Setting
+from benchmarks.speed.timing import Device
 from benchmarks.speed.work import Work
 
 SETTING = Setting("tiny", 1, 2.0, 1)

@@ -1,4 +1,4 @@
-"""Word and character error rates, with jiwer."""
+"""Word and character errors, counted with jiwer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,30 @@ from typing import Dict, List
 def error_rates(
     references: Dict[str, str], hypotheses: Dict[str, str]
 ) -> Dict[str, float]:
-    """Errors of all utterances together.
+    """Error rates over all utterances together; see :func:`error_counts`.
+
+    Returns:
+        ``wer`` and ``cer`` in per cent of the reference, ``utterances``, ``words``.
+
+    Raises:
+        ValueError: an utterance is in one of the two only, there is no word in the
+            references, or jiwer is missing.
+    """
+    counts = error_counts(references, hypotheses)
+    if counts["words"] == 0:
+        raise ValueError("the references have no words")
+    return {
+        "wer": 100.0 * counts["word_errors"] / counts["words"],
+        "cer": 100.0 * counts["char_errors"] / counts["chars"],
+        "utterances": len(references),
+        "words": counts["words"],
+    }
+
+
+def error_counts(
+    references: Dict[str, str], hypotheses: Dict[str, str]
+) -> Dict[str, int]:
+    """Count words, characters and errors over all utterances.
 
     Case is ignored, as ESPnet's scoring with sclite does; characters are counted
     with the spaces between words.
@@ -18,11 +41,10 @@ def error_rates(
         hypotheses: utterance -> text, for the same utterances.
 
     Returns:
-        ``wer`` and ``cer`` in per cent of the reference, ``utterances``, ``words``.
+        ``words`` and ``chars`` of the references, ``word_errors``, ``char_errors``.
 
     Raises:
-        ValueError: an utterance is in one of the two only, there is no word in the
-            references, or jiwer is missing.
+        ValueError: an utterance is in one of the two only, or jiwer is missing.
     """
     try:
         import jiwer
@@ -36,14 +58,11 @@ def error_rates(
         )
     expected = [_plain(references[name]) for name in references]
     actual = [_plain(hypotheses[name]) for name in references]
-    words = sum(len(text.split()) for text in expected)
-    if words == 0:
-        raise ValueError("the references have no words")
     return {
-        "wer": _rate(jiwer.process_words, expected, actual, str.split),
-        "cer": _rate(jiwer.process_characters, expected, actual, list),
-        "utterances": len(references),
-        "words": words,
+        "words": sum(len(text.split()) for text in expected),
+        "word_errors": _errors(jiwer.process_words, expected, actual, str.split),
+        "chars": sum(len(text) for text in expected),
+        "char_errors": _errors(jiwer.process_characters, expected, actual, list),
     }
 
 
@@ -51,12 +70,12 @@ def _plain(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def _rate(process, expected: List[str], actual: List[str], split) -> float:
-    """Errors in per cent; jiwer refuses empty references, which count here too."""
+def _errors(process, expected: List[str], actual: List[str], split) -> int:
+    """Number of errors; jiwer refuses empty references, which count here too."""
     spoken = [pair for pair in zip(expected, actual) if pair[0]]
     silent = [hypothesis for text, hypothesis in zip(expected, actual) if not text]
-    out = process([pair[0] for pair in spoken], [pair[1] for pair in spoken])
-    errors = out.substitutions + out.deletions + out.insertions
-    errors += sum(len(split(hypothesis)) for hypothesis in silent)
-    total = out.hits + out.substitutions + out.deletions
-    return 100.0 * errors / total
+    errors = sum(len(split(hypothesis)) for hypothesis in silent)
+    if spoken:
+        out = process([pair[0] for pair in spoken], [pair[1] for pair in spoken])
+        errors += out.substitutions + out.deletions + out.insertions
+    return errors

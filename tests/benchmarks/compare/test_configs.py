@@ -6,10 +6,10 @@ import pytest
 import yaml
 from support.benchmark_recipe import DENSE, settings, write_recipe
 
+from benchmarks import ROOT
 from benchmarks.compare import __main__ as compare
 from benchmarks.compare import configs
-from benchmarks.compare.plan import ROOT
-from benchmarks.compare.settings import PARTS
+from benchmarks.compare.runs import PARTS
 
 
 @pytest.fixture
@@ -99,3 +99,15 @@ def test_the_config_for_little_data_has_the_model_of_the_recipe():
         if value != theirs["encoder_conf"][name]
     }
     assert changed == {"positional_dropout_rate", "attention_dropout_rate"}
+
+
+def test_all_rows_have_the_same_whole_number_of_steps(tmp_path):
+    mine = settings(tmp_path, tmp_path, max_epoch=5, batches=279)
+    assert mine.steps == PARTS * mine.steps_per_part == 1400
+
+
+def test_a_directory_keeps_its_settings(tmp_path):
+    settings(tmp_path, tmp_path / "exp").keep()
+    settings(tmp_path, tmp_path / "exp").keep()
+    with pytest.raises(ValueError, match="target=0.4, not 0.3"):
+        settings(tmp_path, tmp_path / "exp", target=0.3).keep()

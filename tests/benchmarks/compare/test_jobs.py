@@ -64,7 +64,7 @@ def test_a_failure_is_reported_with_its_log_and_the_others_go_on(tmp_path, capsy
     assert failed["bad"] == f"s0 ended with 1: it broke ({log})"
     assert failed["x"] == "needs bad, which failed"
     printed = capsys.readouterr().out
-    assert "good: 0 s" in printed
+    assert "good: done" in printed
     assert "FAILED" in printed
 
 

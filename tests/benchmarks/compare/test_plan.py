@@ -8,11 +8,11 @@ import pytest
 import yaml
 from support.benchmark_recipe import settings, write_recipe
 
-from benchmarks.compare.commands import TRAIN
+from benchmarks.compare.commands import STEPS, TRAIN
 from benchmarks.compare.corpus import prepare
 from benchmarks.compare.plan import Planner, prune_points
 from benchmarks.compare.rows import chosen_runs
-from benchmarks.compare.settings import PARTS
+from benchmarks.compare.runs import PARTS
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 
 
@@ -21,6 +21,12 @@ def planner(tmp_path):
     recipe = write_recipe(tmp_path / "recipe")
     corpus = prepare(recipe, "train", "dev", ["test"])
     return Planner(settings(recipe, tmp_path / "exp"), corpus, seed=2)
+
+
+def command(step):
+    """The command of ``benchmarks.models.steps`` that a step runs."""
+    assert step.module == STEPS
+    return step.args[0]
 
 
 def names(planner, *patterns):
@@ -37,7 +43,7 @@ def test_dense_training_stops_at_every_prune_point(planner):
         if "--max_epoch" in step.args
     ]
     assert ends == points == [6, 10, 16, 20]
-    assert tasks[-1].steps[-1].module == "benchmarks.models.score"
+    assert command(tasks[-1].steps[-1]) == "score"
 
 
 def test_pruned_rows_share_the_dense_training_and_need_no_more_of_it(planner):
@@ -48,7 +54,8 @@ def test_pruned_rows_share_the_dense_training_and_need_no_more_of_it(planner):
 
 def test_a_stock_row_differs_from_the_dense_one_in_its_option_only(planner):
     (task,) = planner.tasks(chosen_runs(["dense_no_dropout"]))
-    assert [step.module for step in task.steps] == [TRAIN, "benchmarks.models.score"]
+    train, score = task.steps
+    assert train.module == TRAIN and command(score) == "score"
     config = yaml.safe_load((task.directory / "run.yaml").read_text())
     assert config["encoder_conf"].pop("dropout_rate") == 0.0
     planner.dense["encoder_conf"].pop("dropout_rate", None)
@@ -75,7 +82,7 @@ def adaptive_dropout_conf(planner, name):
 def test_gated_rows_go_on_from_the_dense_checkpoint_at_the_default_start(planner, name):
     point, task = planner.tasks(chosen_runs([name]))
     assert point.name == "seed2/dense@6" and task.needs == [point.name]
-    assert task.steps[0].module == "benchmarks.models.add_gates"
+    assert command(task.steps[0]) == "add_gates"
     conf, usual = adaptive_dropout_conf(planner, name), AdaptiveDropoutConfig()
     assert (conf.ramp_start, conf.ramp_end) == (usual.ramp_start, usual.ramp_end)
     assert conf.freeze_at == (1.0 if name == "no_freeze" else usual.freeze_at)

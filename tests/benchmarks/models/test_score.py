@@ -1,10 +1,10 @@
-"""Greedy CTC and counting."""
+"""Greedy CTC."""
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks.models.score import averaged, collapse, count_errors
+from benchmarks.models.score import averaged, collapse
 
 
 @pytest.mark.parametrize(
@@ -13,14 +13,6 @@ from benchmarks.models.score import averaged, collapse, count_errors
 )
 def test_collapse(path, tokens):
     assert collapse(path) == tokens
-
-
-def test_errors_are_pooled_over_utterances():
-    counts = count_errors([("a b c", "a x c d"), ("", "b"), ("ab", "ab")])
-    assert counts["words"] == 4
-    assert counts["word_errors"] == 3
-    assert counts["chars"] == 7
-    assert counts["char_errors"] == 4
 
 
 def test_number_of_averaged_checkpoints_is_read_from_the_real_name(tmp_path):

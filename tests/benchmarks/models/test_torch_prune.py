@@ -72,7 +72,7 @@ def test_the_ratio_that_gives_the_size_is_found(full):
 
     example = inputs()
     chooser = UnitChooser(full.encoder, (example.features, example.lengths))
-    keep, ratio, reduction = torch_prune.choose(chooser, full, {}, 0.3)
+    keep, ratio, reduction = torch_prune.choose(chooser, full, 0.3)
     assert reduction == pytest.approx(0.3, abs=0.03)
     for block in keep:
         assert 0 < len(block["attention"]) < 16
@@ -82,4 +82,4 @@ def test_the_ratio_that_gives_the_size_is_found(full):
         ]
         assert len(set(per_head)) == 1
     with pytest.raises(ValueError, match="can remove .* at most here, not 99.0%"):
-        torch_prune.choose(chooser, full, {}, 0.99)
+        torch_prune.choose(chooser, full, 0.99)

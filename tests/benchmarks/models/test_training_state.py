@@ -9,7 +9,7 @@ from support.encoders import SMALL
 
 from benchmarks.models import training_state as ts
 from espnet_adaptive_dropout.encoders.compact import CompactConformerEncoder
-from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
+from espnet_adaptive_dropout.pruning.plan import compact_options
 from espnet_adaptive_dropout.units.table import UnitTable
 
 ENCODER = dict(SMALL, rel_pos_type="latest", macaron_style=True)
@@ -35,9 +35,8 @@ def pruned():
     full = Model(ConformerEncoder(**ENCODER))
     table = UnitTable(full.encoder)
     keep = table.without_unused(torch.rand(table.num_units) > 0.4)
-    plan = PruningPlan.from_keep(table, keep, "random", None)
     narrow = Model(CompactConformerEncoder(**ENCODER, **compact_options(table, keep)))
-    return full, plan, narrow
+    return full, keep, narrow
 
 
 def trained(model, steps=3):
@@ -58,13 +57,12 @@ def trained(model, steps=3):
 
 
 def cut(checkpoint, full, narrow, where):
-    names = ts.parameter_shapes(full), ts.parameter_shapes(narrow)
-    return ts.moved(checkpoint, *names, lambda state: ts.gather(state, where))
+    return ts.resized(checkpoint, full, narrow, lambda state: ts.gather(state, where))
 
 
 def test_moments_go_with_their_weights(pruned):
-    full, plan, narrow = pruned
-    where = ts.sources(full, plan)
+    full, keep, narrow = pruned
+    where = ts.sources(full, keep)
     checkpoint = trained(full)
     # a moment that equals its weight shows whether both are cut alike
     for number, parameter in enumerate(full.parameters()):
@@ -82,15 +80,15 @@ def test_moments_go_with_their_weights(pruned):
 
 
 def test_clock_stays_and_old_scores_go(pruned):
-    full, plan, narrow = pruned
-    new = cut(trained(full), full, narrow, ts.sources(full, plan))
+    full, keep, narrow = pruned
+    new = cut(trained(full), full, narrow, ts.sources(full, keep))
     assert new["reporter"] == dict(epoch=6, stats={})
     assert new["schedulers"] == [dict(last_epoch=3)]
 
 
 def test_narrow_model_computes_what_the_widened_one_does(pruned):
-    full, plan, narrow = pruned
-    where = ts.sources(full, plan)
+    full, keep, narrow = pruned
+    where = ts.sources(full, keep)
     narrow.load_state_dict(cut(trained(full), full, narrow, where)["model"])
     wide = ts.scatter(narrow.state_dict(), where, full.state_dict())
     full.load_state_dict(wide)
@@ -101,8 +99,8 @@ def test_narrow_model_computes_what_the_widened_one_does(pruned):
 
 
 def test_cut_and_widened_is_the_same_with_zeros(pruned):
-    full, plan, narrow = pruned
-    where = ts.sources(full, plan)
+    full, keep, narrow = pruned
+    where = ts.sources(full, keep)
     state = full.state_dict()
     wide = ts.scatter(ts.gather(state, where), where, state)
     kept = 0
@@ -113,9 +111,9 @@ def test_cut_and_widened_is_the_same_with_zeros(pruned):
 
 
 def test_several_parameter_groups_are_refused(pruned):
-    full, plan, narrow = pruned
+    full, keep, narrow = pruned
     checkpoint = trained(full)
     groups = checkpoint["optimizers"][0]["param_groups"]
     groups.append(dict(groups[0], params=[]))
     with pytest.raises(ValueError, match="several parameter groups"):
-        cut(checkpoint, full, narrow, ts.sources(full, plan))
+        cut(checkpoint, full, narrow, ts.sources(full, keep))

@@ -6,9 +6,8 @@ import pytest
 import torch
 from support.benchmark_speed import tiny_builder
 
-from benchmarks.speed.build import noise
-from benchmarks.speed.choice import trained_like_scores
-from benchmarks.speed.rows import parse_row
+from benchmarks.speed.build import noise, trained_like_scores
+from benchmarks.speed.encoders import parse_row
 from espnet_adaptive_dropout.experiments.sizes import macs, parameters
 from espnet_adaptive_dropout.pruning.certificate import certify
 from espnet_adaptive_dropout.pruning.trained import set_masks

@@ -6,7 +6,7 @@ import torch
 from support.benchmark_speed import tiny_work
 
 from benchmarks.speed import decoding
-from benchmarks.speed.rows import parse_row
+from benchmarks.speed.encoders import parse_row
 
 
 def test_decoding_is_timed(tmp_path, monkeypatch):

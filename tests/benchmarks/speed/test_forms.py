@@ -8,9 +8,9 @@ import torch
 from support.benchmark_speed import tiny_builder
 
 from benchmarks.speed.build import noise
-from benchmarks.speed.device import Device
+from benchmarks.speed.encoders import parse_row
 from benchmarks.speed.forms import Forms
-from benchmarks.speed.rows import parse_row
+from benchmarks.speed.timing import Device
 
 
 @pytest.fixture(scope="module")

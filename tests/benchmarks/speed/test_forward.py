@@ -8,7 +8,7 @@ import pytest
 from support.benchmark_speed import SETTING, tiny_work
 
 from benchmarks.speed import forward
-from benchmarks.speed.device import Device
+from benchmarks.speed.timing import Device
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import pytest
 from support.benchmark_speed import tiny_builder, tiny_work
 
 from benchmarks.speed import loading
-from benchmarks.speed.device import Device
-from benchmarks.speed.models import saved_bytes, write_experiment
-from benchmarks.speed.rows import parse_row
+from benchmarks.speed.encoders import parse_row
+from benchmarks.speed.forms import saved_bytes, write_experiment
+from benchmarks.speed.timing import Device
 
 
 def test_load_time_memory_and_file_size(tmp_path):

@@ -6,7 +6,7 @@ import torch
 from support.benchmark_speed import tiny_builder, tiny_work
 
 from benchmarks.speed import training
-from benchmarks.speed.device import Device
+from benchmarks.speed.timing import Device
 
 
 def test_steps_are_timed_with_memory_and_size_control(tmp_path, monkeypatch):

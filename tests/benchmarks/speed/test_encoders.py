@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.speed.rows import DEFAULT, parse_row, parse_rows
+from benchmarks.speed.encoders import DEFAULT, parse_row, parse_rows
 
 
 def test_a_name_says_what_the_row_is():

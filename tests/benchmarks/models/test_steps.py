@@ -1,4 +1,4 @@
-"""Magnitude among the units that are still there."""
+"""The commands that a run consists of."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 from support.encoders import SMALL
 
-from benchmarks.models.prune_again import survivor_mean
+from benchmarks.models.steps import relative_to_survivors
 from espnet_adaptive_dropout.pruning.criteria import relative_to_group
 from espnet_adaptive_dropout.units.table import UnitTable
 
@@ -18,7 +18,7 @@ def test_survivors_of_a_thinned_group_do_not_gain():
     sizes[thinned.start : thinned.start + thinned.num_units // 2] = 0.0
     scores = relative_to_group(table, sizes)
     assert scores.max() > 1.5
-    scores = survivor_mean(table, scores)
+    scores = relative_to_survivors(table, scores)
     alive = sizes > 0
     assert torch.allclose(scores[alive], torch.ones(int(alive.sum())))
     assert (scores[~alive] == 0).all()

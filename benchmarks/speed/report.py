@@ -1,4 +1,4 @@
-"""Writes tables and plots of the speed: ``python -m benchmarks.speed.tables``.
+"""Writes tables and plots of the speed: ``python -m benchmarks.speed.report``.
 
 Reads what ``python -m benchmarks.speed`` has left so far and writes RESULTS.md and the
 plots beside it. What is not there yet is left out and named.
@@ -12,7 +12,7 @@ from typing import List
 
 from benchmarks.files import write_text
 from benchmarks.speed.__main__ import EXP
-from benchmarks.speed.rows import DEFAULT, parse_row, parse_rows
+from benchmarks.speed.encoders import DEFAULT, parse_row, parse_rows
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
 INTRODUCTION = """# Speed
@@ -63,7 +63,7 @@ def write_tables(args: argparse.Namespace) -> None:
         ValueError: nothing has been measured.
     """
     from benchmarks.speed.plots import draw
-    from benchmarks.speed.results import read_results
+    from benchmarks.speed.store import read_results
 
     out = args.out or args.exp
     out.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def section(results, plots: List[str], clock: str) -> List[str]:
 
 
 def _encoding(results, clock: str) -> List[str]:
-    from benchmarks.speed.show import content_lines, matrix_lines
+    from benchmarks.speed.columns import content_lines, matrix_lines
 
     if results.reference is None:
         return []
@@ -126,7 +126,7 @@ def _encoding(results, clock: str) -> List[str]:
 
 
 def _parts(results, clock: str) -> List[str]:
-    from benchmarks.speed.show import content_lines
+    from benchmarks.speed.columns import content_lines
 
     rows = parse_rows(",".join(DEFAULT))
     headings = dict(

@@ -1,11 +1,10 @@
-"""Lengths and prune points of the comparison."""
+"""When runs are pruned."""
 
 from __future__ import annotations
 
 import pytest
-from support.benchmark_recipe import settings
 
-from benchmarks.compare.settings import PARTS, cubic_rounds, prune_part
+from benchmarks.compare.runs import PARTS, cubic_rounds, prune_part
 
 
 @pytest.mark.parametrize("share, part", [(0.3, 6), (0.5, 10), (0.8, 16)])
@@ -18,11 +17,6 @@ def test_prune_points_leave_training_before_and_after(share, part):
     assert prune_part(share) == part
 
 
-def test_all_rows_have_the_same_whole_number_of_steps(tmp_path):
-    mine = settings(tmp_path, tmp_path, max_epoch=5, batches=279)
-    assert mine.steps == PARTS * mine.steps_per_part == 1400
-
-
 def test_gradual_pruning_follows_the_cubic_schedule():
     rounds = cubic_rounds(0.5, rounds=5, first=0.2, last=0.7)
     assert [part for part, _ in rounds] == [6, 8, 10, 12, 14]
@@ -32,10 +26,3 @@ def test_gradual_pruning_follows_the_cubic_schedule():
     assert shares[:2] == pytest.approx([0.244, 0.392])
     steps = [b - a for a, b in zip([0.0, *shares], shares)]
     assert steps == sorted(steps, reverse=True)
-
-
-def test_a_directory_keeps_its_settings(tmp_path):
-    settings(tmp_path, tmp_path / "exp").keep()
-    settings(tmp_path, tmp_path / "exp").keep()
-    with pytest.raises(ValueError, match="target=0.4, not 0.3"):
-        settings(tmp_path, tmp_path / "exp", target=0.3).keep()

@@ -1,11 +1,12 @@
-"""Results of one setting as a table in Markdown."""
+"""Columns of the tables: how each part's results are shown."""
 
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from benchmarks.speed.rows import STOCK, Row, parse_row
-from benchmarks.speed.turns import spread
+from benchmarks.speed.encoders import STOCK, Row, parse_row
+from benchmarks.speed.timing import spread
+from espnet_adaptive_dropout.experiments.markdown import table_lines
 
 Column = Tuple[str, Callable[[Dict[str, Any]], str]]
 
@@ -18,7 +19,7 @@ def content_lines(
     Args:
         part: "forward", "load", "train" or "decode".
         content: of the setting's file.
-        rows: in order; those that are not there are left out.
+        rows: in order; rows without results are left out.
         clock: "wall" or "cpu".
     """
     there = content["rows"]
@@ -41,26 +42,22 @@ def content_lines(
 def table(
     names: Sequence[str], rows: Dict[str, Any], columns: Sequence[Column]
 ) -> List[str]:
-    """One line a row."""
-    lines = [
-        "| row | " + " | ".join(name for name, _ in columns) + " |",
-        "|---|" + "---:|" * len(columns),
+    """Markdown table with a line for each row."""
+    cells = [
+        [f"{parse_row(n).title} (`{n}`)", *(read(rows[n]) for _, read in columns)]
+        for n in names
     ]
-    for name in names:
-        cells = [read(rows[name]) for _, read in columns]
-        title = f"{parse_row(name).title} (`{name}`)"
-        lines.append("| " + " | ".join([title, *cells]) + " |")
-    return lines
+    return table_lines(["row", *(heading for heading, _ in columns)], cells)
 
 
 def matrix_lines(
     tables: Dict[str, Dict[str, Any]], rows: Sequence[Row], what: str, clock: str
 ) -> List[str]:
-    """One line a row and one column a setting.
+    """Markdown table with a line for each row and a column for each setting.
 
     Args:
         tables: rows of every setting, by its heading.
-        rows: in order; those that are nowhere are left out.
+        rows: in order; rows without results are left out.
         what: "ratios" (to stock, percent), "seconds" (as milliseconds) or "both"
             (ratios of time and of MACs).
         clock: "wall" or "cpu".
@@ -77,14 +74,10 @@ def matrix_lines(
         return of_time if what == "ratios" else f"{of_time}, {of_macs}"
 
     names = [r.name for r in rows if any(r.name in there for there in tables.values())]
-    lines = [
-        "| row | " + " | ".join(tables) + " |",
-        "|---|" + "---:|" * len(tables),
-    ]
-    for name in names:
-        cells = [cell(name, there) for there in tables.values()]
-        lines.append("| " + " | ".join([f"`{name}`", *cells]) + " |")
-    return lines
+    return table_lines(
+        ["row", *tables],
+        [[f"`{n}`", *(cell(n, there) for there in tables.values())] for n in names],
+    )
 
 
 def saved_share(

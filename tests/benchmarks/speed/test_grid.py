@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.speed import settings
-from benchmarks.speed.settings import Setting, chosen_grid, efforts, named_grid
+from benchmarks.speed import grid as settings
+from benchmarks.speed.grid import Setting, chosen_grid, efforts, named_grid
 
 CPU = dict(device="cpu", dtype="float32")
 

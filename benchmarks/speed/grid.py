@@ -1,12 +1,13 @@
-"""In which settings the rows are timed, and for how long."""
+"""The settings in which encoding is timed, and for how long."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
-from benchmarks.speed.architecture import REFERENCE, SIZES
+from benchmarks.speed.encoders import REFERENCE, SIZES
+from benchmarks.speed.timing import Effort
 
 GRIDS = ("quick", "default", "full")
 LENGTHS = (5.0, 10.0, 20.0, 30.0)
@@ -16,10 +17,10 @@ WIDTH_ROWS = ("stock", "compact", "gated", "paper_54", "all_54")
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """In what an encoder is timed.
+    """One setting in which encoders are timed.
 
     Args:
-        size: key of ``architecture.SIZES``.
+        size: key of ``encoders.SIZES``.
         batch: number of utterances.
         seconds: length of each.
         threads: of PyTorch and ONNX Runtime.
@@ -53,21 +54,6 @@ class Setting:
     def weight(self) -> float:
         """How long to measure it, relative to others."""
         return 20.0 + self.batch * self.seconds
-
-
-@dataclasses.dataclass(frozen=True)
-class Effort:
-    """How long to measure.
-
-    Args:
-        rounds: at most.
-        seconds: no new round after so many, once there are ``least``.
-        least: rounds at least, if ``rounds`` allows.
-    """
-
-    rounds: int
-    seconds: float = float("inf")
-    least: int = 5
 
 
 def processors() -> int:
@@ -153,8 +139,3 @@ def efforts(
         return [(setting, Effort(rounds)) for setting in settings]
     total = sum(setting.weight for setting in settings)
     return [(s, Effort(40, seconds * s.weight / total)) for s in settings]
-
-
-def describe(setting: Setting) -> Dict[str, Any]:
-    """For JSON."""
-    return dataclasses.asdict(setting)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import matplotlib.image
 import pytest
 
-from benchmarks.speed import tables
+from benchmarks.speed import report as tables
 from benchmarks.speed.aims import aim_lines
-from benchmarks.speed.results import read_results
-from benchmarks.speed.settings import Setting, describe
-from benchmarks.speed.store import Store
+from benchmarks.speed.grid import Setting
+from benchmarks.speed.store import Store, read_results
 
 REFERENCE = Setting("256", 1, 10.0, 1)
 LONG = Setting("256", 1, 20.0, 1)
@@ -42,7 +43,7 @@ def exp(tmp_path):
     store = Store(tmp_path / "forward")
     for setting, ratio in ((REFERENCE, 0.45), (LONG, 0.55), (WIDE, 0.4)):
         missing = {"stock_onnx": "onnx is not installed"}
-        store.add(setting.key, describe(setting), encodings(ratio), missing)
+        store.add(setting.key, dataclasses.asdict(setting), encodings(ratio), missing)
     share = dict(wall=0.004, cpu=0.006)
     trained = dict(
         stock=row(1.0, 1, peak_bytes=1000),
