@@ -1,10 +1,10 @@
 """Runs the comparison: ``python -m benchmarks.compare``.
 
-Every row, see ``rows``, is a real ESPnet training on the recipe's data: the same
-total number of steps, the same batches in the same order, the same final number of
-encoder parameters. A run leaves its config, commands, logs, models and result.json
-under <exp>/seed<N>/<run>; what is finished is not run again, and a training that was
-interrupted resumes. ``python -m benchmarks.tables`` shows what is there.
+Every row (see ``rows``) is an ESPnet training on the recipe's data: the same number
+of steps, the same batches in the same order, the same final number of encoder
+parameters. A run writes its config, commands, logs, models and result.json into
+<exp>/seed<N>/<run>. Finished steps are not run again, and a training that was
+interrupted is resumed. ``python -m benchmarks.tables`` shows the results.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add("--train_args", default="--ngpu 0", help="added to every training command")
     add("--train_set", default="train")
-    add("--utterances", type=int, help="train on so many of it, drawn at random")
+    add("--utterances", type=int, help="size of a random subset of the training set")
     add("--valid_set", default="dev")
     add("--test_sets", default="test_clean test_other")
     add(
@@ -74,7 +74,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: CommandLine = None) -> None:
-    """Parse ``cmd`` and run what is not done yet."""
+    """Parse ``cmd`` and run the steps that are not done yet."""
     execute("compare", get_parser, compare, cmd)
 
 
@@ -128,11 +128,11 @@ def only_one(directory: Path, wait: bool = False) -> Iterator[None]:
     """Keep a second comparison out of the same directory.
 
     Args:
-        directory: that both would write to.
-        wait: for the first to be through.
+        directory: directory that both would write to.
+        wait: whether to wait for the first to end.
 
     Raises:
-        ValueError: one is running there, and this one shall not wait.
+        ValueError: one is running there, and ``wait`` is false.
     """
     with open(directory / "lock", "w") as lock:
         try:
@@ -143,7 +143,7 @@ def only_one(directory: Path, wait: bool = False) -> Iterator[None]:
 
 
 def make_settings(args: argparse.Namespace, corpus: Corpus) -> configs.Settings:
-    """What all runs share, checked against what the directory already holds."""
+    """Settings of all runs, checked against those that the directory holds."""
     settings = configs.Settings(
         exp=args.exp.resolve(),
         recipe_dir=corpus.recipe_dir,
@@ -168,10 +168,10 @@ def make_settings(args: argparse.Namespace, corpus: Corpus) -> configs.Settings:
 
 
 def keep_sets(exp: Path, corpus: Corpus) -> None:
-    """Write what is to be scored; forget the scores of other sets.
+    """Write the sets to score; remove the scores of other sets.
 
-    Runs that are not asked for this time are missing from the tables then, until
-    they are: rows that were scored on different speech must not stand side by side.
+    Rows that were scored on different speech must not stand side by side. Runs that
+    lose their scores are missing from the tables until they are asked for again.
     """
     path = exp / "sets.json"
     sets = {name: [of, sorted(ids)] for name, (of, ids) in corpus.scored_sets().items()}

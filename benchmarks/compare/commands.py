@@ -22,9 +22,9 @@ class Step:
     """One command, or one copy.
 
     Args:
-        name: of its log and of the mark that it is done.
+        name: name of its log and of the file that marks it as done.
         module: run as ``python -m espnet_adaptive_dropout -m <module> <args>``;
-            empty for a copy of ``args[0]`` to ``args[1]``.
+            empty: copy ``args[0]`` to ``args[1]``.
         args: its arguments.
     """
 
@@ -33,7 +33,7 @@ class Step:
     args: Tuple[str, ...]
 
     def command(self) -> str:
-        """As one would type it."""
+        """The command line, quoted for a shell."""
         words = ["cp"]
         if self.module:
             words = ["python3", "-m", "espnet_adaptive_dropout", "-m", self.module]
@@ -42,14 +42,14 @@ class Step:
 
 @dataclasses.dataclass
 class Task:
-    """Steps of one run that follow each other.
+    """Consecutive steps of one run.
 
     Args:
         name: "seed1/ours".
-        directory: of the run; the parts of the dense training share one.
+        directory: directory of the run; the parts of the dense training share one.
         needs: names of tasks that must be done before.
         steps: what to do.
-        cost: in training steps, for the estimate of what is left.
+        cost: number of training steps, for the estimate of the time left.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Task:
     cost: int
 
     def mark(self, step: Step) -> Path:
-        """The file that says that a step is done."""
+        """The file that marks a step as done."""
         return self.directory / "done" / f"{step.name}.json"
 
     @property
@@ -72,9 +72,9 @@ class Commands:
     """Makes the steps of the runs of one seed.
 
     Args:
-        settings: of the comparison.
+        settings: settings of the comparison.
         corpus: the data.
-        seed: of all trainings.
+        seed: seed of all trainings.
     """
 
     def __init__(self, settings: Settings, corpus: Corpus, seed: int):
@@ -90,12 +90,12 @@ class Commands:
         return self.root / f"dense/part{part}.pth"
 
     def keep(self, part: int) -> Step:
-        """Keep that checkpoint before the training goes on over it."""
+        """Copy that checkpoint before the training overwrites it."""
         checkpoint = self.root / "dense/train/checkpoint.pth"
         return Step(f"keep_{part}", "", (str(checkpoint), str(self.saved(part))))
 
     def train(self, config: Path, output: Path, end: int = PARTS) -> Step:
-        """Train, or go on training, up to checkpoint ``end``."""
+        """Train, or resume a training, up to checkpoint ``end``."""
         arguments = [
             *self.corpus.training_arguments(),
             *("--config", str(config), "--output_dir", str(output)),
@@ -164,7 +164,7 @@ class Commands:
         return _step("gates", STEPS, arguments, "add_gates")
 
     def widen(self, name: str, number: int, output: Path) -> Step:
-        """Give a cut training's checkpoint its full width back, zeros where cut."""
+        """Restore the full width of a pruned training, zeros where it was cut."""
         directory = self.root / name
         arguments = dict(
             checkpoint=directory / f"train{number}/checkpoint.pth",

@@ -1,4 +1,4 @@
-"""The recipe's prepared data: where it lies, and what ESPnet has to be told of it."""
+"""The recipe's prepared data: where they are, and ESPnet's options for them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Corpus:
 
     Args:
         recipe_dir: the recipe.
-        train: name of the training set in dump/raw.
-        valid: of the validation set.
-        tests: of the test sets.
+        train: training set in dump/raw.
+        valid: validation set.
+        tests: test sets.
         token_dir: holds tokens.txt and, for BPE, bpe.model.
         stats: holds the statistics of stage 10.
-        train_shapes: holds the shape files of training; None: in ``stats``.
+        train_shapes: holds the shape files of the training set; None: ``stats``.
     """
 
     recipe_dir: Path
@@ -73,7 +73,7 @@ class Corpus:
         return [word for name, value in options for word in (f"--{name}", str(value))]
 
     def scored_sets(self) -> Dict[str, Tuple[str, Set[str]]]:
-        """What is decoded: name -> (directory below dump/raw, utterance ids).
+        """Sets to decode: name -> (directory below dump/raw, utterance ids).
 
         A validation set that was combined from data/<valid>_* is split again.
         """
@@ -96,7 +96,7 @@ def utterances(path: Path) -> Set[str]:
 
 
 def transcripts(path: Path) -> Dict[str, str]:
-    """Utterance id -> what is said, of a Kaldi-style text or a .trans.txt."""
+    """Utterance id -> transcript of a Kaldi-style text or a .trans.txt."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return dict((line.split(maxsplit=1) + [""])[:2] for line in lines)
 
@@ -125,7 +125,7 @@ def prepare(recipe_dir: Path, train: str, valid: str, tests: List[str]) -> Corpu
 
 
 def part_of(corpus: Corpus, count: int, directory: Path) -> Corpus:
-    """The same corpus with only some of its training utterances, drawn at random.
+    """The same corpus with some of its training utterances, drawn at random.
 
     ESPnet trains on what the shape files list.
 

@@ -21,7 +21,7 @@ from benchmarks.compare.runs import (
 from benchmarks.files import write_text
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 
-# Starting, pruning and scoring, as a number of training steps; for the estimate only.
+# Time of starting, pruning and scoring as a number of training steps, estimated
 FIXED_COST = 150
 
 
@@ -29,9 +29,9 @@ class Planner:
     """Makes the tasks of one seed.
 
     Args:
-        settings: of the comparison.
+        settings: settings of the comparison.
         corpus: the data.
-        seed: of all its trainings.
+        seed: seed of all trainings.
     """
 
     def __init__(self, settings: configs.Settings, corpus: Corpus, seed: int):
@@ -43,7 +43,7 @@ class Planner:
         self.notes: List[str] = []
 
     def tasks(self, runs: List[Run]) -> List[Task]:
-        """Tasks of the runs and of what they need.
+        """Tasks of the runs and of the runs that they need.
 
         Raises:
             ValueError: a run cannot be made, or was made with another config.
@@ -223,7 +223,7 @@ class Planner:
 
 
 def gates_after(start: float) -> configs.Config:
-    """The default schedule, squeezed into what is left after a share of a training."""
+    """The default schedule, compressed into the rest of a training."""
     usual = AdaptiveDropoutConfig()
     rest = (1.0 - start) / (1.0 - usual.ramp_start)
     return dict(

@@ -34,7 +34,7 @@ from benchmarks.compare.runs import (
 
 
 def all_runs() -> List[Run]:
-    """Every run of a seed, the most telling first."""
+    """Every run of a seed, the most informative first."""
     return [
         single("dense", "dense (stock Conformer)", "dense"),
         gated("ours", "adaptive dropout (ours)"),
@@ -103,7 +103,7 @@ def chosen_runs(patterns: Sequence[str]) -> List[Run]:
 
 
 def _even() -> List[Run]:
-    """The same share removed from every module, by any way of ranking."""
+    """The same share removed from every module, with each criterion."""
     runs = [gated("ours_even", "ours, even over modules", budget="module")]
     for criterion, title in CRITERIA.items():
         title = f"{title} even over modules, then fine-tuning"
@@ -113,8 +113,8 @@ def _even() -> List[Run]:
 
 
 def _channels() -> List[Run]:
-    """Channels of the convolution module go in place of its inputs, and the same
-    share of every location, as in Torch-Pruning's "isomorphic" way."""
+    """Channels of the convolution module instead of its inputs, with the same share
+    of every location, as in Torch-Pruning's "isomorphic" pruning."""
     options = dict(locations=list(CHANNELS), budget="location")
     runs = [gated("ours_channels", "ours, channels for inputs", **options)]
     for criterion, title in CRITERIA.items():
@@ -124,8 +124,7 @@ def _channels() -> List[Run]:
 
 
 def _everything() -> List[Run]:
-    """All locations compete, the channels of the convolution module and of the
-    subsampling too, for the comparison's size and for a much smaller one."""
+    """All locations together, for the size of the comparison and a much smaller one."""
     ways = {
         "ours_all": ("ours, all locations", {}),
         "distilled_all": (
@@ -207,7 +206,7 @@ def _settings() -> List[Run]:
 
 
 def _families() -> List[Run]:
-    """One training for all sizes, cut to each of them."""
+    """One training for all sizes, pruned to each of them."""
     ways = {
         "family": ("one training for all sizes", {}),
         "family_all": (
@@ -225,7 +224,7 @@ def _families() -> List[Run]:
 
 
 def _sizes() -> List[Run]:
-    """A training for each size, the usual one cut to it, and a rival."""
+    """A training for each size, the usual training pruned to it, and Taylor."""
     runs = []
     for size in FAMILY:
         if size == TARGET:

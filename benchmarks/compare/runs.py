@@ -1,4 +1,4 @@
-"""A run of the comparison, and the usual ways to describe one."""
+"""A run of the comparison, how runs are described, and when they are pruned."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TARGET = 0.54
 FAMILY = (0.2, 0.4, TARGET, 0.7)
 SMALL = 0.7
 
-# Up to here the gates are open by default, which is the dense model's own training.
+# Share of the training up to which all gates are open by default
 OPEN_UNTIL = 0.3
 
 # A location that cannot give the target is asked for this share of what it can.
 SHARE_OF_BOUND = 0.9
 
-# A training is cut into this many equal parts, after each of which ESPnet validates
+# A training is divided into this many equal parts, after each of which ESPnet validates
 # and saves ("epochs" to ESPnet): enough to average three after the freeze at 85 %,
 # and to prune at 30, 50 and 80 % of even a short training.
 PARTS = 20
@@ -35,17 +35,17 @@ class Run:
     """One model, trained, made small and scored.
 
     Args:
-        name: of its directory.
+        name: name of its directory.
         row: key of its row in the table.
-        title: of the row, for people.
-        section: of the tables.
+        title: the row's title in the tables.
+        section: section of the tables.
         kind: how it is made, see ``plan``: "dense", "stock", "gated", "cut",
             "gradual", "small", "torch_pruning" or "recut".
-        options: of the kind; for "gated" the ``adaptive_dropout_conf``, for "stock"
-            changes of the ``encoder_conf``.
-        at: share of the dense row's training after which it goes on from there; None:
-            it is trained from the first step.
-        target: share to remove; None for the comparison's.
+        options: for "gated" the ``adaptive_dropout_conf``, for "stock"
+            changes to the ``encoder_conf``.
+        at: share of the dense training after which this run continues from its
+            checkpoint; None: the run is trained from the first step.
+        target: share of the encoder to remove; None: that of the comparison.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Run:
 
 
 def percent(share: float) -> int:
-    """A share as the names of runs have it."""
+    """A share as it stands in the names of runs, in percent."""
     return round(100 * share)
 
 
@@ -72,23 +72,25 @@ def single(
     target: Optional[float] = None,
     **options: Any,
 ) -> Run:
-    """A run in a row of its own, trained from the first step on if nothing is said."""
+    """A run in a row of its own; without ``at`` it is trained from the first step."""
     return Run(name, name, title, section, kind, options, at, target)
 
 
 def gated(name: str, title: str, **more: Any) -> Run:
-    """Ours, from the dense row's checkpoint on, as the rivals are: chance in the
-    part that all have in common is the same for all."""
+    """Adaptive dropout, started from the dense checkpoint as the other methods are.
+
+    Chance in the first part of the training is then the same for all.
+    """
     return single(name, title, "gated", at=OPEN_UNTIL, **more)
 
 
 def cut(name: str, title: str, **more: Any) -> Run:
-    """A criterion's cut in the middle of the training."""
+    """A training that a criterion prunes halfway."""
     return single(name, title, "cut", at=0.5, **more)
 
 
 def recut(of: str, title: str, target: float) -> Run:
-    """A run's training, cut to another size."""
+    """The training of another run, pruned to another size."""
     size = percent(target)
     title = f"{title}, cut to {size} %"
     return single(f"{of}_{size}", title, "recut", SIZES, target=target, of=of)
@@ -102,7 +104,7 @@ def prune_points(
     target: Optional[float] = None,
     **options: Any,
 ) -> List[Run]:
-    """A criterion's cut at several points, the best of which makes the row."""
+    """Runs that a criterion prunes at several points; the best stands for the row."""
     return [
         Run(
             f"{row}_{percent(point)}",

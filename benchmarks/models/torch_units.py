@@ -1,9 +1,9 @@
 """Lets Torch-Pruning choose the units of a stock Conformer encoder.
 
-Out of the box it fails on or silently skips most of this encoder. What an expert has
-to do for it: give it an encoder with one output; protect the residual stream; take
-the gated linear unit apart; keep the position biases out of the attention's group;
-and pass fresh dicts, because its defaults are shared between pruners.
+Without help it fails on this encoder or silently skips most of it. It needs an
+encoder with one output; a protected residual stream; the two halves of the gated
+linear unit as separate layers; the position biases outside of the attention's group;
+and new dicts as arguments, because its defaults are shared between pruners.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _half(conv: torch.nn.Conv1d, rows: slice) -> torch.nn.Conv1d:
 
 
 class UnitChooser:
-    """Asks Torch-Pruning which units go at a channel ratio.
+    """Asks Torch-Pruning which units to remove at a channel ratio.
 
     Args:
         encoder: stock ConformerEncoder in evaluation mode; not changed.
@@ -124,7 +124,7 @@ class UnitChooser:
             )
 
     def _protected(self) -> list:
-        """What writes into the residual stream, and the position biases."""
+        """Layers that write into the residual stream, and the position biases."""
         protected = [self.encoder.embed, self.encoder.after_norm]
         for layer in self.encoder.encoders:
             protected += [

@@ -38,5 +38,5 @@ def test_a_channel_that_is_never_above_zero_is_counted(tmp_path, capsys, encoder
 def test_another_input_layer_is_refused():
     model = torch.nn.Module()
     model.encoder = compat.ConformerEncoder(20, output_size=8, input_layer="linear")
-    with pytest.raises(ValueError, match="the encoder's input layer has no two conv"):
+    with pytest.raises(ValueError, match="input layer does not have two conv"):
         firing_channels(model, [])
