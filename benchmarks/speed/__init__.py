@@ -1,6 +1,6 @@
-"""How fast the encoders are: stock, adaptive, compact, int8, ONNX, Torch-Pruning's.
+"""Times encoders: ESPnet's, ours before and after pruning, int8, ONNX, Torch-Pruning.
 
-``python -m benchmarks.speed`` measures and ``python -m benchmarks.speed.report``
-writes tables and plots of what is there. ``rows`` says what is compared, ``build``
-makes it, ``turns`` times it; ``device`` alone knows CPU from GPU.
+``python -m benchmarks.speed`` measures, ``python -m benchmarks.speed.report`` writes
+tables and plots. ``encoders`` names the rows, ``build`` and ``forms`` make them,
+``forward``, ``loading``, ``training`` and ``decoding`` measure them with ``timing``.
 """

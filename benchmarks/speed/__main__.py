@@ -1,9 +1,9 @@
 """Measures how fast the encoders are: ``python -m benchmarks.speed``.
 
 Takes about a quarter of an hour: two or three minutes to make the models, then
-``--minutes``. What is measured is kept and not measured again, unless ``--again``;
-``python -m benchmarks.speed.report`` writes tables and plots. Nothing else should
-compute meanwhile; if something must, believe the ratios, and of those ``--clock cpu``.
+``--minutes``. Results are kept and not measured again without ``--again``;
+``python -m benchmarks.speed.report`` writes tables and plots. Run nothing else
+meanwhile; on a busy machine use the ratios, with ``--clock cpu``.
 """
 
 from __future__ import annotations
@@ -42,21 +42,26 @@ def get_parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=0, help="of everything, instead of --minutes")
     add("--device", choices=DEVICES, default="cpu")
     add("--dtype", choices=DTYPES, default="float32", help="by autocast")
-    add("--clock", choices=("wall", "cpu"), default="wall", help="of what is printed")
-    add("--again", action="store_true", help="measure what is there again")
+    add(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="clock of the printed times",
+    )
+    add("--again", action="store_true", help="measure also what has a result")
     return parser
 
 
 def main(cmd: CommandLine = None) -> None:
-    """Parse ``cmd`` and measure what is missing."""
+    """Parse ``cmd`` and measure what has no result yet."""
     execute("speed", get_parser, measure, cmd)
 
 
 def measure(args: argparse.Namespace) -> None:
-    """Measure what is missing and print it.
+    """Measure what has no result yet and print it.
 
     Raises:
-        ValueError: a row or device is not there, or a number is out of range.
+        ValueError: there is no such row or device, or a number is out of range.
     """
     from benchmarks.speed import decoding, forward, loading, training
     from benchmarks.speed.columns import content_lines
@@ -77,7 +82,7 @@ def _given(args: argparse.Namespace) -> bool:
 
 
 def make_work(args: argparse.Namespace) -> Work:
-    """What the options ask for.
+    """The measurements that the options ask for.
 
     Raises:
         ValueError: see :func:`measure`.

@@ -19,12 +19,12 @@ class Aim:
     """One aim.
 
     Args:
-        text: for people.
-        row: of the table that it is read from.
-        limit: at most, or at least.
-        read: the value, from the row, the stock row and the clock.
-        at_least: whether ``limit`` is a lower one.
-        judge: the value that is compared with the limit, if not ``read``'s.
+        text: the aim in words.
+        row: row that shows whether it is reached.
+        limit: upper limit, or lower limit if ``at_least``.
+        read: gives the value for a row, the stock row and a clock.
+        at_least: whether ``limit`` is a lower limit.
+        judge: gives the value to compare with the limit; None: ``read``.
     """
 
     text: str
@@ -35,13 +35,13 @@ class Aim:
     judge: Optional[Callable[[Dict, Dict, str], float]] = None
 
     def value(self, rows: Rows, clock: str) -> Optional[float]:
-        """None where the rows are not there."""
+        """The measured value, or None without results."""
         if self.row not in rows or STOCK not in rows:
             return None
         return self.read(rows[self.row], rows[STOCK], clock)
 
     def reached(self, rows: Rows, clock: str) -> bool:
-        """Whether the measured rows reach it."""
+        """Whether the measured rows reach the aim."""
         value = (self.judge or self.read)(rows[self.row], rows[STOCK], clock)
         return value >= self.limit if self.at_least else value <= self.limit
 

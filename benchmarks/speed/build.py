@@ -58,7 +58,7 @@ _HEADS = 0.5
 
 
 def noise(batch: int, seconds: float) -> Inputs:
-    """Features of ``batch`` utterances of the same length."""
+    """Random features of ``batch`` utterances of the same length."""
     generator = torch.Generator().manual_seed(0)
     frames = int(seconds * FRAMES_PER_SECOND)
     features = torch.randn(batch, frames, INPUT_SIZE, generator=generator)
@@ -82,7 +82,7 @@ class Builder:
         self.trained = Trained(self.task, self.config, state, Path(f"size {size}"))
 
     def config_of(self, row: Row) -> Dict[str, Any]:
-        """Training config of the row's model; its form is made from the model."""
+        """Training config of the row's model, whatever its form."""
         if row.base == STOCK:
             return self.config
         keep = self.kept(row)
@@ -93,14 +93,14 @@ class Builder:
         return compact_experiment_config(self.config, options)
 
     def adaptive_config(self, **conf: Any) -> Dict[str, Any]:
-        """Training config with gates; ``conf``: of ``adaptive_dropout_conf``."""
+        """Training config with gates and these ``adaptive_dropout_conf`` options."""
         entry = self.trained.encoder_entry
         options = entry.options(self.config)
         options["adaptive_dropout_conf"] = {"control": "schedule", **conf}
         return entry.with_encoder(self.config, ADAPTIVE, options)
 
     def model(self, row: Row) -> torch.nn.Module:
-        """The row's model in PyTorch and float32, for inference alone."""
+        """The row's model in PyTorch and float32, for inference."""
         model = build_model(self.task, self.config_of(row))
         keep, state = self.kept(row), self.trained.state
         if keep is None:
@@ -112,7 +112,7 @@ class Builder:
         return model.requires_grad_(False).eval()
 
     def kept(self, row: Row) -> Optional[torch.Tensor]:
-        """Which units the row's compact encoder has; None if it is not compact."""
+        """Units of the row's compact encoder, or None if it is not compact."""
         if row.choice is not None:
             return self.keep(row.choice, row.target)
         units = self.trained.table.num_units
@@ -120,7 +120,7 @@ class Builder:
 
     @functools.lru_cache(maxsize=None)  # noqa: B019  (lives as long as the command)
     def keep(self, choice: str, target: float) -> torch.Tensor:
-        """Which units stay, bool (units,).
+        """Units that stay, bool (units,).
 
         Raises:
             ValueError: the locations cannot give that much.
@@ -162,10 +162,10 @@ class Builder:
 
 
 def trained_like_scores(table: UnitTable, seed: int = 0) -> torch.Tensor:
-    """Importance of every unit, (units,), as if learnt.
+    """Importance of every unit, (units,), similar to that of a trained encoder.
 
-    A unit's score is the logit of its block's share and of its head's luck, with
-    logistic noise.
+    The score of a unit is the logit of its block's share plus a random number for its
+    head plus logistic noise.
     """
     generator = torch.Generator().manual_seed(seed)
     last = max(group.block or 0 for group in table.groups)

@@ -18,7 +18,7 @@ def content_lines(
 
     Args:
         part: "forward", "load", "train" or "decode".
-        content: of the setting's file.
+        content: content of the setting's file.
         rows: in order; rows without results are left out.
         clock: "wall" or "cpu".
     """
@@ -83,7 +83,7 @@ def matrix_lines(
 def saved_share(
     row: Dict[str, Any], stock: Dict[str, Any], clock: str = "wall"
 ) -> Optional[float]:
-    """Share of time saved over share of MACs saved; None where no MACs are."""
+    """Share of time saved over share of MACs saved; None if no MACs are saved."""
     saved_macs = 1.0 - row["macs"] / stock["macs"]
     if saved_macs < 1e-3:
         return None
@@ -91,7 +91,7 @@ def saved_share(
 
 
 def ratio(row: Dict[str, Any], clock: str = "wall") -> float:
-    """Time of the stock encoder's, median over the rounds."""
+    """Time relative to the stock encoder, median over the rounds."""
     return spread(row["ratios"][clock])["median"]
 
 

@@ -21,7 +21,7 @@ ROWS = (STOCK, "paper_54", "all_54", "stock_int8", "paper_54_int8", "all_54_int8
 
 
 def run(work: Work) -> List[str]:
-    """Measure what is missing; the names of the results."""
+    """Measure rows without results; return the names of the results."""
     store = work.store("decode")
     rows = [row for row in work.rows if row.name in ROWS]
     if work.device.is_cuda:
@@ -62,7 +62,7 @@ def measure(work: Work, rows: List[Row], beam: int) -> Dict[str, Dict[str, Any]]
 
 
 def recogniser(work: Work, row: Row, beam: int):
-    """ESPnet's recogniser of a row's model, read from an experiment on disk."""
+    """ESPnet's recogniser with a row's model, read from an experiment on disk."""
     from espnet2.bin.asr_inference import Speech2Text
 
     directory = work.exp / "models" / work.size / row.base

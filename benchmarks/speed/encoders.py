@@ -48,7 +48,7 @@ def asr_config(size: str, **options: Any) -> Dict[str, Any]:
 
     Args:
         size: key of SIZES.
-        **options: of ESPnet's ASR task, over those here.
+        **options: more options of ESPnet's ASR task.
     """
     from espnet2.tasks.asr import ASRTask
 
@@ -73,12 +73,12 @@ def asr_config(size: str, **options: Any) -> Dict[str, Any]:
 
 STOCK = "stock"
 COMPACT = "compact"
-# Row -> what it is, for those that are not made by cutting.
+# Row -> title, for encoders that are not pruned
 WHOLE = {
     STOCK: "ESPnet's encoder",
     "gated": "adaptive dropout, not pruned, the paper's locations",
     "gated_all": "adaptive dropout, not pruned, all locations",
-    # What the compact encoder's way to compute gives by itself.
+    # Shows what the compact encoder's computation gains without any pruning.
     COMPACT: "compact encoder, nothing removed",
 }
 CHOICES = {
@@ -114,10 +114,10 @@ class Row:
     """One form of an encoder.
 
     Args:
-        name: as on the command line.
+        name: name on the command line.
         base: name without the form.
-        choice: who chose the units, key of CHOICES; None: all are there.
-        target: share of the parameters that went; 0.0: none.
+        choice: how units were chosen, key of CHOICES; None: all are kept.
+        target: share of the parameters removed.
         form: key of FORMS.
     """
 
@@ -129,7 +129,7 @@ class Row:
 
     @property
     def title(self) -> str:
-        """For people."""
+        """Title in tables and plots."""
         if self.choice is None:
             title = WHOLE[self.base]
         else:

@@ -33,9 +33,9 @@ class Forms:
     """Encoders of one size, ready to run; each is made once.
 
     Args:
-        builder: of the models.
-        device: where they run.
-        directory: for ONNX files.
+        builder: makes the models.
+        device: device they run on.
+        directory: directory of the ONNX files.
     """
 
     def __init__(self, builder: Builder, device: Device, directory: Path):
@@ -45,12 +45,12 @@ class Forms:
         self._encoders = {}
 
     def run(self, row: Row, inputs: Inputs, threads: int) -> Run:
-        """A function that encodes ``inputs``.
+        """Make a function that encodes ``inputs``.
 
         Args:
-            row: what encodes.
+            row: form of the encoder.
             inputs: float32, on the CPU.
-            threads: of ONNX Runtime; PyTorch's number is set by the caller.
+            threads: threads of ONNX Runtime; the caller sets those of PyTorch.
 
         Raises:
             ValueError: the form cannot run here.
@@ -82,7 +82,7 @@ class Forms:
         return self._encoders[row.name]
 
     def onnx_file(self, row: Row) -> Path:
-        """The row's ONNX file, exported if it is not there."""
+        """The row's ONNX file, exported if it does not exist."""
         from espnet_adaptive_dropout.export.onnx import export_onnx, quantize_onnx
 
         path = self.directory / f"{row.base}.onnx"
@@ -109,7 +109,7 @@ def write_experiment(builder: Builder, row: Row, directory: Path) -> Path:
     """Write config.yaml and model.pth of the row's model with a frontend.
 
     Returns:
-        The directory; what is there already stays.
+        The directory; an existing experiment is kept.
     """
     if (directory / "model.pth").exists():
         return directory
@@ -134,7 +134,7 @@ def _plain(value: Any) -> Any:
 
 
 def saved_bytes(module: torch.nn.Module) -> int:
-    """Size of the file of a module's weights."""
+    """Size of a file with a module's weights."""
     stream = io.BytesIO()
     torch.save(module.state_dict(), stream)
     return stream.getbuffer().nbytes

@@ -17,14 +17,14 @@ from benchmarks.speed.timing import Effort, Reading, summary, time_in_turns
 from benchmarks.speed.work import Work
 
 LOGGER = logging.getLogger("espnet_adaptive_dropout.benchmarks")
-# Share of the time for all parts that this one gets.
+# Share of the time for all parts
 SHARE = 0.55
-# Seconds before a run, for the threads of the one before to go to sleep.
+# Seconds before a run, for the threads of the previous one to go to sleep
 REST = 0.02
 
 
 def run(work: Work) -> List[str]:
-    """Measure the settings of ``work``; the names of their results."""
+    """Measure the settings of ``work``; return the names of their results."""
     store = work.store("forward")
     todo = {}
     for setting in work.settings:
@@ -47,7 +47,7 @@ def measure(
     """Time rows, of which the stock encoder must be one.
 
     Returns:
-        For each row its readings and its ratios to the stock encoder in the same
+        For each row its times, their ratios to those of the stock encoder in the same
         round, its sizes and peak memory; and why rows could not be measured.
     """
     inputs = noise(setting.batch, setting.seconds)
@@ -84,7 +84,7 @@ def _sizes(forms: Forms, row: Row, setting: Setting) -> Dict[str, Any]:
 
 
 def activation_bytes(forms: Forms, row: Row, setting: Setting) -> int:
-    """Peak of what encoding takes beside weights and inputs."""
+    """Peak memory of encoding beside weights and inputs."""
     encoder, device = forms.encoder(row), forms.device
     inputs = tuple(x.to(device.name) for x in noise(setting.batch, setting.seconds))
 

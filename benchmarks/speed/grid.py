@@ -11,7 +11,7 @@ from benchmarks.speed.timing import Effort
 
 GRIDS = ("quick", "default", "full")
 LENGTHS = (5.0, 10.0, 20.0, 30.0)
-# What the plot over the width compares.
+# Rows of the plot over the width
 WIDTH_ROWS = ("stock", "compact", "gated", "paper_54", "all_54")
 
 
@@ -52,12 +52,12 @@ class Setting:
 
     @property
     def weight(self) -> float:
-        """How long to measure it, relative to others."""
+        """Time to measure this setting, relative to others."""
         return 20.0 + self.batch * self.seconds
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -67,10 +67,10 @@ def named_grid(name: str, size: str, **device: str) -> List[Setting]:
     """The settings of a grid.
 
     Args:
-        name: of GRIDS; "quick": one setting; "default": one utterance of every
+        name: one of GRIDS; "quick": one setting; "default": one utterance of every
             length, and a batch and all threads at ten seconds; "full": all of each
             with all. The last two also have other widths.
-        size: of the encoder.
+        size: size of the encoder.
         **device: ``device`` and ``dtype`` of Setting.
     """
     if name == "quick":
@@ -99,7 +99,7 @@ def chosen_grid(
     threads: Sequence[str],
     **device: str,
 ) -> List[Setting]:
-    """Every combination of what was given.
+    """Every combination of the given values.
 
     Args:
         size: of the encoder.
@@ -109,7 +109,7 @@ def chosen_grid(
         **device: ``device`` and ``dtype`` of Setting.
 
     Raises:
-        ValueError: a number is not positive or is not one.
+        ValueError: a number is not positive, or not a number.
     """
     counts = [str(processors()) if number == "all" else number for number in threads]
     for number in counts:

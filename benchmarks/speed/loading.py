@@ -1,4 +1,4 @@
-"""From file to ready, and the memory of the process, each form in a fresh process."""
+"""Time from file to ready and memory, of each form in a new process."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PRELOADED = [
 
 
 def run(work: Work) -> List[str]:
-    """Measure what is missing; the name of the result."""
+    """Measure rows without results; return the name of the results."""
     store = work.store("load")
     key = work.key(batch=1, seconds=f"{SECONDS:g}")
     names = store.todo(key, [row.name for row in work.rows])
@@ -70,7 +70,7 @@ def _file(work: Work, row: Row) -> Path:
 
 
 def _size(work: Work, row: Row, path: Path) -> int:
-    """Of the encoder alone."""
+    """Bytes of the encoder alone."""
     if row.form.startswith("onnx"):
         return path.stat().st_size
     return saved_bytes(work.forms(work.size).encoder(row))
@@ -87,7 +87,7 @@ def in_fresh_process(form: str, path: Path, device: Device) -> Dict[str, float]:
     Args:
         form: key of ``rows.FORMS``.
         path: ONNX file, or directory of an ESPnet experiment.
-        device: where.
+        device: device to load to.
 
     Returns:
         ``load_seconds``, ``first_seconds`` (the first utterance, of ten seconds) and

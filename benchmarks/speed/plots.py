@@ -19,12 +19,12 @@ from espnet_adaptive_dropout.report.style import (
     styled,
 )
 
-# Whose curves are drawn; adaptive dropout before pruning lies on the stock one's.
+# Rows with a curve; adaptive dropout before pruning coincides with the stock encoder
 CURVES = (STOCK, COMPACT, "paper_54", "all_54", "torch_pruning_54")
 
 
 def draw(results: Results, directory: Path, clock: str) -> List[str]:
-    """Write the plots that there is something to draw for.
+    """Write the plots for which there are results.
 
     Returns:
         Names of their files.
@@ -100,7 +100,7 @@ def _draw_curve(left, right, there, style: Dict, name: str, clock: str) -> None:
 
 @styled
 def forms_bars(results: Results, clock: str) -> Figure:
-    """Time of every row against stock's, and its MACs, in the reference setting."""
+    """Time and MACs of every row, relative to stock, in the reference setting."""
     rows = results.forward[results.reference]
     names = [name for name in DEFAULT if name in rows]
     names += [name for name in rows if name not in names]

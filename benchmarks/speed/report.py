@@ -1,7 +1,7 @@
 """Writes tables and plots of the speed: ``python -m benchmarks.speed.report``.
 
-Reads what ``python -m benchmarks.speed`` has left so far and writes RESULTS.md and the
-plots beside it. What is not there yet is left out and named.
+Reads the results of ``python -m benchmarks.speed`` and writes RESULTS.md and plots.
+Rows without results are left out and named.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ The rows take turns in a random order each round, and ratios are taken within a 
 so that a busy machine slows all of them alike.
 
 Nothing is trained: the weights are ESPnet's initial ones and the features are noise.
-What the time depends on, the widths, has the shape of a real training's: the shares
-that each block and location kept in one on the toy corpus (early feed-forward modules
+The time depends on the widths, which have the shape of a real pruning: the shares that
+each block and location kept in a training on the toy corpus (early feed-forward modules
 nearly empty, late attention nearly whole), stretched over the depth, with unequal heads
-and random units. Torch-Pruning chose by magnitude; what it left runs in the compact
-encoder too, for lack of one of its own that ESPnet could load. Utterances have 80
-features at a 10 ms hop; those of a batch are of one length. MACs are counted for the
-width that is there, without padding. "tensors, peak" is what encoding has alive at once
+and random units. Torch-Pruning chooses by magnitude; the result runs in the compact
+encoder, too, because ESPnet cannot load another one. Utterances have 80
+features at a 10 ms hop; those of a batch are of one length. MACs are counted without
+padding. "tensors, peak" is what encoding has alive at once
 beside weights and inputs; "memory, peak" is what a fresh process grew by in loading and
 encoding ten seconds. "file" is of the encoder alone. PyTorch forms are loaded by
 ESPnet, with its model around the encoder, int8 from the float file, as
@@ -53,7 +53,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: CommandLine = None) -> None:
     """Parse ``cmd`` and write."""
-    execute("speed.tables", get_parser, write_tables, cmd)
+    execute("speed.report", get_parser, write_tables, cmd)
 
 
 def write_tables(args: argparse.Namespace) -> None:
@@ -78,7 +78,7 @@ def write_tables(args: argparse.Namespace) -> None:
 
 
 def section(results, plots: List[str], clock: str) -> List[str]:
-    """All tables of one device and precision."""
+    """All tables for one device and precision."""
     from benchmarks.speed.aims import aim_lines
 
     lines = [f"# {results.device}, {results.dtype}", ""]

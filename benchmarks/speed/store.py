@@ -24,12 +24,12 @@ PARTS = ("forward", "load", "train", "decode")
 
 
 class Store:
-    """Results of one kind under a directory, by setting and row.
+    """Results of one part of the measurement, by setting and row.
 
     Args:
-        directory: of the kind.
-        again: whether what is there counts as missing.
-        hardware: what new results are measured on.
+        directory: directory of the part.
+        again: whether rows with results count as missing.
+        hardware: name of the hardware that new results are measured on.
     """
 
     def __init__(self, directory: Path, again: bool = False, hardware: str = ""):
@@ -42,14 +42,14 @@ class Store:
         return self.directory / f"{key}.json"
 
     def read(self, key: str) -> Dict[str, Any]:
-        """What is there: ``setting``, ``rows`` and ``missing``."""
+        """Results of a setting: ``setting``, ``rows`` and ``missing``."""
         path = self.path(key)
         if path.exists():
             return read_json(path)
         return {"setting": {}, "rows": {}, "missing": {}}
 
     def todo(self, key: str, names: List[str]) -> List[str]:
-        """Which rows have not been measured."""
+        """Names of rows that have not been measured."""
         done = {} if self.again else self.read(key)["rows"]
         return [name for name in names if name not in done]
 
@@ -71,7 +71,7 @@ class Store:
         write_json(self.path(key), content)
 
     def all(self) -> List[Dict[str, Any]]:
-        """All settings that are there, in the order of their names."""
+        """Results of all settings, in the order of their names."""
         return [read_json(path) for path in sorted(self.directory.glob("*.json"))]
 
 
@@ -97,10 +97,10 @@ def environment() -> Dict[str, str]:
 
 @dataclasses.dataclass
 class Results:
-    """All that was measured on one device in one precision.
+    """All measurements on one device in one precision.
 
     Args:
-        device: name.
+        device: name of the device.
         dtype: see ``Device``.
         forward: rows of every setting.
         load, train, decode: contents of the parts' files, of the reference size or,
@@ -125,7 +125,7 @@ class Results:
 
     @property
     def reference(self) -> Optional[Setting]:
-        """The setting of the aims; where it was not measured, the first that was."""
+        """The setting of the aims, or else the first one that was measured."""
         wanted = Setting(
             self.size,
             REFERENCE_BATCH,
@@ -138,12 +138,12 @@ class Results:
         return wanted if wanted in of_size else next(iter(of_size), None)
 
     def settings(self) -> List[Setting]:
-        """Of ``size``, one thread before many, then by batch and length."""
+        """Settings of ``size``, sorted by threads, batch and length."""
         chosen = [s for s in self.forward if s.size == self.size]
         return sorted(chosen, key=lambda s: (s.threads, s.batch, s.seconds))
 
     def lengths(self) -> List[Setting]:
-        """Those that differ from the reference in nothing but the length."""
+        """Settings that differ from the reference in the length only."""
         reference = self.reference
         return [
             s
@@ -152,7 +152,7 @@ class Results:
         ]
 
     def widths(self) -> List[Setting]:
-        """Those that differ from the reference in nothing but the width."""
+        """Settings that differ from the reference in the width only."""
         reference = self.reference
         same = [
             s

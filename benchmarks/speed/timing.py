@@ -28,7 +28,7 @@ class Device:
     """Where and in which precision the encoders run.
 
     Args:
-        name: of DEVICES; which GPU, CUDA_VISIBLE_DEVICES says.
+        name: one of DEVICES; CUDA_VISIBLE_DEVICES selects the GPU.
         dtype: "float32", or "bfloat16" by autocast.
 
     Raises:
@@ -91,7 +91,7 @@ class Device:
     def peak_memory(
         self, run: Callable[[], object], known: Sequence[torch.Tensor]
     ) -> int:
-        """Peak of the bytes that ``run`` takes for tensors beside those ``known``."""
+        """Peak of the bytes of the tensors that ``run`` adds to those ``known``."""
         if not self.is_cuda:
             return peak_bytes(run, known)
         run()  # what libraries keep for themselves is there before the reading
@@ -103,12 +103,12 @@ class Device:
         return torch.cuda.max_memory_allocated() - before
 
     def wait(self) -> None:
-        """Until what has been started is done."""
+        """Wait until all work on the device is done."""
         if self.is_cuda:
             torch.cuda.synchronize()
 
     def memory_of_process(self, grown: int) -> int:
-        """Most that this process took: on a CPU it has ``grown`` by so many bytes."""
+        """Peak memory of this process; on a CPU the bytes that it has ``grown`` by."""
         return torch.cuda.max_memory_allocated() if self.is_cuda else grown
 
 
@@ -126,9 +126,9 @@ class Effort:
     """How long to measure.
 
     Args:
-        rounds: at most.
-        seconds: no new round after so many, once there are ``least``.
-        least: rounds at least, if ``rounds`` allows.
+        rounds: maximal number of rounds.
+        seconds: time after which no new round begins.
+        least: minimal number of rounds, whatever the time, up to ``rounds``.
     """
 
     rounds: int
@@ -139,7 +139,7 @@ class Effort:
 def take_turns(
     runs: Mapping[str, Callable[[], Any]], effort: Effort, label: str
 ) -> Dict[str, List[Any]]:
-    """Run everything once a round, in a new random order each.
+    """Run everything once in each round, in random order.
 
     Args:
         runs: by name.
@@ -147,7 +147,7 @@ def take_turns(
         label: of the progress bar.
 
     Returns:
-        What each run returned, one a round.
+        Results of each run, one for each round.
     """
     order = list(runs)
     shuffle = random.Random(0).shuffle
@@ -168,7 +168,7 @@ def time_in_turns(
     effort: Effort,
     label: str = "timing",
 ) -> Dict[str, List[Reading]]:
-    """Time every run once a round, after one run each to warm up.
+    """Time every run once in each round, after one run each to warm up.
 
     Args:
         runs: by name.

@@ -23,7 +23,7 @@ ROWS = (STOCK, "gated", "gated_all")
 
 
 def run(work: Work) -> List[str]:
-    """Measure what is missing; the name of the result."""
+    """Measure rows without results; return the name of the results."""
     store = work.store("train")
     key = work.key(batch=BATCH, seconds=f"{SECONDS:g}", threads=THREADS)
     if store.todo(key, list(ROWS)):
@@ -38,9 +38,9 @@ class Trainee:
     """A model in training, as ESPnet's trainer drives it.
 
     Args:
-        builder: of the model.
+        builder: makes the model.
         row: one of ROWS.
-        device: where.
+        device: device to train on.
     """
 
     def __init__(self, builder: Builder, row: str, device: Device):
@@ -71,7 +71,7 @@ class Trainee:
         self.optimizer.step()
 
     def known(self) -> List[torch.Tensor]:
-        """Tensors that are there between two steps, gradients aside."""
+        """Tensors that exist between two steps, without gradients."""
         state = [
             value
             for entry in self.optimizer.state.values()
@@ -85,7 +85,7 @@ class Trainee:
 def measure(
     builder: Builder, device: Device, effort: Effort
 ) -> Dict[str, Dict[str, Any]]:
-    """Time, peak memory and, of gated encoders, what the size control takes."""
+    """Time, peak memory and, for gated encoders, the time of the size control."""
     torch.set_num_threads(THREADS)
     trainees = {row: Trainee(builder, row, device) for row in ROWS}
     runs: Dict[str, Callable] = {row: x.step for row, x in trainees.items()}
@@ -108,12 +108,12 @@ def measure(
 
 
 def readings_of(readings: List[Dict[str, float]], clock: str) -> List[float]:
-    """One column."""
+    """The readings of one clock."""
     return [reading[clock] for reading in readings]
 
 
 def control_seconds(trainee: Trainee, repeats: int = 30) -> Dict[str, float]:
-    """What the size control takes of a step, by clock, median.
+    """Median time that the size control takes in a step, by clock.
 
     Clock, ramp, penalty, stats and the penalty's gradient; and, by the share of the
     steps in which it is due, the count of what a cut would leave.

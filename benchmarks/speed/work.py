@@ -1,4 +1,4 @@
-"""What the parts of the measurement share."""
+"""What all parts of the measurement share."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Work:
 
     Args:
         exp: directory of results, models and ONNX files.
-        device: where.
-        size: of the encoder, key of ``encoders.SIZES``.
-        rows: what is compared, the stock encoder first.
-        settings: of the part ``forward``.
-        seconds: for all parts together.
-        rounds: of everything; 0: as many as there is time for.
-        again: whether what is there is measured again.
+        device: device to measure on.
+        size: size of the encoder, key of ``encoders.SIZES``.
+        rows: encoders to compare, the stock encoder first.
+        settings: settings of the part ``forward``.
+        seconds: time for all parts together.
+        rounds: number of rounds; 0: as many as there is time for.
+        again: whether rows with results are measured again.
     """
 
     exp: Path
@@ -48,7 +48,7 @@ class Work:
         return Forms(self.builder(size), self.device, self.exp / "forms" / size)
 
     def forget_files(self) -> None:
-        """Remove the models and ONNX files of earlier runs, which are made anew."""
+        """Remove the models and ONNX files of earlier measurements."""
         for kind in ("forms", "models"):
             shutil.rmtree(self.exp / kind, ignore_errors=True)
 
@@ -57,18 +57,18 @@ class Work:
         return Store(self.exp / part, self.again, self.device.description)
 
     def describe(self, **setting: object) -> Dict[str, object]:
-        """A setting that is not a ``Setting``, for JSON."""
+        """Setting of a part other than ``forward``, for JSON."""
         device = dict(device=self.device.name, dtype=self.device.dtype)
         return {"size": self.size, **setting, **device}
 
     def effort(self, share: float, rounds: int, least: int = 5) -> Effort:
-        """Of a part that gets this share of the time and so many rounds at most."""
+        """Effort of a part: this share of the time, ``rounds`` rounds at most."""
         if self.rounds:
             return Effort(self.rounds)
         return Effort(rounds, share * self.seconds, least)
 
     def key(self, **setting: object) -> str:
-        """Name of the results of a setting that is not a ``Setting``."""
+        """Name of the results of a part other than ``forward``."""
         device = self.device
         given = "_".join(f"{value}{name}" for name, value in setting.items())
         return f"{self.size}_{device.name}_{device.dtype}_{given}"

@@ -103,7 +103,7 @@ def test_a_command_that_ends_while_another_starts_keeps_its_status(
         reads.append(descriptor)
         if len(reads) == 2:  # the first was the process's id, this is its status
             second.start()
-            second.join(timeout=1.0)
+            second.join(timeout=0.3)
         return read(descriptor)
 
     monkeypatch.setattr(forkserver, "read_signed", read_while_the_second_starts)

@@ -1,6 +1,8 @@
-"""From file to ready, in a fresh process."""
+"""From file to ready, in a process of its own."""
 
 from __future__ import annotations
+
+import multiprocessing
 
 import pytest
 from support.benchmark_speed import tiny_builder, tiny_work
@@ -9,6 +11,13 @@ from benchmarks.speed import loading
 from benchmarks.speed.encoders import parse_row
 from benchmarks.speed.forms import saved_bytes, write_experiment
 from benchmarks.speed.timing import Device
+
+
+@pytest.fixture(autouse=True)
+def forked(monkeypatch):
+    """Fork this process, which has imported ESPnet, instead of a new one."""
+    fork = multiprocessing.get_context("fork")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: fork)
 
 
 def test_load_time_memory_and_file_size(tmp_path):

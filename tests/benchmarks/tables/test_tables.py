@@ -141,7 +141,7 @@ def test_locations_are_summed_up_alone_and_left_out(exp):
     table = section_of(exp, "Each location alone and each left out")
     assert "| `ffn` | 24.0% | 15.0 ± 1.4 | 45.0% | 25.0 |" in table
     assert "| `query` | - | - | - | - |" in table
-    assert "| all | 54.0% | 20.0 ± 1.4 | | |" in table
+    assert "| all | 54.0% | 20.0 ± 1.4 |" in table
 
 
 def test_sizes_are_summed_up_by_the_way_to_them(exp):
