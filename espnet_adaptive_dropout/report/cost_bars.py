@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Mapping, Tuple
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -38,8 +39,9 @@ def cost_panels(costs: Mapping[str, Costs]) -> List[Panel]:
         (f"parameters [{prefix}]", lambda c: c.parameters, scale),
         (f"MACs,\n10 s utterance [{mac_prefix}]", lambda c: c.macs, mac_scale),
     ]
-    if all(c.timing is not None for c in costs.values()):
-        threads = f"{costs[BEFORE].timing.threads}-thread CPU time,"
+    timing = costs[BEFORE].timing
+    if timing and all(c.timing is not None for c in costs.values()):
+        threads = f"{timing.threads}-thread CPU time,"
         label = f"{threads}\n10 s utterance [ms]"
         quantities.append((label, lambda c: c.timing.parts, 1e-3))
     quantities.append(("peak memory,\n10 s utterance [MB]", lambda c: c.memory, 1e6))
@@ -79,7 +81,7 @@ def cost_bars(costs: Mapping[str, Costs]) -> Figure:
     return figure
 
 
-def _draw_panel(axes, values: Mapping[str, Mapping[str, float]]) -> None:
+def _draw_panel(axes: Axes, values: Mapping[str, Mapping[str, float]]) -> None:
     shown = [name for name in (BEFORE, AFTER) if name in values]
     rows = list(values[BEFORE])
     height = 0.8 / len(shown)

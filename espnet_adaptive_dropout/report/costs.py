@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import torch
 from tqdm import tqdm
@@ -171,10 +171,10 @@ def _meter(
     handles = []
 
     def attach(part: str, module: torch.nn.Module) -> None:
-        def before(*_):
+        def before(*_: Any) -> None:
             parts[part] -= read()
 
-        def after(*_):
+        def after(*_: Any) -> None:
             parts[part] += read()
 
         handles.append(module.register_forward_pre_hook(before))

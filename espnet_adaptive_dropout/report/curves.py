@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
@@ -150,7 +151,7 @@ def size_error_curves(curves: Sequence[SizeCurve]) -> Figure:
     return figure
 
 
-def _scale_errors(axes, errors: Sequence[float]) -> None:
+def _scale_errors(axes: Axes, errors: Sequence[float]) -> None:
     """A logarithmic axis where the errors are of different orders of magnitude."""
     if min(errors) > 0.0 and max(errors) > 6.0 * min(errors):
         axes.set_yscale("log")
@@ -161,7 +162,9 @@ def _scale_errors(axes, errors: Sequence[float]) -> None:
         axes.set_ylim(bottom=0.0)
 
 
-def _draw_curve(axes, curve: SizeCurve, label: str, style: Dict[str, Any]) -> None:
+def _draw_curve(
+    axes: Axes, curve: SizeCurve, label: str, style: Dict[str, Any]
+) -> None:
     points = [point for point in curve.points if label in point.errors]
     sizes = [point.encoder_params for point in points]
     errors = [point.errors[label] for point in points]
@@ -180,7 +183,7 @@ def _draw_curve(axes, curve: SizeCurve, label: str, style: Dict[str, Any]) -> No
         )
 
 
-def _add_reduction_axis(axes, curves: Sequence[SizeCurve]) -> None:
+def _add_reduction_axis(axes: Axes, curves: Sequence[SizeCurve]) -> None:
     """Share removed, on top, if all models come from one full-width encoder."""
     full = {
         round(point.encoder_params / (1.0 - point.reduction))

@@ -158,7 +158,8 @@ def _forms(
 
 def to_markdown(forms: Dict[str, ExportedForm]) -> List[str]:
     """A table of the forms, and how they were measured."""
-    timed = all(form.seconds for form in forms.values())
+    seconds = [form.seconds.median for form in forms.values() if form.seconds]
+    timed = len(seconds) == len(forms)
     first = next(iter(forms.values()))
     lines = [
         "| form | size [MB] |"
@@ -166,14 +167,14 @@ def to_markdown(forms: Dict[str, ExportedForm]) -> List[str]:
         + " largest difference, relative | mean |",
         "|---|---:|" + ("---:|" if timed else "") + "---:|---:|",
     ]
-    for form in forms.values():
+    for index, form in enumerate(forms.values()):
         cells = [form.title, f"{form.bytes / 1e6:.2f} ({form.bytes / first.bytes:.0%})"]
         if timed:
-            share = form.seconds.median / first.seconds.median
-            cells.append(f"{1e3 * form.seconds.median:.1f} ({share:.0%})")
+            share = seconds[index] / seconds[0]
+            cells.append(f"{1e3 * seconds[index]:.1f} ({share:.0%})")
         for key in ("relative", "mean"):
-            shown = form.difference is not None
-            cells.append(f"{form.difference[key]:.1e}" if shown else "-")
+            difference = form.difference
+            cells.append("-" if difference is None else f"{difference[key]:.1e}")
         lines.append("| " + " | ".join(cells) + " |")
     text = (
         "Sizes are of the ONNX files, and of the encoder's weights in a checkpoint. "

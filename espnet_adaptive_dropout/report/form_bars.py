@@ -20,9 +20,9 @@ def form_bars(forms: Dict[str, ExportedForm]) -> Figure:
         forms: by name, in the order from top to bottom.
     """
     panels = {"size [MB]": [form.bytes / 1e6 for form in forms.values()]}
-    if all(form.seconds for form in forms.values()):
-        label = "CPU time, 10 s utterance [ms]"
-        panels[label] = [1e3 * form.seconds.median for form in forms.values()]
+    times = [1e3 * form.seconds.median for form in forms.values() if form.seconds]
+    if len(times) == len(forms):
+        panels["CPU time, 10 s utterance [ms]"] = times
     figure = new_figure(PAGE, 0.7 + 0.26 * len(forms))
     all_axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for axes, (label, values) in zip(all_axes, panels.items()):

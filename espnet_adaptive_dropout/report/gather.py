@@ -89,7 +89,8 @@ def gather(options: ReportOptions) -> Findings:
     rounds = ROUNDS if options.measure_time else 0
     task = load_task(options.task)
     costs, unprunable = compare_costs(task, config, pruned_config, rounds)
-    export, untimed = _export_directory(options), []
+    export = _export_directory(options)
+    untimed: List[str] = []
     forms: Dict[str, ExportedForm] = {}
     if export is not None:
         forms = exported_forms(task, config, pruned_config, export, rounds, untimed)

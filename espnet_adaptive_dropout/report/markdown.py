@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 from espnet_adaptive_dropout.report import exported
 from espnet_adaptive_dropout.report.before_after import AFTER, BEFORE, FLOOR
@@ -139,7 +139,9 @@ def _cost_table(costs: Dict[str, Costs]) -> List[str]:
         ]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
 
-    def rows(title: str, read, text: str) -> None:
+    def rows(
+        title: str, read: Callable[[Costs], Mapping[str, float]], text: str
+    ) -> None:
         row(f"**{title}**", {n: sum(read(costs[n]).values()) for n in shown}, text)
         for part in read(costs[BEFORE]):
             if any(read(costs[n])[part] for n in shown):
@@ -147,11 +149,13 @@ def _cost_table(costs: Dict[str, Costs]) -> List[str]:
 
     rows("parameters", lambda c: c.parameters, "{:,.0f}")
     rows("MACs [M]", lambda c: {k: v / 1e6 for k, v in c.macs.items()}, "{:,.1f}")
-    if all(costs[name].timing for name in shown):
-        totals = {n: 1e3 * costs[n].timing.total for n in shown}
+    timings = {name: costs[name].timing for name in shown}
+    known = {name: timing for name, timing in timings.items() if timing}
+    if len(known) == len(shown):
+        totals = {n: 1e3 * timing.total for n, timing in known.items()}
         row("**CPU time [ms]**", totals, "{:.1f}")
         for part in PARTS:
-            parts = {n: 1e3 * costs[n].timing.parts[part] for n in shown}
+            parts = {n: 1e3 * timing.parts[part] for n, timing in known.items()}
             row(part, parts, "{:.1f}")
     rows(
         "peak memory [MB]",

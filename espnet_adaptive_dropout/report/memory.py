@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, Callable, Dict, Iterable, Set
+from typing import Any, Callable, Dict, Iterable, Optional, Set, Tuple
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -45,13 +45,19 @@ def peak_bytes(run: Callable[[], object], known: Iterable[torch.Tensor]) -> int:
 class _LiveTensors(TorchDispatchMode):
     """Follows the storages that operators make until they are gone."""
 
-    def __init__(self, known):
+    def __init__(self, known: Iterable[torch.Tensor]):
         super().__init__()
         self.peak = 0
         self._bytes = 0
         self._alive: Set[int] = {t.untyped_storage()._cdata for t in known}
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs: Dict[str, Any] = None):
+    def __torch_dispatch__(
+        self,
+        func: Callable,
+        types: Any,
+        args: Tuple = (),
+        kwargs: Optional[Dict[str, Any]] = None,
+    ) -> Any:
         result = func(*args, **(kwargs or {}))
         tree_map_only(torch.Tensor, self._add, result)
         return result

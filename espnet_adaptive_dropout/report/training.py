@@ -6,6 +6,8 @@ import math
 from typing import Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -49,7 +51,6 @@ def retention_histograms(
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes in panels.flat[len(history) :]:
         axes.set_visible(False)
-    image = None
     for index, (axes, name) in enumerate(zip(panels.flat, history)):
         image = _draw_density(axes, history[name])
         units = int(history[name].counts[0].sum())
@@ -67,7 +68,7 @@ def retention_histograms(
     return figure
 
 
-def _draw_density(axes, histograms: Histograms):
+def _draw_density(axes: Axes, histograms: Histograms) -> QuadMesh:
     share = 100.0 * histograms.counts.T / histograms.counts.sum(axis=1)
     image = axes.pcolormesh(
         step_edges(histograms.steps),
@@ -98,7 +99,9 @@ def step_edges(steps: np.ndarray) -> np.ndarray:
     return np.array([steps[0], *middle, steps[-1]])
 
 
-def _draw_marks(axes, marks: Optional[Mapping[str, float]], with_names: bool) -> None:
+def _draw_marks(
+    axes: Axes, marks: Optional[Mapping[str, float]], with_names: bool
+) -> None:
     for name, step in (marks or {}).items():
         axes.axvline(step, color="0.4", linestyle=":", linewidth=0.8)
         if with_names:
@@ -138,8 +141,10 @@ def size_over_training(
     size.set_ylabel(f"encoder {counted}\nremoved [%]")
     size.set_ylim(bottom=0.0)
     size.legend(loc="upper left", frameon=True, edgecolor="white", framealpha=1.0)
-    label, series = validation_error(valid) or ("no error logged", None)
-    if series is not None:
+    found = validation_error(valid)
+    label = "no error logged"
+    if found is not None:
+        label, series = found
         error.plot(
             series.steps,
             series.values,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from espnet_adaptive_dropout.report.style import (
@@ -74,7 +75,7 @@ def _width(blocks: int) -> float:
 
 def _draw(
     figure: Figure,
-    axes,
+    axes: Axes,
     counts: np.ndarray,
     units: np.ndarray,
     labels: List[str],
