@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# Stage 1: gets a corpus and makes the Kaldi data directories in data/.
+# Stage 1: downloads or synthesises a corpus and makes the data directories in data/.
 set -euo pipefail
 
 # shellcheck disable=SC2034  # parse_options.sh prints it
 help_message='Usage: local/data.sh [options]
   --corpus NAME     toy, smoke, medium: synthesised here (default: toy)
                     librispeech, librispeech_100, mini_librispeech: from OpenSLR
-  --corpus_dir DIR  a corpus in the form of LibriSpeech, used where it is; with an
-                    OpenSLR name for --corpus its subsets and set names hold, else
-                    train and dev are made from every train-* and dev-* in it
-  --downloads DIR   where corpora are put (default: downloads)
-  --data_url URL    directory of the archives on the server (default: that of OpenSLR)
+  --corpus_dir DIR  a corpus in the form of LibriSpeech, used where it is. With an
+                    OpenSLR name for --corpus it must have the subsets of that corpus,
+                    else train and dev are made from every train-* and dev-* in it.
+  --downloads DIR   directory for the corpora (default: downloads)
+  --data_url URL    directory of the archives on the server (default: OpenSLR)
   --checksum BOOL   check archives against md5sum.txt of the server (default: true)
   --remove_archives BOOL  remove each archive once it is unpacked (default: false)
   --nj N            parallel jobs (default: 4)
-LIBRISPEECH, and for mini_librispeech MINI_LIBRISPEECH (of the environment, or of db.sh
-here), name the directory that holds or shall hold LibriSpeech/, as in ESPnet: what is
-there is used in place, else the archives go there instead of to --downloads.'
+As in ESPnet, LIBRISPEECH (for mini_librispeech: MINI_LIBRISPEECH) in the environment or
+in db.sh names the directory that contains LibriSpeech/. What is there is used where it
+is; into an empty directory the corpus is downloaded, instead of into --downloads.'
 
 corpus=toy
 corpus_dir=
@@ -36,24 +36,24 @@ die() {
     exit 1
 }
 
-# own_copy NAME: takes the corpus's place from that variable, where it is set
-own_copy() {
-    local place given=${!1:-}   # the environment goes first
+# use_variable NAME: uses the directory that this variable names, if it is set
+use_variable() {
+    local dir given=${!1:-}   # the environment has priority
     if [ -f ./db.sh ]; then
         # shellcheck source=/dev/null
         . ./db.sh
     fi
-    place=${given:-${!1:-}}
+    dir=${given:-${!1:-}}
     # what ESPnet's db.sh has until the user changes it
-    [ -n "${place}" ] && [ "${place}" != downloads ] || return 0
-    [ -d "${place}" ] || die "$1=${place}: no such directory; correct $1 or unset it"
-    if compgen -G "${place}/LibriSpeech/*-clean*" > /dev/null \
-        || compgen -G "${place}/*-clean*/" > /dev/null; then
-        corpus_dir=${place}
-        echo "local/data.sh: using $1=${place}"
+    [ -n "${dir}" ] && [ "${dir}" != downloads ] || return 0
+    [ -d "${dir}" ] || die "$1=${dir}: no such directory; correct $1 or unset it"
+    if compgen -G "${dir}/LibriSpeech/*-clean*" > /dev/null \
+        || compgen -G "${dir}/*-clean*/" > /dev/null; then
+        corpus_dir=${dir}
+        echo "local/data.sh: using $1=${dir}"
     else
-        archives=${place}
-        echo "local/data.sh: nothing in $1=${place} yet, downloading to it"
+        archives=${dir}
+        echo "local/data.sh: nothing in $1=${dir} yet, downloading to it"
     fi
 }
 
@@ -67,7 +67,7 @@ case ${corpus} in
     librispeech | librispeech_100 | mini_librispeech)
         variable=LIBRISPEECH
         [ "${corpus}" != mini_librispeech ] || variable=MINI_LIBRISPEECH
-        [ -n "${corpus_dir}" ] || own_copy "${variable}"
+        [ -n "${corpus_dir}" ] || use_variable "${variable}"
         ;;
     *)
         die "unknown --corpus '${corpus}': toy, smoke, medium, librispeech," \
