@@ -3,35 +3,6 @@
 import pytest
 from corpus_table import OFFICIAL, CorpusError, is_subset_name, plan_sets
 
-ALL_960 = [
-    *("train-clean-100", "train-clean-360", "train-other-500"),
-    *("dev-clean", "dev-other", "test-clean", "test-other"),
-]
-
-
-def test_960_hours_combine_three_training_and_two_development_subsets():
-    plan = plan_sets("librispeech", ALL_960)
-    assert plan["train_960"] == ALL_960[:3]
-    assert plan["dev"] == ["dev-clean", "dev-other"]
-    assert plan["test_other"] == ["test-other"]
-    assert len(plan) == 9
-
-
-def test_100_hours_leave_the_other_training_subsets_out():
-    plan = plan_sets("librispeech_100", ALL_960)
-    assert set(plan) == {
-        *("train_clean_100", "dev_clean", "dev_other", "test_clean", "test_other"),
-        "dev",
-    }
-
-
-def test_mini_combines_nothing():
-    plan = plan_sets("mini_librispeech", ["dev-clean-2", "train-clean-5"])
-    assert plan == {
-        "train_clean_5": ["train-clean-5"],
-        "dev_clean_2": ["dev-clean-2"],
-    }
-
 
 def test_other_corpora_take_what_is_found():
     plan = plan_sets("toy", ["test-clean", "train-b", "train-a", "dev-clean", "misc"])
