@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+import functools
+from typing import Dict, Iterator, List, Optional, Tuple
 
 import torch
+from torch.utils._pytree import tree_map_only
 
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder, recogniser
@@ -21,35 +23,59 @@ from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder, reco
 Output = Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]
 
 
-def distil(model: torch.nn.Module, forward: Callable[[], Output]) -> Output:
+def check_distillation(model: torch.nn.Module) -> None:
+    """Refuse a model whose two passes cannot be compared.
+
+    Args:
+        model: an ESPnet model whose encoder has adaptive dropout.
+
+    Raises:
+        ValueError: the model has no CTC, or its passes differ in length.
+    """
+    encoder = main_encoder(model)
+    if not encoder.adaptive_dropout_conf.distillation:
+        return
+    if getattr(recogniser(model), "ctc", None) is None:
+        raise ValueError(
+            "adaptive_dropout_conf.distillation needs a model with CTC: set "
+            "model_conf.ctc_weight above 0, or leave distillation out"
+        )
+    if getattr(encoder, "ctc_trim", False):
+        raise ValueError(
+            "adaptive_dropout_conf.distillation does not go with encoder_conf."
+            "ctc_trim: true, with which the masked and the full-width network keep "
+            "different frames; leave one of them out"
+        )
+
+
+def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
     """Train the masked and the full-width network on one batch.
 
     The loss is the mean of both losses, plus ``distillation`` times the divergence
     KL(full width || masked) of the CTC posteriors, summed over frames and averaged
-    over utterances, as ESPnet's CTC loss is. The batch norms' running statistics
-    follow the masked network alone. SpecAugment is the same for both, dropout is not.
+    over utterances, as ESPnet's CTC loss is. Intermediate CTC layers count as they do
+    in the loss. The batch norms' running statistics follow the masked network alone.
+    SpecAugment is the same for both, dropout is not.
 
     Args:
         model: an ESPnet model whose encoder has adaptive dropout.
-        forward: the model's own forward on the batch.
+        forward: the model's own forward with the batch. Each pass gets a copy of the
+            batch, which SpecAugment and normalisation change in place where there is
+            no frontend.
 
     Returns:
         Loss, the masked network's stats with ``full_width_loss`` and
         ``distillation``, and weight.
-
-    Raises:
-        ValueError: the model has no CTC.
     """
     encoder = main_encoder(model)
     augmentation = SameAugmentation(recogniser(model))
     with posteriors(model) as students, augmentation.first():
-        loss, stats, weight = forward()
+        loss, stats, weight = _on_a_copy(forward)
     if not encoder.has_begun:
         return loss, stats, weight
     with posteriors(model) as teachers, augmentation.again(), full_width(encoder):
-        full_loss, _, _ = forward()
-    pairs = zip(students, teachers)
-    divergence = torch.stack([s.divergence_from(t) for s, t in pairs]).mean()
+        full_loss, _, _ = _on_a_copy(forward)
+    divergence = _divergence(students, teachers, recogniser(model))
     strength = encoder.adaptive_dropout_conf.distillation
     stats = {
         **stats,
@@ -59,13 +85,33 @@ def distil(model: torch.nn.Module, forward: Callable[[], Output]) -> Output:
     return 0.5 * (loss + full_loss) + strength * divergence, stats, weight
 
 
+def _on_a_copy(forward: functools.partial) -> Output:
+    batch = (forward.args, forward.keywords)
+    args, kwargs = tree_map_only(torch.Tensor, torch.Tensor.clone, batch)
+    return forward.func(*args, **kwargs)
+
+
+def _divergence(
+    students: List[Posteriors], teachers: List[Posteriors], model: torch.nn.Module
+) -> torch.Tensor:
+    """Divergence of the last layer and, by ``interctc_weight``, of those before it.
+
+    ESPnet calculates the CTC loss of the last layer first.
+    """
+    last, *intermediate = [s.divergence_from(t) for s, t in zip(students, teachers)]
+    if not intermediate:
+        return last
+    share = model.interctc_weight
+    return (1.0 - share) * last + share * torch.stack(intermediate).mean()
+
+
 @dataclasses.dataclass
 class Posteriors:
-    """What a CTC layer says of a batch.
+    """Logits that a CTC layer gives for a batch.
 
     Args:
         logits: (#batch, time, tokens).
-        lengths: of the utterances, (#batch,).
+        lengths: frames of each utterance, (#batch,).
     """
 
     logits: torch.Tensor
@@ -83,17 +129,8 @@ class Posteriors:
 
 @contextlib.contextmanager
 def posteriors(model: torch.nn.Module) -> Iterator[List[Posteriors]]:
-    """Gathers what the CTC layer says whenever its loss is calculated.
-
-    Raises:
-        ValueError: the model has no CTC.
-    """
-    ctc = getattr(recogniser(model), "ctc", None)
-    if ctc is None:
-        raise ValueError(
-            "adaptive_dropout_conf.distillation needs a model with CTC: set "
-            "model_conf.ctc_weight above 0, or leave distillation out"
-        )
+    """Gathers the logits of the CTC layer whenever its loss is calculated."""
+    ctc = recogniser(model).ctc
     gathered: List[Posteriors] = []
     lengths: List[torch.Tensor] = []
 
@@ -117,7 +154,8 @@ def posteriors(model: torch.nn.Module) -> Iterator[List[Posteriors]]:
 
 @contextlib.contextmanager
 def full_width(encoder: AdaptiveDropoutConformerEncoder) -> Iterator[None]:
-    """All units are kept, the clock stands still, batch norms keep their statistics."""
+    """All units are kept, no training step is counted, and the batch norms' running
+    statistics stay as they are."""
     gates = list(encoder.units.gates.values())
     phases = [gate.phase for gate in gates]
     norms = [
@@ -154,17 +192,17 @@ class SameAugmentation:
 
     @contextlib.contextmanager
     def first(self) -> Iterator[None]:
-        """Notes the random numbers that SpecAugment is about to draw."""
+        """Keep the state from which SpecAugment draws its random numbers."""
 
-        def note(module, inputs):
+        def keep(module, inputs):
             self._start = _Generators.now(inputs[0].device)
 
-        with self._hooks(before=note):
+        with self._hooks(before=keep):
             yield
 
     @contextlib.contextmanager
     def again(self) -> Iterator[None]:
-        """Lets SpecAugment draw them once more, and nothing else."""
+        """Let SpecAugment, and nothing else, draw the same random numbers again."""
         kept: List[_Generators] = []
 
         def rewind(module, inputs):

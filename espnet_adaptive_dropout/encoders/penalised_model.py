@@ -9,7 +9,7 @@ import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
-from espnet_adaptive_dropout.encoders.distillation import distil
+from espnet_adaptive_dropout.encoders.distillation import check_distillation, distil
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 
 # What ``final_<name>`` is before the size is final: worse than anything after it.
@@ -67,7 +67,7 @@ class AdaptiveDropoutMixin:
             loss, stats, weight = forward()
         if self.training:
             task_loss = _task_loss(stats)
-            task_loss = loss if task_loss is None else task_loss
+            task_loss = stats.get("loss", loss) if task_loss is None else task_loss
             task_loss = _mean_over_processes(task_loss.detach(), weight.detach())
             penalty, sizes = main_encoder(self).regularise(task_loss)
             return loss + penalty, {**stats, **sizes}, weight
@@ -124,7 +124,8 @@ def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
     the penalty.
 
     Raises:
-        ValueError: adaptive dropout is in another encoder than the main one.
+        ValueError: adaptive dropout is in another encoder than the main one, or
+            ``distillation`` does not go with the model.
     """
     inner = getattr(model, "s2t_model", None)
     if isinstance(inner, AdaptiveDropoutMixin):
@@ -138,6 +139,7 @@ def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
     if not isinstance(model, AbsESPnetModel):
         return model
     if isinstance(_encoder_or_none(model), AdaptiveDropoutConformerEncoder):
+        check_distillation(model)
         model.__class__ = penalised(type(model))
     return model
 

@@ -9,12 +9,19 @@ from __future__ import annotations
 import argparse
 import copy
 import math
-from typing import Any, Mapping, Tuple
+from typing import Any, List, Mapping, Tuple
 
 import torch
 
+from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
+from espnet_adaptive_dropout.plugin.earlier_training import (
+    EarlierTraining,
+    check_same_size,
+    epoch_ends,
+)
 from espnet_adaptive_dropout.plugin.epoch_length import steps_per_epoch
+from espnet_adaptive_dropout.plugin.selection import averaged, check_criteria
 from espnet_adaptive_dropout.plugin.training_length import missing_options, needs_length
 
 # With these, nobody knows how many batches an epoch or the training will have.
@@ -25,12 +32,13 @@ def complete_lightning(args: argparse.Namespace) -> None:
     """Set what ``adaptive_dropout_conf`` lacks for this training.
 
     Args:
-        args: of ``espnet2.bin.lightning_train``; changed in place. Those of another
+        args: of ``espnet2.bin.lightning_train``; changed in entry. Those of another
             encoder are left alone.
 
     Raises:
-        ValueError: the length cannot be worked out, or the training selects
-            checkpoints from before the freeze.
+        ValueError: the length cannot be worked out, the training selects checkpoints
+            from before the freeze, or the training in ``output_dir``, with which it
+            goes on, was begun for another size.
     """
     if not needs_length(args):
         return
@@ -46,9 +54,28 @@ def complete_lightning(args: argparse.Namespace) -> None:
     known = dict(options.get("adaptive_dropout_conf") or {})
     view.max_epoch, steps = _length(conf, steps_per_epoch(view))
     known.setdefault("total_steps", steps)
+    config = AdaptiveDropoutConfig.from_dict(known)
+    check_same_size(view, config)
     setattr(view, entry.conf, {**options, "adaptive_dropout_conf": known})
-    options["adaptive_dropout_conf"] = {**known, **missing_options(view)}
+    added = missing_options(view, config.total_steps)
+    options["adaptive_dropout_conf"] = {**known, **added}
     setattr(args, entry.conf, options)
+    if conf.get("best_model_criterion"):
+        conf["best_model_criterion"] = _of_final_size(view, conf, config)
+
+
+def _of_final_size(
+    view: argparse.Namespace, conf: Mapping[str, Any], config: AdaptiveDropoutConfig
+) -> List[List[Any]]:
+    """The criteria, with no more checkpoints averaged than have the final size."""
+    ends = epoch_ends(EarlierTraining(), None, view.max_epoch, config.total_steps)
+    criteria = conf["best_model_criterion"]
+    # "step" is the last epochs, "valid/acc" a score.
+    scores = [tuple(name.split("/", 1)) for name, _, _ in criteria if "/" in name]
+    check_criteria(scores, config, view.model_conf)
+    return [
+        [name, mode, averaged(wanted, ends, config)] for name, mode, wanted in criteria
+    ]
 
 
 def _as_espnet2(
@@ -59,14 +86,8 @@ def _as_espnet2(
     view.accum_grad = conf.get("accumulate_grad_batches", 1)
     view.multiprocessing_distributed, view.ngpu = False, 0
     view.dist_launcher, view.dist_world_size = None, _processes(conf)
-    # It always goes on with the last checkpoint.
+    # This trainer always resumes from the last checkpoint.
     view.resume = True
-    criteria = conf.get("best_model_criterion") or []
-    # "step" is the last epochs, "valid/acc" a score.
-    view.best_model_criterion = [
-        monitor.split("/", 1) for monitor, _, _ in criteria if "/" in monitor
-    ]
-    view.keep_nbest_models = max([nbest for _, _, nbest in criteria], default=0)
     return view
 
 

@@ -9,7 +9,6 @@ the scheduler; the runner adds them to the command line of an ESPnet training.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 from typing import Any, Dict, List, Optional
 
@@ -18,8 +17,15 @@ import yaml
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.experiments.encoder_entry import ADAPTIVE, encoder_entry
+from espnet_adaptive_dropout.plugin.earlier_training import (
+    check_end,
+    check_same_size,
+    earlier_training,
+    epoch_ends,
+)
 from espnet_adaptive_dropout.plugin.epoch_length import process_count, steps_per_epoch
 from espnet_adaptive_dropout.plugin.init_param import without_old_gates
+from espnet_adaptive_dropout.plugin.selection import selection_arguments
 
 # An Adam step moves a parameter by at most about the learning rate, and a logit has
 # to travel from +4 to well below -4 against the task's gradient, from where units
@@ -42,12 +48,14 @@ def complete_arguments(
         The command line with ``--encoder_conf adaptive_dropout_conf.total_steps=...``
         and the same for ``logit_scale`` and ``history_dir`` where the user has not
         set them, and with the gates and the clock of ``--init_param`` checkpoints
-        left out. Unchanged for another encoder, for ``--collect_stats`` and for
+        left out, and with no more checkpoints averaged than have the final size.
+        Unchanged for another encoder, for ``--collect_stats`` and for
         ``--print_config``.
 
     Raises:
-        ValueError: the length cannot be worked out, or the training selects
-            checkpoints from before the freeze.
+        ValueError: the length cannot be worked out, the training selects checkpoints
+            from before the freeze or ends before it, or the training that would be
+            resumed was begun for another size.
     """
     if "--print_config" in arguments or "--help" in arguments or "-h" in arguments:
         return arguments
@@ -55,9 +63,20 @@ def complete_arguments(
     if not needs_length(args):
         return arguments
     entry = encoder_entry(vars(args))
+    config = _config(args)
+    check_same_size(args, config)
+    earlier, per_epoch = earlier_training(args), _steps_per_epoch(args, config)
     added: List[str] = []
-    for name, value in missing_options(args).items():
+    if config.total_steps is None:
+        further = max(args.max_epoch - earlier.epochs, 0)
+        config.total_steps = earlier.steps + further * per_epoch
+        added += [f"--{entry.conf}"]
+        added += [f"adaptive_dropout_conf.total_steps={config.total_steps}"]
+    for name, value in missing_options(args, config.total_steps).items():
         added += [f"--{entry.conf}", f"adaptive_dropout_conf.{name}={value}"]
+    check_end(args, config, earlier, per_epoch)
+    ends = epoch_ends(earlier, per_epoch, args.max_epoch, config.total_steps)
+    added += selection_arguments(args, ends, config)
     return without_old_gates(args.init_param, arguments, args.output_dir) + added
 
 
@@ -78,8 +97,12 @@ def _config(args: argparse.Namespace) -> AdaptiveDropoutConfig:
     return AdaptiveDropoutConfig.from_dict(options.get("adaptive_dropout_conf") or {})
 
 
-def missing_options(args: argparse.Namespace) -> Dict[str, Any]:
-    """What ``adaptive_dropout_conf`` lacks for the training of ``args``.
+def missing_options(args: argparse.Namespace, total_steps: int) -> Dict[str, Any]:
+    """What else ``adaptive_dropout_conf`` lacks for the training of ``args``.
+
+    Args:
+        args: of the training.
+        total_steps: training forward passes.
 
     Raises:
         ValueError: as :func:`complete_arguments`.
@@ -87,21 +110,26 @@ def missing_options(args: argparse.Namespace) -> Dict[str, Any]:
     config = _config(args)
     added: Dict[str, Any] = {}
     _refuse_spread_models(args)
-    if config.total_steps is None:
-        config.total_steps = added["total_steps"] = _total_steps(args)
     if config.logit_scale is None:
         scale = _scale_before(args)
         if scale is None:
-            scale = logit_scale(args, config.total_steps, config.gates_begin)
+            scale = logit_scale(args, total_steps, config.gates_begin)
         added["logit_scale"] = round(scale, 4)
     if config.history_dir is None and args.output_dir is not None:
         added["history_dir"] = args.output_dir
-    check_selection(args, config)
     return added
 
 
-def _total_steps(args: argparse.Namespace) -> int:
-    return steps_per_epoch(args) * args.max_epoch
+def _steps_per_epoch(
+    args: argparse.Namespace, config: AdaptiveDropoutConfig
+) -> Optional[int]:
+    """Training forward passes in an epoch; None if unknown and not needed."""
+    try:
+        return steps_per_epoch(args)
+    except ValueError:
+        if config.total_steps is None:
+            raise
+        return None
 
 
 def _refuse_spread_models(args: argparse.Namespace) -> None:
@@ -192,33 +220,3 @@ def sum_of_rates(
             total += optimizer.param_groups[0]["lr"]
         scheduler.step()
     return total
-
-
-def check_selection(args: argparse.Namespace, config: AdaptiveDropoutConfig) -> None:
-    """Refuse to average checkpoints from before the freeze.
-
-    Args:
-        args: of the ESPnet training.
-        config: of its encoder.
-
-    Raises:
-        ValueError: it would select or average such checkpoints.
-    """
-    if not config.freezes:
-        return
-    frozen_epochs = args.max_epoch - math.ceil(config.freeze_at * args.max_epoch) + 1
-    wanted = args.keep_nbest_models
-    wanted = max(wanted) if isinstance(wanted, list) else wanted
-    if wanted > frozen_epochs:
-        raise ValueError(
-            f"keep_nbest_models={wanted} but only {frozen_epochs} of {args.max_epoch} "
-            f"epochs end after the size is frozen (freeze_at={config.freeze_at}); "
-            f"averaging would mix sizes: keep fewer, train longer or freeze earlier"
-        )
-    names = {criterion[1] for criterion in args.best_model_criterion}
-    early = sorted(name for name in names if not name.startswith("final_"))
-    if early:
-        raise ValueError(
-            f"best_model_criterion {', '.join(early)} may select epochs from before "
-            f"the size is frozen; use final_acc (max) or final_loss (min)"
-        )

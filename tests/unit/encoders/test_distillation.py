@@ -183,10 +183,75 @@ def test_every_ctc_loss_is_seen_and_predictions_are_not(data):
     assert not model.ctc._forward_pre_hooks and not model.ctc.ctc_lo._forward_hooks
 
 
-def test_a_model_without_ctc_is_refused_in_the_first_step(data):
-    model = model_of(data, model_conf=dict(HYBRID, ctc_weight=0.0), ramp_start=0.3)
+def test_a_model_without_ctc_or_with_trimming_is_refused_when_it_is_built(data):
     with pytest.raises(ValueError, match="distillation needs a model with CTC"):
-        model(**batch())
+        model_of(data, model_conf=dict(HYBRID, ctc_weight=0.0), ramp_start=0.3)
+    trimming = dict(num_blocks=2, interctc_layer_idx=[1], ctc_trim=True)
+    with pytest.raises(ValueError, match="distillation does not go with .*ctc_trim"):
+        model_of(data, trimming, ramp_start=0.3)
+    model_of(data, trimming, distillation=0.0)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7])
+def test_intermediate_layers_count_as_in_the_loss(data, share):
+    model = model_of(
+        data,
+        dict(num_blocks=3, interctc_layer_idx=[1, 2]),
+        dict(HYBRID, interctc_weight=share),
+        initial_logit=1.0,
+    )
+    seen = []
+    real = Posteriors.divergence_from
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Posteriors,
+            "divergence_from",
+            lambda self, other: seen.append(real(self, other)) or seen[-1],
+        )
+        _, stats, _ = model(**batch())
+    last, first, second = seen
+    expected = (1 - share) * last + share * 0.5 * (first + second)
+    assert torch.allclose(stats["distillation"], expected.detach())
+
+
+def test_the_penalty_is_relative_to_the_masked_network_s_loss(data):
+    model = model_of(data, initial_logit=1.0, distillation=50.0)
+    loss, stats, _ = model(**batch())
+    average = model.encoder.control.loss_average
+    assert torch.allclose(average, stats["loss"].mean())
+    assert loss > 2 * average
+
+
+@pytest.mark.parametrize("normalize", ["utterance_mvn", None])
+def test_features_without_a_frontend_are_augmented_and_normalised_once(data, normalize):
+    gates = dict(target_reduction=0.2, total_steps=10, logit_scale=1.0, ramp_start=0.0)
+    conf = encoder_conf(**gates, distillation=0.5, forward="deterministic")
+    masking = dict(
+        apply_time_warp=False,
+        freq_mask_width_range=[0, 6],
+        time_mask_width_range=[0, 9],
+    )
+    model = build_model(
+        data,
+        encoder_conf={**conf, **WITHOUT_DROPOUT},
+        model_conf=HYBRID,
+        frontend=None,
+        frontend_conf={},
+        input_size=20,
+        normalize=normalize,
+        specaug="specaug",
+        specaug_conf=masking,
+    ).train()
+    features = torch.randn(3, 60, 20)
+    lengths = torch.tensor([60, 50, 40])
+    texts = {name: value for name, value in batch().items() if "text" in name}
+    given = features.clone()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "dropout", lambda x, *_, **__: x)
+        loss, stats, _ = model(speech=given, speech_lengths=lengths, **texts)
+    loss.sum().backward()
+    assert torch.equal(given, features), "the batch itself stays as it is"
+    assert torch.allclose(stats["full_width_loss"], stats["loss"], rtol=1e-5)
 
 
 def test_both_passes_are_augmented_alike_and_go_on_at_random():

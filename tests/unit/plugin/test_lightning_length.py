@@ -102,6 +102,29 @@ def test_a_continued_training_keeps_its_scale(data, tmp_path):
     assert conf["logit_scale"] == scale and conf["total_steps"] == 6 * BATCHES
 
 
+def test_only_epochs_of_the_final_size_are_averaged(data, tmp_path, caplog):
+    criteria = [["step", "max", 3], ["valid/final_loss", "min", 2]]
+    changes = dict(best_model_criterion=criteria, max_epochs=10)
+    args = arguments_of(data, tmp_path / "exp", **changes)
+    completed(args)
+    kept = [["step", "max", 2], ["valid/final_loss", "min", 2]]
+    assert args.lightning_conf["best_model_criterion"] == kept
+    assert "keep_nbest_models=3: only 2 of 10 epochs" in caplog.text
+
+
+def test_a_continued_training_keeps_its_size(data, tmp_path):
+    first = arguments_of(data, tmp_path / "exp")
+    completed(first)
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "exp" / "config.yaml").write_text(
+        yaml.safe_dump({"encoder": first.encoder, "encoder_conf": first.encoder_conf})
+    )
+    (tmp_path / "exp" / "last.ckpt").touch()
+    other = dict(encoder_conf=encoder_conf(target_reduction=0.3))
+    with pytest.raises(ValueError, match="target_reduction: 0.3, but .*: 0.2, which"):
+        completed(arguments_of(data, tmp_path / "exp", config=other))
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [
@@ -111,10 +134,6 @@ def test_a_continued_training_keeps_its_scale(data, tmp_path):
         (dict(max_time="00:01:00"), "lightning_conf.max_time"),
         (dict(overfit_batches=1), "lightning_conf.overfit_batches"),
         (dict(best_model_criterion=[["valid/acc", "max", 1]]), "use final_acc"),
-        (
-            dict(best_model_criterion=[["step", "max", 3]], max_epochs=10),
-            "keep_nbest_models=3 but only 2 of 10",
-        ),
     ],
 )
 def test_refusals(changes, words, data, tmp_path):

@@ -81,11 +81,12 @@ def test_a_training_finds_its_length_without_the_runner(data, tmp_path, monkeypa
 def test_a_refused_training_is_one_line(data, tmp_path):
     from espnet2.bin import asr_train
 
-    arguments = command(data, tmp_path / "exp", keep_nbest_models=2)
+    criterion = [["valid", "loss", "min"]]
+    arguments = command(data, tmp_path / "exp", best_model_criterion=criterion)
     with pytest.raises(SystemExit) as refusal:
         asr_train.main(arguments)
     message = str(refusal.value)
-    assert message.startswith("espnet_adaptive_dropout: keep_nbest_models=2")
+    assert message.startswith("espnet_adaptive_dropout: best_model_criterion loss")
     assert "\n" not in message
 
 

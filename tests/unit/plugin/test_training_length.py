@@ -1,9 +1,12 @@
 import argparse
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from espnet2.bin import asr_train
 from espnet2.train.trainer import Trainer
 from support.tiny_training import (
@@ -232,20 +235,55 @@ def test_iterators_of_unknown_length(data, tmp_path):
     assert completed_conf(counted)["total_steps"] == 12
 
 
-def test_checkpoints_from_before_the_freeze(data, tmp_path):
-    arguments = command(data, tmp_path / "exp", max_epoch=10, keep_nbest_models=3)
-    assert "keep_nbest_models=3 but only 2 of 10" in refusal(arguments)
-    completed_conf([*arguments, "--keep_nbest_models", "2"])
-    conf = encoder_conf(target_reduction=0.2, freeze_at=1.0)
-    never = command(
-        data, tmp_path / "exp", encoder_conf=conf, keep_nbest_models=3, max_epoch=10
-    )
-    completed_conf(never)
+@pytest.mark.parametrize(
+    "epochs, wanted, kept",
+    [(10, [3], [2]), (12, [3], [2]), (50, [10], [8]), (50, [5, 10], [5, 8])]
+    # Epoch 17 ends exactly where the size is frozen, in the step after it.
+    + [(20, [4], [3]), (20, [3], [3])],
+)
+def test_only_epochs_of_the_final_size_are_averaged(
+    epochs, wanted, kept, data, tmp_path, caplog
+):
     arguments = command(
-        data, tmp_path / "exp", best_model_criterion=[["valid", "acc", "max"]]
+        data, tmp_path / "exp", max_epoch=epochs, keep_nbest_models=wanted
     )
-    message = refusal(arguments)
-    assert "best_model_criterion acc" in message and "final_acc" in message
+    assert parse(complete(arguments)).keep_nbest_models == kept
+    said = f"keep_nbest_models={wanted[-1]}: only {kept[-1]} of {epochs} epochs end"
+    assert (said in caplog.text) == (wanted != kept)
+
+
+def test_all_epochs_are_averaged_where_the_size_is_never_frozen(data, tmp_path):
+    conf = encoder_conf(target_reduction=0.2, freeze_at=1.0)
+    changes = dict(encoder_conf=conf, keep_nbest_models=3, max_epoch=10, patience=2)
+    args = parse(complete(command(data, tmp_path / "exp", **changes)))
+    assert (args.keep_nbest_models, args.patience) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    "criterion, words",
+    [
+        (["valid", "acc", "max"], "best_model_criterion acc may select .* final_acc"),
+        (["train", "final_acc", "max"], "criterion train final_acc: .* 'valid'"),
+    ],
+)
+def test_criteria_that_select_another_size_or_nothing(criterion, words, data, tmp_path):
+    arguments = command(data, tmp_path / "exp", best_model_criterion=[criterion])
+    assert re.search(words, refusal(arguments))
+
+
+def test_accuracy_of_a_model_without_one(data, tmp_path):
+    changes = dict(
+        best_model_criterion=[["valid", "final_acc", "max"]],
+        model_conf=dict(ctc_weight=1.0),
+    )
+    message = refusal(command(data, tmp_path / "exp", **changes))
+    assert "final_acc" in message and "use final_loss (min)" in message
+
+
+def test_a_training_that_is_to_be_frozen_does_not_stop_early(data, tmp_path, caplog):
+    arguments = command(data, tmp_path / "exp", patience=3)
+    assert parse(complete(arguments)).patience is None
+    assert "patience=3" in caplog.text
 
 
 def test_refusals_are_one_line_of_the_command(data, tmp_path):
@@ -392,3 +430,87 @@ def test_resuming_for_longer_keeps_the_logits(data, tmp_path, monkeypatch):
     assert longer["logit_scale"] == first["logit_scale"]
     fresh = [*arguments, "--max_epoch", "4", "--resume", "false"]
     assert completed_conf(fresh)["logit_scale"] != first["logit_scale"]
+
+
+# ---- resuming with other settings
+
+
+@pytest.fixture(scope="module")
+def unfinished(data, tmp_path_factory):
+    """A function that starts a training of 2 epochs of 4 steps that stops early."""
+    root = tmp_path_factory.mktemp("unfinished")
+
+    def begin(**state):
+        """Write what ESPnet would have left after one epoch."""
+        arguments = [*command(data, root / "exp"), "--resume", "true"]
+        (root / "exp").mkdir(exist_ok=True)
+        args = parse(arguments)
+        saved = {"encoder": args.encoder, "encoder_conf": args.encoder_conf}
+        (root / "exp" / "config.yaml").write_text(yaml.safe_dump(saved))
+        state = {"epoch": 1, "step": 4.0, "frozen": 0.0, **state}
+        control = {
+            f"encoder.control.{name}": torch.tensor(state[name])
+            for name in ("step", "frozen")
+        }
+        content = {"model": control, "reporter": {"epoch": state["epoch"]}}
+        torch.save(content, root / "exp" / "checkpoint.pth")
+        return arguments
+
+    return begin
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (dict(target_reduction=0.3), "target_reduction: 0.3, but .*: 0.2"),
+        (dict(family=[0.1]), r"family: \[0.1\], but .*: \[\]"),
+        (dict(locations=["ffn"]), r"locations: \['ffn'\], but .*: \['conv_input', "),
+        (dict(cost="macs"), "cost: macs, but .*: parameters"),
+        (dict(budget="block"), "budget: block, but .*: encoder"),
+    ],
+)
+@pytest.mark.parametrize("state", [{}, dict(epoch=2, step=8.0, frozen=1.0)])
+def test_another_size_is_refused_on_resume(changes, words, state, unfinished):
+    arguments = unfinished(**state)
+    conf = [f"adaptive_dropout_conf.{name}={value}" for name, value in changes.items()]
+    changed = [*arguments, *(word for c in conf for word in ("--encoder_conf", c))]
+    message = refusal(changed)
+    assert re.search(words, message) and "another --output_dir" in message
+    complete(arguments)
+    complete([*changed, "--resume", "false"])
+
+
+def test_a_training_of_another_encoder_is_not_resumed(unfinished):
+    arguments = unfinished()
+    path = Path(arguments[arguments.index("--output_dir") + 1]) / "config.yaml"
+    path.write_text("encoder: conformer\nencoder_conf: {}\n")
+    assert "with encoder: conformer" in refusal(arguments)
+
+
+def test_the_length_follows_epochs_of_another_length(unfinished):
+    arguments = unfinished()
+    assert completed_conf(arguments)["total_steps"] == 4 + 4
+    # Nine batches in the second epoch
+    assert completed_conf([*arguments, "--batch_size", "1"])["total_steps"] == 4 + 9
+    assert completed_conf([*arguments, "--max_epoch", "4"])["total_steps"] == 4 + 3 * 4
+
+
+def test_a_resumed_training_that_would_not_be_frozen(unfinished):
+    arguments = unfinished(epoch=3, step=12.0)
+    message = refusal(arguments)
+    assert "max_epoch=2" in message and "holds 3 epochs" in message
+    assert "more than 3" in message
+    complete([*arguments, "--max_epoch", "4"])
+    complete(unfinished(epoch=3, step=12.0, frozen=1.0))
+    total = ["--encoder_conf", "adaptive_dropout_conf.total_steps=100"]
+    message = refusal([*arguments, *total])
+    assert "total_steps=100" in message and "ends at step 8" in message
+    assert "at step 85" in message
+
+
+def test_a_checkpoint_that_cannot_be_resumed_from(unfinished):
+    arguments = unfinished()
+    path = Path(arguments[arguments.index("--output_dir") + 1]) / "checkpoint.pth"
+    path.write_bytes(path.read_bytes()[:100])
+    message = refusal(arguments)
+    assert "checkpoint.pth" in message and "another --output_dir" in message

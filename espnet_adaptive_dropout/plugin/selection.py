@@ -1,0 +1,109 @@
+"""Which checkpoints a training may select and average: those of the final size."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import Any, Iterable, List, Mapping, Sequence, Tuple
+
+from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
+
+
+def frozen_epochs(ends: Sequence[float], config: AdaptiveDropoutConfig) -> int:
+    """Number of epochs at whose end the size is final.
+
+    Args:
+        ends: training forward passes at the end of every epoch.
+        config: options with ``total_steps``.
+    """
+    if not config.freezes:
+        return len(ends)
+    return sum(end > config.freeze_at * config.total_steps for end in ends)
+
+
+def averaged(wanted: int, ends: Sequence[float], config: AdaptiveDropoutConfig) -> int:
+    """How many epochs to average: no more than have the final size.
+
+    Args:
+        wanted: how many the config averages.
+        ends: training forward passes at the end of every epoch.
+        config: options with ``total_steps``.
+    """
+    most = max(frozen_epochs(ends, config), 1)
+    if wanted <= most:
+        return wanted
+    logging.getLogger(__name__).warning(
+        f"keep_nbest_models={wanted}: only {most} of {len(ends)} epochs end after the "
+        f"size is frozen (freeze_at={config.freeze_at}), so that the best {most} are "
+        f"averaged"
+    )
+    return most
+
+
+def check_criteria(
+    criteria: Iterable[Tuple[str, str]],
+    config: AdaptiveDropoutConfig,
+    model_conf: Mapping[str, Any],
+) -> None:
+    """Refuse criteria that select checkpoints from before the freeze, or none.
+
+    Args:
+        criteria: (phase, name) of each.
+        config: options of adaptive dropout.
+        model_conf: options of the model.
+
+    Raises:
+        ValueError: there is such a criterion.
+    """
+    if not config.freezes:
+        return
+    criteria = sorted(set(criteria))
+    early = [name for _, name in criteria if not name.startswith("final_")]
+    if early:
+        raise ValueError(
+            f"best_model_criterion {', '.join(early)} may select epochs from before "
+            f"the size is frozen; use final_acc (max) or final_loss (min)"
+        )
+    for phase, name in criteria:
+        if phase != "valid":
+            raise ValueError(
+                f"best_model_criterion {phase} {name}: only the validation has "
+                f"{name}; write 'valid'"
+            )
+        if name == "final_acc" and model_conf.get("ctc_weight") == 1.0:
+            raise ValueError(
+                "best_model_criterion final_acc: a model with ctc_weight 1.0 reports "
+                "no accuracy; use final_loss (min)"
+            )
+
+
+def selection_arguments(
+    args: argparse.Namespace, ends: Sequence[float], config: AdaptiveDropoutConfig
+) -> List[str]:
+    """What to add to the command line so that only the final size is averaged.
+
+    Args:
+        args: of a training of ESPnet's own trainer.
+        ends: training forward passes at the end of every epoch.
+        config: options with ``total_steps``.
+
+    Raises:
+        ValueError: see :func:`check_criteria`.
+    """
+    criteria = [(criterion[0], criterion[1]) for criterion in args.best_model_criterion]
+    check_criteria(criteria, config, args.model_conf)
+    added: List[str] = []
+    wanted = args.keep_nbest_models
+    wanted = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
+    # The largest first: it says in the log what becomes of all.
+    most = averaged(max(wanted), ends, config)
+    if most < max(wanted):
+        kept = sorted({min(number, most) for number in wanted})
+        added += ["--keep_nbest_models", *map(str, kept)]
+    if config.freezes and args.patience is not None:
+        logging.getLogger(__name__).warning(
+            f"patience={args.patience}: a training that stops early does not reach its "
+            f"size, so that it trains to max_epoch={args.max_epoch}"
+        )
+        added += ["--patience", "none"]
+    return added
