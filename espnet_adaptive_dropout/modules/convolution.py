@@ -103,7 +103,10 @@ class CompactConvolution(compat.ConvolutionModule):
         """As the stock module's forward, (#batch, time, channels)."""
         if self.depthwise_conv.in_channels == 0:
             return self.pointwise_conv2(x[..., :0])  # the bias
-        if not self.reads_all:
+        if not self.reads_input:
+            # Not by the empty indices: ONNX takes all empty constants for one.
+            x = x[..., :0]
+        elif not self.reads_all:
             x = x.index_select(-1, self.kept)
         x = torch.nn.functional.glu(self.pointwise_conv1(x), dim=-1)
         x = compat.mask_padded_frames(x, mask_pad)

@@ -61,17 +61,33 @@ def check_same_size(args: argparse.Namespace, config: AdaptiveDropoutConfig) -> 
         raise _other(directory, entry.option, ADAPTIVE, before[entry.option])
     options = entry.options(before).get("adaptive_dropout_conf")
     begun_for = AdaptiveDropoutConfig.from_dict(options).size_options()
-    for name, value in config.size_options().items():
-        if value != begun_for[name]:
+    refuse_changed_size(directory, begun_for, config.size_options())
+
+
+def refuse_changed_size(
+    where: str, before: Mapping[str, Any], now: Mapping[str, Any]
+) -> None:
+    """Refuse options that differ from those that a training was begun with.
+
+    Args:
+        where: what holds the training, for the message.
+        before: ``size_options`` of the training.
+        now: those that it is to be resumed with.
+
+    Raises:
+        ValueError: one differs; the message has both values.
+    """
+    for name, value in now.items():
+        if value != before.get(name, value):
             option = f"adaptive_dropout_conf.{name}"
-            raise _other(directory, option, value, begun_for[name])
+            raise _other(where, option, value, before[name])
 
 
-def _other(directory: str, option: str, value: Any, before: Any) -> ValueError:
+def _other(where: str, option: str, value: Any, before: Any) -> ValueError:
     return ValueError(
-        f"{option}: {value}, but {directory} holds a training with {option}: {before}, "
+        f"{option}: {value}, but {where} holds a training with {option}: {before}, "
         f"which cannot be resumed with another value; choose another --output_dir "
-        f"(asr.sh: --asr_tag) or set it back"
+        f"(asr.sh: --asr_tag; ESPnet3: exp_dir) or set it back"
     )
 
 

@@ -15,14 +15,25 @@
 
 from __future__ import annotations
 
+from typing import Any, Dict
+
 import torch
 from espnet2.bin.asr_inference import Speech2Text
+from espnet3.components.callbacks.default_callbacks import AverageCheckpointsCallback
 from espnet3.systems.esp2_asr.task import ASRTask
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
+from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+from espnet_adaptive_dropout.plugin.earlier_training import (
+    EarlierTraining,
+    epoch_ends,
+    refuse_changed_size,
+)
+from espnet_adaptive_dropout.plugin.selection import averaged, check_criteria
 from espnet_adaptive_dropout.plugin.training_length import scale_for, sum_of_rates
 
 __all__ = ["ASRTask", "Speech2Text", "TrainingLength"]
@@ -33,12 +44,17 @@ class TrainingLength(Callback):
 
     It sets ``adaptive_dropout_conf.total_steps`` and ``logit_scale`` where the config
     does not, out of what Lightning knows of the data, ``max_epochs`` and
-    ``accumulate_grad_batches``. A training is continued with the same ``max_epochs``.
+    ``accumulate_grad_batches``. A training is continued with the same ``max_epochs``
+    and for the same size. No more checkpoints are averaged than have the final size.
     Models without such an encoder are left alone.
 
     Raises:
-        ValueError: the training has no end (``max_epochs: -1``).
+        ValueError: the training has no end (``max_epochs: -1``), selects checkpoints
+            from before the freeze, or continues one that was begun for another size.
     """
+
+    def __init__(self) -> None:
+        self._size: Dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Called by Lightning before it loads a checkpoint."""
@@ -56,6 +72,40 @@ class TrainingLength(Callback):
             for gate in encoder.units.gates.values():
                 gate.logit_scale = config.logit_scale
                 gate.espnet_initialization_fn()
+        self._size = config.size_options()
+        _select(trainer, pl_module, config)
+
+    def state_dict(self) -> Dict[str, Any]:
+        """What a checkpoint keeps: the options that determine the size."""
+        return dict(self._size)
+
+    def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
+        """Called by Lightning with what the checkpoint of a resumed training keeps."""
+        refuse_changed_size("the checkpoint", state_dict, self._size)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Average once more: ESPnet3 averages before it saves the last epoch."""
+        if self._size:
+            for callback in trainer.callbacks:
+                if isinstance(callback, AverageCheckpointsCallback):
+                    callback.on_validation_end(trainer, pl_module)
+
+
+def _select(
+    trainer: Trainer, pl_module: LightningModule, config: AdaptiveDropoutConfig
+) -> None:
+    """Let ESPnet3 keep and average the best epochs of the final size."""
+    kept = [
+        callback
+        for callback in trainer.callbacks
+        if isinstance(callback, ModelCheckpoint) and callback.monitor is not None
+    ]
+    criteria = [tuple(callback.monitor.split("/", 1)) for callback in kept]
+    model_conf = pl_module.config.get("model", {}).get("model_conf", {})
+    check_criteria(criteria, config, model_conf)
+    ends = epoch_ends(EarlierTraining(), None, trainer.max_epochs, config.total_steps)
+    for callback in kept:
+        callback.save_top_k = averaged(callback.save_top_k, ends, config)
 
 
 def _micro_batches(trainer: Trainer) -> int:

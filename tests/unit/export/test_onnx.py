@@ -85,6 +85,7 @@ def test_stock_encoder(tmp_path):
         ["conv_input"],
         ["conv_channel"],
         ["subsampling_1"],
+        ["query", "conv_input"],
     ],
 )
 def test_emptied_modules(locations, tmp_path):

@@ -503,7 +503,7 @@ def test_a_resumed_training_that_would_not_be_frozen(unfinished):
     complete([*arguments, "--max_epoch", "4"])
     complete(unfinished(epoch=3, step=12.0, frozen=1.0))
     total = ["--encoder_conf", "adaptive_dropout_conf.total_steps=100"]
-    message = refusal([*arguments, *total])
+    message = refusal([*unfinished(), *total])
     assert "total_steps=100" in message and "ends at step 8" in message
     assert "at step 85" in message
 
