@@ -301,7 +301,7 @@ def test_a_vocabulary_that_the_text_cannot_fill(tmp_path, monkeypatch):
             system.train_tokenizer()
         message = str(refusal.value)
         assert "tokenizer.vocab_size: 180" in message and "\n" not in message
-        most = int(message.split()[-2])
+        most = int(message.split()[-3])
     config.tokenizer.vocab_size = most
     system.train_tokenizer()
     tokens = (tmp_path / "data" / "tokens.txt").read_text().split()
