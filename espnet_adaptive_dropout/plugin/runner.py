@@ -17,6 +17,7 @@ import sys
 from typing import List, Optional
 
 import espnet_adaptive_dropout  # noqa: F401  (registers the classes)
+from espnet_adaptive_dropout.plugin.packing import with_pruning_files
 
 USAGE = (
     "usage: python -m espnet_adaptive_dropout -m MODULE [ARGUMENTS]\n"
@@ -68,6 +69,8 @@ def _run_module(name: str, arguments: List[str]) -> None:
         raise SystemExit(f"espnet_adaptive_dropout: no module named {name}") from None
     if not hasattr(module, "main"):
         raise SystemExit(f"espnet_adaptive_dropout: {name} has no main()")
+    if name == "espnet2.bin.pack":
+        arguments = with_pruning_files(arguments)
     sys.argv = [module.__file__, *arguments]
     if name in _RESTARTED:
         spec = importlib.util.find_spec(_RESTARTED[name])

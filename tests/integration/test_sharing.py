@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
 
 import pytest
-from model_card import card
 from support.experiments import make_experiment
 from support.model_services import ModelHub, Zenodo
 from support.paths import RECIPE
 
 from espnet_adaptive_dropout.bin import prune
+from espnet_adaptive_dropout.plugin.packing import with_pruning_files
 
-UPLOAD = RECIPE / "local" / "tools" / "upload_hf.py"
+UPLOAD = RECIPE / "local" / "upload.sh"
 NAME = "me/compact"
 # What the model card tells a stranger to do.
 LOAD = """
@@ -52,18 +53,12 @@ def packed(tmp_path_factory):
                 *("--output_dir", "exp/asr_compact"),
             ]
         )
-        extra = [f"exp/asr_compact/{name}" for name in ("plan.yaml", "report.md")]
-        pack.main(
-            [
-                *("asr", "--asr_train_config", "exp/asr_compact/config.yaml"),
-                *("--asr_model_file", "exp/asr_compact/valid.pth"),
-                *("--option", extra[0], "--option", extra[1]),
-                *("--outpath", "compact.zip"),
-            ]
-        )
+        command = ["asr", "--asr_train_config", "exp/asr_compact/config.yaml"]
+        command += ["--asr_model_file", "exp/asr_compact/valid.pth"]
+        pack.main(with_pruning_files([*command, "--outpath", "compact.zip"]))
     finally:
         os.chdir(here)
-    (root / "README.md").write_text(card({}, "", "compact.zip", NAME))
+    shutil.copy(root / "exp/asr_compact/README.md", root)
     return root / "compact.zip"
 
 
@@ -101,9 +96,9 @@ def upload_to_zenodo(zenodo, packed, monkeypatch):
 
 def upload_to_hub(hub, packed, home, token):
     """Run what stage 15 runs; the finished process."""
-    command = [sys.executable, str(UPLOAD), "--repo", NAME, "--zip", str(packed)]
-    command += ["--readme", str(packed.parent / "README.md")]
     env = environment(home, HF_ENDPOINT=hub.url, HF_TOKEN=token)
+    env["PATH"] = f"{sys.prefix}/bin:{env['PATH']}"
+    command = [UPLOAD, packed, NAME]
     return subprocess.run(command, env=env, capture_output=True, text=True)
 
 
@@ -111,8 +106,10 @@ def test_refused_upload(packed, tmp_path):
     with ModelHub("secret") as hub:
         done = upload_to_hub(hub, packed, tmp_path, "wrong")
     assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert f"upload to {NAME} failed: " in done.stderr
+    assert "Invalid user token" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(
+        f"upload.sh: error: the upload to {NAME} failed; log in with 'hf auth login'"
+    )
     assert hub.repositories == {}
 
 
@@ -125,7 +122,8 @@ def test_from_user_to_user(packed, tmp_path, monkeypatch, capsys):
         assert done.returncode == 0, done.stderr
         with zipfile.ZipFile(packed) as archive:
             content = {name: archive.read(name) for name in archive.namelist()}
-        assert hub.repositories[NAME] == {**content, "README.md": readme}
+        card = readme.replace(b"compact.zip", NAME.encode())
+        assert hub.repositories[NAME] == {**content, "README.md": card}
         metadata = hub.cards[-1]
         assert metadata["library_name"] == "espnet"
 

@@ -1,4 +1,4 @@
-"""path.sh: which environment, which checkout, which modules."""
+"""path.sh: which environment, which ESPnet scripts, which modules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from support.paths import ROOT
+from espnet_scripts import TEMPLATE
+from support.paths import RECIPE, ROOT
 
 SHOW = """set -euo pipefail
 . ./path.sh
@@ -21,10 +22,10 @@ echo "${PATH}"
 def checkout(tmp_path):
     """What looks like an ESPnet checkout, with an environment of its own."""
     root = tmp_path / "espnet"
-    for name in ("egs2/TEMPLATE/asr1", "tools", "espnet"):
+    for name in (TEMPLATE, "tools"):
         (root / name).mkdir(parents=True)
-    (root / "egs2/TEMPLATE/asr1/asr.sh").write_text("")
-    (root / "espnet/version.txt").write_text(version("espnet"))
+    (root / TEMPLATE / "asr.sh").write_text("")
+    (root / "version.txt").write_text(version("espnet"))
     (root / "tools/activate_python.sh").write_text(
         f'. {sys.prefix}/bin/activate\nADDED="${{UNSET}}activated"\n'
     )
@@ -33,11 +34,12 @@ def checkout(tmp_path):
 
 
 @pytest.fixture
-def source(run_in):
-    """Function that sources path.sh; returns what it set."""
+def source(run_in, checkout):
+    """Function that sources path.sh with the checkout; returns what it set."""
 
-    def run(**env):
-        done = run_in("bash", "-c", SHOW, **env)
+    def run(script=SHOW, **env):
+        given = {"ESPNET_ROOT": str(checkout), "PYTHONPATH": ""}
+        done = run_in("bash", "-c", script, **{**given, **env})
         assert done.returncode == 0, done.stderr
         first, path = done.stdout.splitlines()
         return [*first.split("|"), path.split(":")]
@@ -45,37 +47,36 @@ def source(run_in):
     return run
 
 
-def test_without_a_checkout(source, recipe):
-    python, modules, checkout, _, path = source(PYTHONPATH="")
-    assert python == f"{sys.prefix}/bin/python3"
-    assert modules.split(":")[0] == str(ROOT)
-    assert checkout == "none"
-    assert path[-1].endswith("asr1/local/bin")
-    (recipe / "path.sh").unlink()  # its link; the copy is alone, without repository
-    (recipe / "path.sh").write_bytes(
-        (ROOT / "egs2/librispeech_adaprune/asr1/path.sh").read_bytes()
-    )
-    assert source(PYTHONPATH=str(ROOT))[1] == str(ROOT)
-
-
-def test_environment_of_the_checkout(source, checkout):
-    env = {"ADAPRUNE_VENV": "", "ESPNET_ROOT": str(checkout), "PYTHONPATH": ""}
-    python, modules, root, added, path = source(**env)
+def test_environment_of_the_checkout(source, recipe, checkout):
+    python, modules, root, added, path = source(ADAPRUNE_VENV="")
     assert python == f"{sys.prefix}/bin/python3"
     assert (root, added) == (str(checkout), "activated")
-    assert str(checkout) not in modules.split(":")
-    assert "/its/tools" in path
+    assert modules == str(ROOT)
+    assert path[0] == f"{recipe}/utils" and path[1] == "/its/tools"
+    assert Path(path[-1]) == RECIPE / "local/bin"
     # Its modules go first only if they are of another version than the installed.
-    (checkout / "espnet/version.txt").write_text("190001")
-    assert str(checkout) in source(**env)[1].split(":")
+    (checkout / "version.txt").write_text("190001")
+    assert source()[1] == f"{ROOT}:{checkout}"
+
+
+def test_nothing_is_done_twice(source):
+    path = source(f". ./path.sh; bash -c '{SHOW}'")[4]
+    assert path.count("/its/tools") == 1
+
+
+def test_recipe_copied_out_of_its_repository(source, recipe):
+    (recipe / "path.sh").unlink()
+    (recipe / "path.sh").write_bytes((RECIPE / "path.sh").read_bytes())
+    assert source(PYTHONPATH=str(ROOT))[1] == str(ROOT)
 
 
 def test_user_s_path_sh_has_the_last_word(source, recipe):
     (recipe / "local").unlink()
     (recipe / "local").mkdir()
-    for path in (ROOT / "egs2/librispeech_adaprune/asr1/local").iterdir():
+    for path in (RECIPE / "local").iterdir():
         (recipe / "local" / path.name).symlink_to(path)
-    (recipe / "local/path.sh").write_text("ADDED=${OMP_NUM_THREADS}\n")
+    (recipe / "local/path.sh").unlink()
+    (recipe / "local/path.sh").write_text("ADDED=${PYTHONUTF8}\n")
     assert source()[3] == "1"
 
 
@@ -93,9 +94,14 @@ def test_errors_are_one_line(run_in, env, said):
     assert done.stderr.count("\n") == 1
 
 
-def test_nothing_is_done_twice(run_in):
-    twice = run_in("bash", "-c", ". ./path.sh; bash -c '" + SHOW + "'")
-    assert twice.returncode == 0, twice.stderr
-    path = twice.stdout.splitlines()[1].split(os.pathsep)
-    assert len([place for place in path if place.endswith("asr1/local/bin")]) == 1
-    assert Path(path[0]) == Path(sys.prefix) / "bin"
+def test_missing_programs_are_named(run_in, tmp_path, checkout):
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    (tmp_path / "venv/bin/activate").write_text(f"PATH={tmp_path}/venv/bin\n")
+    for name in ("dirname", "readlink"):
+        (tmp_path / "venv/bin" / name).symlink_to(f"/usr/bin/{name}")
+    env = {"ADAPRUNE_VENV": str(tmp_path / "venv"), "ESPNET_ROOT": str(checkout)}
+    for name in ("python3", "perl", "awk"):
+        done = run_in("bash", "-c", SHOW, **env)
+        assert done.stderr == f"path.sh: {name} is missing: install it\n"
+        (tmp_path / "venv/bin" / name).symlink_to("/bin/true")
+    assert os.path.lexists(tmp_path / "venv/bin/awk")

@@ -22,6 +22,7 @@ case "$1 $2" in
         cp "$0" "${@: -1}/bin/python"; cp "$0" "${@: -1}/bin/pip" ;;
     "-m pip") shift 2; echo "$*" >> "$CALLS"
         if [ -e "$CALLS.fail" ]; then echo "ERROR: no route to PyPI"; exit 1; fi ;;
+    *espnet_scripts.py*) echo "asr.sh is fetched" >> "$CALLS" ;;
 esac
 """
 
@@ -47,6 +48,7 @@ def checkout(tmp_path):
         (directory / name).write_text(text)
         (directory / name).chmod(0o755)
     env = {**os.environ, "HOME": str(tmp_path), "CALLS": str(tmp_path / "calls")}
+    env.pop("ESPNET_ROOT", None)
     env["PATH"] = f"{shims}:/usr/bin:/bin"
 
     def run(*options):
@@ -60,7 +62,7 @@ def checkout(tmp_path):
         )
         return done, calls.read_text().splitlines() if calls.exists() else []
 
-    run.root, run.fail = root, tmp_path / "calls.fail"
+    run.root, run.fail, run.env = root, tmp_path / "calls.fail", env
     return run
 
 
@@ -68,8 +70,14 @@ def test_shim_without_its_python_is_passed_over(checkout):
     done, calls = checkout()
     assert done.returncode == 0, done.stderr
     assert ".pyenv/versions/3.13.0/bin/python" in done.stderr
-    assert calls[-1].endswith(f"-e {checkout.root}[recipe]")
+    assert calls[-2].endswith(f"-e {checkout.root}[recipe]")
+    assert calls[-1] == "asr.sh is fetched"
     assert (checkout.root / ".venv/.complete").exists()
+
+
+def test_a_checkout_has_its_own_scripts(checkout, monkeypatch):
+    monkeypatch.setitem(checkout.env, "ESPNET_ROOT", "/opt/espnet")
+    assert "asr.sh is fetched" not in checkout()[1]
 
 
 def test_second_call_does_nothing(checkout):
@@ -81,7 +89,7 @@ def test_second_call_does_nothing(checkout):
 def test_tests_extra_is_added_and_stays(checkout):
     checkout()
     _, calls = checkout("--with-tests")
-    assert calls[-1].endswith("[recipe,test]")
+    assert calls[-2].endswith("[recipe,test]")
     assert checkout()[1] == []
 
 
@@ -106,6 +114,7 @@ def test_another_python_in_another_environment(checkout):
     done, calls = checkout("--python", "3.10 3.9", "--venv", ".venv-old")
     assert done.returncode == 0, done.stderr
     assert "versions/3.9.18/bin/python" in done.stderr
+    assert "asr.sh is fetched" not in calls  # ESPnet 202511 has none on PyPI
     # From 26.3 on, pip refuses what ESPnet 202511 needs.
     assert "pip<26.3" in calls[0].split()
     assert (checkout.root / ".venv-old/.complete").read_text().endswith(" 3.9\n")

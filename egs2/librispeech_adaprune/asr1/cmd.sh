@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# How jobs are run.  The default runs them on this machine; for a cluster put
-# Kaldi's queue.pl (SGE) or slurm.pl (Slurm) here, with their options, e.g.
+# How jobs are run: by ESPnet's utils/run.pl on this machine. For a cluster put queue.pl
+# (SGE) or slurm.pl here with their options, which conf/queue.conf and conf/slurm.conf
+# describe as in ESPnet's recipes, e.g.
 #   export train_cmd="slurm.pl --mem 4G"
-# All are called as   COMMAND [options] [JOB=1:N] LOG PROGRAM...
 
-export train_cmd=${train_cmd:-local/run_parallel.py}   # data and statistics
-export cuda_cmd=${cuda_cmd:-local/run_parallel.py}     # training, GPU decoding
-export decode_cmd=${decode_cmd:-local/run_parallel.py} # CPU decoding
+export train_cmd=${train_cmd:-run.pl}    # data and statistics
+export cuda_cmd=${cuda_cmd:-run.pl}      # training, decoding on GPUs
+export decode_cmd=${decode_cmd:-run.pl}  # decoding on CPUs

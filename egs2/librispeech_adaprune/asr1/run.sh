@@ -1,43 +1,41 @@
 #!/usr/bin/env bash
-# shellcheck disable=SC2034,SC2154  # options are assigned in sourced files
+# shellcheck disable=SC2034,SC2154  # variables of sourced files
 # Trains a Conformer with adaptive dropout, prunes, decodes, scores and packs it.
-# See --help. In an ESPnet checkout, or with ESPNET_ROOT set to one, its own asr.sh
-# runs the stages, otherwise local/asr.sh does.
+# ESPnet's asr.sh runs the stages; this script adds the pruning. See --help.
 set -euo pipefail
 
 caller=${PWD}
-if [ -n "${ESPNET_ROOT:-}" ] && [ "${ESPNET_ROOT}" != none ]; then
-    ESPNET_ROOT=$(realpath -m -- "${ESPNET_ROOT}")
-fi
+case ${ESPNET_ROOT:-/} in /*) ;; *) ESPNET_ROOT=${caller}/${ESPNET_ROOT} ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=/dev/null
-. local/lib.sh
-# shellcheck disable=SC2016
+. local/functions.sh
 help_message='Usage: ./run.sh [options]
 
   --corpus NAME         toy (default), smoke, medium: synthesised here;
                         librispeech, librispeech_100, mini_librispeech: downloaded
   --corpus_dir DIR      a corpus in LibriSpeech form that is there already
-  --prune BOOL          cut the trained model and go on with the small one (true)
-  --target_reduction X  share of the encoder to cut out, if not the trained one
-  --criterion NAME      of pruning, if not what the training learnt
-  --export BOOL         write the final encoder as ONNX and in int8, too, and measure
-                        them: exp/NAME/export (false)
   --baseline BOOL       the stock Conformer instead, for comparison (false)
+  --prune BOOL          prune the trained model and go on with the small one (true)
+  --target_reduction X  share of the encoder to remove, if not the trained one
+  --criterion NAME      of pruning, if not what the training learnt: magnitude, taylor,
+                        random
+  --sweep "X X ..."     prune to these shares too, and decode and score each of them:
+                        exp/NAME_sweep
+  --export BOOL         write the final encoder as ONNX and in int8 too, and measure
+                        them: exp/NAME/export (false)
+  --report BOOL         draw what the training and the pruned model are like:
+                        exp/NAME/report (false)
 
 Stages: 1 data, 2 speed perturbation, 3 audio, 4 filter, 5 tokens, 6-9 language
 model, 10 statistics, 11 training and pruning, 12 decoding, 13 scoring, 14 packing,
 15 upload. --stage N and --stop_stage N choose, as do all options of asr.sh
-(local/asr.sh --help), e.g. --nj 4 --ngpu 1 --asr_args "--max_epoch 30".
-
-The same training cut to other sizes, and scored: local/sweep.sh (see its --help).
+(./asr.sh --help, after the first run), e.g. --nj 4 --ngpu 1 --asr_args "--max_epoch 30".
 
 Environment variables:
-  ESPNET_ROOT    an ESPnet checkout: its own asr.sh, utils and scripts run the stages
-                 and take their options. Found without being named when the recipe is
-                 copied or linked into the checkout as egs2/NAME/asr1; "none" runs
-                 local/asr.sh even there. Options, files and directories are the same,
-                 so that a run begun one way goes on the other way.
+  ESPNET_ROOT    an ESPnet checkout whose asr.sh, utils and scripts run the stages. Found
+                 without being named when the recipe is copied or linked into the
+                 checkout as egs2/NAME/asr1. Without a checkout they come from the
+                 source distribution of the installed ESPnet, fetched once.
   ADAPRUNE_VENV  the Python environment to use. Without it: that of the checkout
                  (tools/activate_python.sh), or else .venv of the repository around
                  this recipe, made on first use, or else the one that is active. A
@@ -46,196 +44,191 @@ Environment variables:
 ESPnet modules come from that environment; where it has another version of ESPnet than
 the checkout, or none, from the checkout.'
 
-corpus=toy
-corpus_dir=
-prune=true
-target_reduction=
-criterion=
-export=false
-baseline=false
-own_options="corpus corpus_dir prune target_reduction criterion export baseline"
+corpus=toy corpus_dir='' baseline=false
+prune=true target_reduction='' criterion='' sweep='' export=false report=false
 
-# Our options are taken out; the others go to the stages.
-own=() rest=()
+# Our options are taken out; the others are asr.sh's.
+rest=()
 while [ $# -gt 0 ]; do
-    case "$1" in
+    case $1 in
         --help | -h) echo "${help_message}"; exit 0 ;;
-        --*=*) words=("$1") ;;
-        --*) [ $# -ge 2 ] || die "option $1 needs a value"; words=("$1" "$2") ;;
+        --*=*) name=${1%%=*} value=${1#*=}; shift ;;
+        --*) [ $# -ge 2 ] || die "option $1 needs a value"; name=$1 value=$2; shift 2 ;;
         *) die "no argument without -- is known: '$1'" ;;
     esac
-    name=${1#--}
-    name=${name%%=*}
-    shift "${#words[@]}"
-    if [[ " ${own_options} " == *" ${name//-/_} "* ]]; then
-        own+=("${words[@]}")
-    else
-        # two words also where --name=value was given: ESPnet's parser knows only those
-        value=${words[-1]}
-        [ ${#words[@]} -eq 2 ] || value=${value#*=}
-        rest+=("--${name}" "${value}")
-    fi
+    name=${name#--}
+    name=${name//-/_}
+    case ${name} in
+        baseline | prune | export | report)
+            [[ ${value} =~ ^(true|false)$ ]] \
+                || die "--${name} must be true or false, not '${value}'" ;;&
+        corpus | corpus_dir | baseline | prune | target_reduction | criterion | sweep \
+            | export | report) printf -v "${name}" %s "${value}" ;;
+        stage | stop_stage) [[ ${value} =~ ^[0-9]+$ ]] \
+            || die "--${name} must be a whole number, not '${value}'" ;;&
+        *) rest+=("--${name}" "${value}") ;;
+    esac
 done
-parse_options_only=${own_options}
-set -- "${own[@]}"
-# shellcheck source=/dev/null
-. local/parse_options.sh
 
 if [ -n "${corpus_dir}" ]; then
-    corpus_dir=$(cd "${caller}" && realpath -m -- "${corpus_dir}")
-    [ -d "${corpus_dir}" ] || die "--corpus_dir ${corpus_dir}: no such directory"
+    given=${corpus_dir}
+    corpus_dir=$(cd "${caller}" && cd "${given}" 2> /dev/null && pwd) \
+        || die "--corpus_dir ${given}: no such directory"
     [[ ${corpus_dir} != *[[:space:]]* ]] || die "--corpus_dir must not have spaces in it"
 fi
 # shellcheck source=/dev/null
 . local/corpus_settings.sh
 # shellcheck source=/dev/null
 . ./path.sh
+# shellcheck source=/dev/null
+. ./cmd.sh
+
+link_template "${ESPNET_ROOT}/egs2/TEMPLATE/asr1"
+for ((i = 0; i < ${#rest[@]}; i += 2)); do
+    grep -q "^${rest[i]#--}=" asr.sh || die "unknown option ${rest[i]}; see ./run.sh --help"
+done
 
 processors=$(env -u OMP_NUM_THREADS nproc 2> /dev/null || getconf _NPROCESSORS_ONLN)
-gpus=$( (nvidia-smi -L 2> /dev/null || true) | wc -l)
-jobs=${processors}
-settings+=(--nj "${jobs}" --inference_nj "${jobs}" --ngpu "${gpus// /}")
-settings+=(--local_data_opts
-    "--corpus ${corpus} --nj ${jobs}${corpus_dir:+ --corpus_dir ${corpus_dir}}")
+gpus=$( (nvidia-smi -L 2> /dev/null || true) | grep -c '^GPU' || true)
+options=("${settings[@]}" --nj "${processors}" --inference_nj "${processors}"
+    --ngpu "${gpus}" --python "python3 -m espnet_adaptive_dropout"
+    --local_data_opts "--corpus ${corpus} --nj ${processors}${corpus_dir:+ --corpus_dir ${corpus_dir}}"
+    "${rest[@]}")
 
-# From here on the stages' options, names and directories, as the stages see them
-# shellcheck source=/dev/null
-. local/asr_options.sh
-inference_asr_model=   # filled in below, as is the next
-python=
-{
-    set -- "${settings[@]}"
-    # shellcheck source=/dev/null
-    . local/parse_options.sh
-    known=()
-    for ((i = 0; i < ${#rest[@]}; i += 2)); do
-        name=${rest[i]#--}
-        # ESPnet's asr.sh has more options than ours; it will check them itself.
-        if [[ " ${parse_options_only} " == *" ${name//-/_} "* ]] \
-            || [ "${ESPNET_ROOT}" = none ]; then
-            known+=("${rest[@]:i:2}")
-        fi
-    done
-    set -- "${known[@]}"
-    # shellcheck source=/dev/null
-    . local/parse_options.sh
-}
-config_facts=$(python3 local/tools/inspect_config.py "${asr_config}")
-encoder=${config_facts% *}
-if [ -z "${inference_asr_model}" ]; then
-    # The config knows what it selects checkpoints by.
-    inference_asr_model=${config_facts#* }
-    settings+=(--inference_asr_model "${inference_asr_model}")
-fi
-if [ -z "${python}" ]; then
-    settings+=(--python "python3 -m espnet_adaptive_dropout")
-fi
-# shellcheck source=/dev/null
-. local/asr_names.sh
+# What asr.sh will do by these options, with its defaults for those that are not given
+declare -A of=([stage]=1 [stop_stage]=15 [expdir]=exp [dumpdir]=dump [lang]=noinfo
+    [feats_type]=raw [token_type]=bpe [nbpe]=30 [use_lm]=true [use_ngram]=false)
+for name in skip_{data_prep,train,eval}; do of[${name}]=false; done
+for name in skip_{packing,upload_hf}; do of[${name}]=true; done
+for ((i = 0; i < ${#options[@]}; i += 2)); do
+    of[${options[i]#--}]=${options[i + 1]}
+done
+[ "${of[stop_stage]}" -le 15 ] || of[stop_stage]=15
+stage=${of[stage]} stop_stage=${of[stop_stage]}
 
-if [ "${export}" = true ]; then
-    [ "${encoder}" != adaptive_dropout_conformer ] || [ "${prune}" = true ] \
-        || die "--export true needs --prune true: gates are not exported"
-    python3 -c "import onnx, onnxruntime" 2> /dev/null \
-        || die "--export true needs two packages: python3 -m pip install onnx onnxruntime" \
-            "(Python: $(command -v python3))"
-fi
+skipped=" ${of[skip_stages]:-} "
+[ "${of[skip_data_prep]}" = false ] || skipped+="1 2 3 4 5 "
+[ "${of[skip_train]}" = false ] || skipped+="2 4 5 6 7 8 9 10 11 "
+[ -n "${of[speed_perturb_factors]:-}" ] || skipped+="2 "
+[ "${of[use_lm]}" = true ] || skipped+="6 7 8 "
+[ "${of[use_ngram]}" = true ] || skipped+="9 "
+[ "${of[skip_eval]}" = false ] || skipped+="12 13 "
+[ "${of[skip_packing]}" = false ] || skipped+="14 "
+[ "${of[skip_upload_hf]}" = false ] || skipped+="15 "
+! wanted 15 || [ -n "${of[hf_repo]:-}" ] || die "stage 15 needs --hf_repo USER/NAME"
 
-# use_espnet_checkout: links to what its asr.sh expects in the current directory
-use_espnet_checkout() {
-    local template=${ESPNET_ROOT}/egs2/TEMPLATE/asr1 name
-    # It says where corpora are; a recipe's own stays.
-    [ -e db.sh ] || [ ! -e "${template}/db.sh" ] || ln -sfn "${template}/db.sh" db.sh
-    for name in asr.sh utils scripts pyscripts; do
-        if [ -L "${name}" ] || [ ! -e "${name}" ]; then
-            ln -sfn "${template}/${name}" "${name}"
-        elif [ "$(realpath "${name}")" != "$(realpath "${template}/${name}")" ]; then
-            die "${PWD}/${name} is in the way of a link to ${template}/${name};" \
-                "remove it, or set ESPNET_ROOT=none"
-        fi
-    done
-}
-driver=local/asr.sh
-if [ "${ESPNET_ROOT}" != none ]; then
-    use_espnet_checkout
-    driver=./asr.sh
+# The directories are those that asr.sh would choose.
+data_tag=${of[feats_type]}
+[ "${of[lang]}" = noinfo ] || data_tag+=_${of[lang]}
+data_tag+=_${of[token_type]}
+[ "${of[token_type]}" != bpe ] || data_tag+=${of[nbpe]}
+sp=${of[speed_perturb_factors]:+_sp}
+args_tag=$(echo "${of[asr_args]:-}" | sed -e 's/--/_/g' -e 's/[ |=/]//g')
+asr_tag=${of[asr_tag]:-$(basename "${of[asr_config]}" .yaml)_${data_tag}${args_tag}${sp}}
+asr_exp=${of[asr_exp]:-${of[expdir]}/asr_${asr_tag}}
+asr_stats_dir=${of[asr_stats_dir]:-${of[expdir]}/asr_stats_${data_tag}${sp}}
+options+=(--asr_stats_dir "${asr_stats_dir}")
+
+# Everything that can be refused is refused now.
+checks=(--asr_config "${of[asr_config]}" --target_reduction "${target_reduction}"
+    --criterion "${criterion}" --sweep "${sweep}" --prune "${prune}" --export "${export}")
+! wanted 11 || checks+=(--check_bound true)
+if wanted 11 && [ "${of[ngpu]}" != "${gpus}" ] && [[ ${cuda_cmd} == *run.pl* ]]; then
+    checks+=(--ngpu "${of[ngpu]}")
+fi
+facts=$(python3 local/check_options.py "${checks[@]}") || exit 1
+encoder=${facts% *} model_file=${of[inference_asr_model]:-${facts#* }}
+options+=(--inference_asr_model "${model_file}")
+final_exp=${asr_exp}
+if [ "${encoder}" != adaptive_dropout_conformer ]; then
+    prune=false
+elif [ "${prune}" = true ]; then
+    final_exp=${asr_exp}_compact${target_reduction}${criterion:+_${criterion}}
 fi
 
-# run_stages FIRST LAST [OPTION...]: those of them that were asked for
-run_stages() {
-    local first=$1 last=$2
-    shift 2
-    if [ "${first}" -lt "${stage}" ]; then first=${stage}; fi
-    if [ "${last}" -gt "${stop_stage}" ]; then last=${stop_stage}; fi
-    if [ "${first}" -gt "${last}" ]; then return; fi
-    "${driver}" "${settings[@]}" "${rest[@]}" "$@" --stage "${first}" --stop_stage "${last}"
-}
-
-# wanted N: whether stage N was asked for
-wanted() { [ "${stage}" -le "$1" ] && [ "${stop_stage}" -ge "$1" ]; }
-
-# check_corpus FILE MESSAGE: the corpus noted in FILE must be the one asked for
 corpus_id="${corpus}${corpus_dir:+ ${corpus_dir}}"
-check_corpus() {
-    [ ! -f "$1" ] || [ "$(cat "$1")" = "${corpus_id}" ] \
-        || die "$(dirname "$1") was made from '$(cat "$1")', not '${corpus_id}': $2"
-}
-
 if [ "${baseline}" = true ] && [ "${stage}" -eq 1 ] \
-    && [ -f "${asr_stats_dir}/valid/text_shape.${token_type}" ] \
+    && [ -f "${asr_stats_dir}/valid/text_shape.${of[token_type]}" ] \
     && [ "$(cat data/.corpus 2> /dev/null)" = "${corpus_id}" ]; then
     log "stages 1-10 have been run for this corpus; going on with stage 11"
     stage=11
 fi
-check_corpus "${asr_exp}/.corpus" "give another --asr_tag, or remove it"
-if wanted 1 && [ "${skip_data_prep}" = false ]; then
-    rm -f data/.corpus
-    run_stages 1 1
-    echo "${corpus_id}" > data/.corpus
-else
-    check_corpus data/.corpus "start with --stage 1, which replaces it"
-fi
-run_stages 2 10
-if wanted 11 && [ "${skip_train}" = false ]; then
-    mkdir -p "${asr_exp}"
+check_corpus "${asr_exp}" "give another --asr_tag, or remove it"
+wanted 1 || check_corpus data "start with --stage 1, which replaces it"
+check_unfinished data
+check_unfinished "${final_exp}"
+lock data "$([ "${stage}" -le 10 ] && echo exclusive || echo shared)"
+
+for number in 1 2 3 4 5 6 7 8 9 10; do
+    wanted "${number}" || continue
+    if [ "${number}" -eq 1 ]; then
+        rm -f data/.corpus
+        run_stage 1 data
+        echo "${corpus_id}" > data/.corpus
+    else
+        run_stage "${number}" data
+    fi
+done
+[ "${stop_stage}" -ge 11 ] || exit 0
+lock data shared
+lock "${asr_exp}" exclusive
+options+=(--asr_exp "${asr_exp}")
+if wanted 11; then
     echo "${corpus_id}" > "${asr_exp}/.corpus"
-    run_stages 11 11
+    run_stage 11 "${asr_exp}"
 fi
-final_exp=${asr_exp}
-if [ "${encoder}" = adaptive_dropout_conformer ] && [ "${prune}" = true ]; then
-    final_exp=${asr_exp}_compact${target_reduction}${criterion:+_${criterion}}
-    if [ "${stop_stage}" -ge 11 ] && [ "${stage}" -le 14 ]; then
-        local/prune.sh --asr_exp "${asr_exp}" --model_file "${inference_asr_model}" \
-            --output_dir "${final_exp}" --force false \
-            --target_reduction "${target_reduction}" --criterion "${criterion}"
+trained=(--train_config "${asr_exp}/config.yaml" --model_file "${asr_exp}/${model_file}")
+if [ "${stage}" -le 14 ]; then
+    [ -e "${asr_exp}/${model_file}" ] || die "${asr_exp}/${model_file} is missing: run" \
+        "stage 11 first (--stage 11), or name another checkpoint (--inference_asr_model)"
+fi
+cut=()
+[ -z "${criterion}" ] || cut+=(--criterion "${criterion}")
+if [ "${prune}" = true ] && [ "${stage}" -le 14 ]; then
+    if newer "${final_exp}/${model_file}" "${asr_exp}/${model_file}"; then
+        log "${final_exp} is there and newer than ${asr_exp}/${model_file}"
+    else
+        log "pruning: ${asr_exp}/${model_file} -> ${final_exp}"
+        adaprune prune "${trained[@]}" --output_dir "${final_exp}" "${cut[@]}" \
+            ${target_reduction:+--target_reduction "${target_reduction}"}
     fi
 fi
-if [ "${export}" = true ] && [ "${stop_stage}" -ge 11 ] && [ "${stage}" -le 14 ]; then
-    local/export.sh --asr_exp "${final_exp}" --model_file "${inference_asr_model}" \
-        --force false
+echo "${corpus_id}" > "${final_exp}/.corpus"
+options+=(--asr_exp "${final_exp}")
+final=(--train_config "${final_exp}/config.yaml" --model_file "${final_exp}/${model_file}")
+if [ "${export}" = true ] && [ "${stage}" -le 14 ] \
+    && ! newer "${final_exp}/export/export.json" "${final_exp}/${model_file}"; then
+    log "export: ${final_exp}/${model_file} -> ${final_exp}/export"
+    adaprune export "${final[@]}" --output_dir "${final_exp}/export"
 fi
-last=15
-packed=${final_exp}/$(basename "${final_exp}")_${inference_asr_model%.*}.zip
-# ESPnet packs what it knows of; the rest of what local/asr.sh packs is added.
-if [ "${driver}" = ./asr.sh ] && wanted 14 && [ "${skip_packing}" = false ]; then
-    last=14
+for number in 12 13 14; do
+    ! wanted "${number}" || run_stage "${number}" "${final_exp}"
+done
+if [ -n "${sweep}" ] && [ "${stage}" -le 14 ]; then
+    log "sweep: ${asr_exp}/${model_file} -> ${asr_exp}_sweep${criterion:+_${criterion}}"
+    sets=()
+    for name in ${of[test_sets]}; do
+        [ -d "${of[dumpdir]}/raw/${name}" ] || name=org/${name}   # the validation set
+        sets+=("${of[dumpdir]}/raw/${name}")
+    done
+    # shellcheck disable=SC2086
+    adaprune sweep "${trained[@]}" --output_dir "${asr_exp}_sweep${criterion:+_${criterion}}" \
+        --target_reduction ${sweep} "${cut[@]}" --nj "${of[inference_nj]}" \
+        --inference_config "${of[inference_config]}" --test_sets "${sets[@]}"
 fi
-run_stages 12 "${last}" --asr_exp "${final_exp}"
-if [ "${last}" -eq 14 ]; then
-    local/complete_pack.sh --asr_exp "${final_exp}" --hf_repo "${hf_repo}" \
-        --packed_model "${packed}"
-    run_stages 15 15 --asr_exp "${final_exp}"
+if [ "${report}" = true ] && [ "${stage}" -le 14 ]; then
+    figures=(--exp "${asr_exp}" --output_dir "${asr_exp}/report")
+    [ "${prune}" = false ] || figures+=(--pruned "${final_exp}")
+    [ ! -f "${asr_exp}_sweep/sweep.json" ] || figures+=(--sweep "${asr_exp}_sweep/sweep.json")
+    adaprune report "${figures[@]}"
 fi
-if [ "${driver}" = ./asr.sh ] && wanted 15 && [ "${skip_upload_hf}" = false ]; then
-    # ESPnet uploads a description of its own, which does not name the plugin.
-    local/complete_upload.sh --asr_exp "${final_exp}" --expdir "${expdir}" \
-        --hf_repo "${hf_repo}" --packed_model "${packed}"
+if wanted 15; then
+    log "Stage 15: upload to https://huggingface.co/${of[hf_repo]}"
+    local/upload.sh "${final_exp}/$(basename "${final_exp}")_${model_file%.*}.zip" \
+        "${of[hf_repo]}"
 fi
-if wanted 13 && [ "${skip_eval}" = false ]; then
-    # the same config's stock counterpart, where it has been decoded
-    stock=${asr_exp/adaptive_dropout/conformer}
-    compact=${final_exp}
-    [ "${baseline}" = false ] || compact=${asr_exp/conformer/adaptive_dropout}_compact
-    python3 local/tools/compare.py --stock "${stock}" --ours "${compact}" --corpus "${corpus}" \
-        --out "${expdir}/RESULTS_compare.md"
+if wanted 13; then
+    python3 local/compare.py --expdir "${of[expdir]}" --corpus "${corpus_id}" \
+        --out "${of[expdir]}/RESULTS_compare.md"
 fi
+log "done: stages ${stage} to ${stop_stage}, ${SECONDS} s"

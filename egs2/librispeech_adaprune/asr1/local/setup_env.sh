@@ -8,13 +8,17 @@
 #                      202511 (default: "3.13 3.12 3.11 3.10 3.9")
 #   --venv DIR         make this environment instead; DIR is relative to the root
 #
+# asr.sh and what it calls are put beside the packages (see espnet_scripts.py), unless
+# ESPNET_ROOT names a checkout.
+#
 # Takes the first of these versions that runs on this machine, and ends with status 3
 # if none does.  Instant when the environment is complete and setup.py has not changed;
 # an interrupted installation goes on where it stopped; two calls at once wait for one
 # another.
 set -euo pipefail
 
-root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../.." && pwd -P)
+here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+root=$(cd "${here}/../../../.." && pwd -P)
 venv=${root}/.venv
 supported="3.13 3.12 3.11 3.10 3.9"   # best first
 wanted=${supported}
@@ -48,12 +52,8 @@ done
 marker=${venv}/.complete
 log=${venv}/setup.log
 [ -f "${root}/setup.py" ] || die "${root}/setup.py is missing: not a whole checkout?"
-if command -v sha256sum > /dev/null; then
-    key=$(sha256sum < "${root}/setup.py")
-else
-    key=$(shasum -a 256 < "${root}/setup.py")
-fi
-key=${key%% *}
+key=$(cksum < "${root}/setup.py")   # in POSIX, unlike sha256sum and shasum
+key=${key// /-}
 
 is_complete() {
     [ -f "${marker}" ] || return 1
@@ -129,6 +129,14 @@ install_packages() {
     pip_install -e "${root}[${extras}]"
     "${venv}/bin/python" -c "import espnet2" 2>> "${log}" \
         || die "the installed ESPnet cannot be imported; see ${log}"
+    # asr.sh and what it calls, so that no network is needed afterwards; ESPnet 202511
+    # has none on PyPI. What cannot be fetched now, run.sh will ask for again.
+    case "${version}" in
+        3.12 | 3.13)
+            [ -n "${ESPNET_ROOT:-}" ] \
+                || "${venv}/bin/python" "${here}/espnet_scripts.py" > /dev/null || true
+            ;;
+    esac
 }
 
 is_complete && exit 0

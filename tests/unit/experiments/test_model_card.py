@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model_card import card
+from espnet_adaptive_dropout.experiments.model_card import model_card, write_model_card
 
 REPORT = """# Pruning report
 
@@ -14,7 +14,7 @@ COMPACT = "espnet_adaptive_dropout.compact_conformer"
 
 
 def test_plugin_is_named_where_it_is_needed():
-    text = card({"encoder": COMPACT}, "# RESULTS\n", "m.zip", "")
+    text = model_card({"encoder": COMPACT}, "# RESULTS\n", "m.zip")
     assert "pip install espnet-adaptive-dropout" in text
     assert "import espnet_adaptive_dropout" in text
     assert f"--encoder must be one of ... --encoder {COMPACT}" in text
@@ -23,7 +23,7 @@ def test_plugin_is_named_where_it_is_needed():
 
 
 def test_sizes_certificate_and_plan_of_a_pruned_model():
-    text = card({"encoder": COMPACT}, "# RESULTS\n", "m.zip", "me/m", REPORT)
+    text = model_card({"encoder": COMPACT}, "# RESULTS\n", "m.zip", REPORT)
     assert text.count("\n# ") == 1  # the model's name is the only title
     assert "## Pruning report" in text and "### Units kept" in text
     assert "(asked for 54.00%)" in text
@@ -33,6 +33,18 @@ def test_sizes_certificate_and_plan_of_a_pruned_model():
 
 
 def test_stock_model_needs_espnet_only():
-    text = card({"encoder": "conformer"}, "", "m.zip", "me/model")
+    text = model_card({"encoder": "conformer"}, "", "m.zip")
     assert "adaptive" not in text and "plan.yaml" not in text
-    assert 'from_pretrained("me/model")' in text
+    assert 'from_pretrained("m.zip")' in text
+
+
+def test_a_users_readme_is_left_alone(tmp_path):
+    (tmp_path / "config.yaml").write_text("encoder: conformer\n")
+    path = write_model_card(tmp_path, "m.zip")
+    assert path.read_text().startswith("---\nlibrary_name: espnet")
+    (tmp_path / "RESULTS.md").write_text("# RESULTS\n")
+    write_model_card(tmp_path, "m.zip")
+    assert "## RESULTS" in path.read_text()
+    path.write_text("mine")
+    write_model_card(tmp_path, "m.zip")
+    assert path.read_text() == "mine"

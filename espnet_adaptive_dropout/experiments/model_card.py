@@ -1,14 +1,11 @@
-#!/usr/bin/env python3
-"""Writes the README.md that is packed with a model: what it needs, how to use it."""
+"""The model card: the README.md that is packed with a model."""
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 
 import yaml
-from common import replacing, run_tool
 
 _PLUGIN = "espnet_adaptive_dropout"
 _PLUGIN_ENCODERS = (
@@ -16,6 +13,8 @@ _PLUGIN_ENCODERS = (
     "compact_conformer",
     f"{_PLUGIN}.compact_conformer",
 )
+# Shows that a README.md was written here, and may be replaced.
+_MARK = "<!-- model card written when the model was packed -->"
 _METADATA = """---
 library_name: espnet
 tags:
@@ -27,20 +26,17 @@ tags:
 _PAPER = "[arXiv 2412.04836](https://arxiv.org/abs/2412.04836)"
 
 
-def card(
-    config: dict, results: str, zip_name: str, repo: str, pruning: str = ""
-) -> str:
-    """Return the model card.
+def model_card(config: dict, results: str, zip_name: str, pruning: str = "") -> str:
+    """Return the Markdown of the model card.
 
     Args:
-        config: The experiment's config.yaml.
-        results: Its RESULTS.md, or "".
-        zip_name: Name of the packed model.
-        repo: Hugging Face repository, or "".
-        pruning: Its report.md, or "".
+        config: the experiment's config.yaml.
+        results: the experiment's RESULTS.md, or "".
+        zip_name: file name of the packed model.
+        pruning: the experiment's report.md, or "".
     """
-    parts = [f"# {zip_name.rsplit('.', 1)[0]}", _need(config.get("encoder"))]
-    parts.append(_usage(config.get("encoder") in _PLUGIN_ENCODERS, repo or zip_name))
+    parts = [_MARK, f"# {zip_name.rsplit('.', 1)[0]}", _need(config.get("encoder"))]
+    parts.append(_usage(config.get("encoder") in _PLUGIN_ENCODERS, zip_name))
     if pruning:
         parts += [
             _demoted(pruning),
@@ -88,20 +84,23 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def main() -> None:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("experiment", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--zip", required=True)
-    parser.add_argument("--repo", default="")
-    args = parser.parse_args()
-    with (args.experiment / "config.yaml").open(encoding="utf-8") as stream:
-        config = yaml.safe_load(stream)
-    texts = [_text(args.experiment / name) for name in ("RESULTS.md", "report.md")]
-    with replacing(args.out) as stream:
-        stream.write(card(config, texts[0], args.zip, args.repo, texts[1]))
+def write_model_card(experiment: Path, zip_name: str) -> Path:
+    """Write README.md into an experiment directory.
 
+    A README.md that was not written here is left alone.
 
-if __name__ == "__main__":
-    run_tool(main)
+    Args:
+        experiment: directory with config.yaml, and RESULTS.md and report.md if there
+            are any.
+        zip_name: file name of the packed model.
+
+    Returns:
+        Path of the README.md.
+    """
+    path = experiment / "README.md"
+    if path.exists() and _MARK not in _text(path):
+        return path
+    config = yaml.safe_load(_text(experiment / "config.yaml")) or {}
+    results, pruning = (_text(experiment / n) for n in ("RESULTS.md", "report.md"))
+    path.write_text(model_card(config, results, zip_name, pruning), encoding="utf-8")
+    return path
