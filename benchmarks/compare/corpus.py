@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Set, Tuple
 
 from benchmarks.files import write_text
+from espnet_adaptive_dropout.experiments.tables import read_table
 
 # Corpus that synthesize_corpus.py makes for more test speech
 TEST_CORPUS = "toy_test"
@@ -80,25 +81,13 @@ class Corpus:
         sets = {}
         names = [self.valid, *self.tests]
         for name in names:
-            ids = utterances(self.recipe_dir / "dump/raw" / name / "text")
+            ids = set(read_table(self.recipe_dir / "dump/raw" / name / "text"))
             parts = sorted((self.recipe_dir / "data").glob(f"{name}_*/text"))
-            split = {path.parent.name: utterances(path) & ids for path in parts}
+            split = {path.parent.name: set(read_table(path)) & ids for path in parts}
             if set().union(*split.values()) != ids:
                 split = {name: ids}
             sets.update({part: (name, chosen) for part, chosen in split.items()})
         return sets
-
-
-def utterances(path: Path) -> Set[str]:
-    """The utterance ids of a Kaldi-style file."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return {line.split(maxsplit=1)[0] for line in lines if line}
-
-
-def transcripts(path: Path) -> Dict[str, str]:
-    """Utterance id -> transcript of a Kaldi-style text or a .trans.txt."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return dict((line.split(maxsplit=1) + [""])[:2] for line in lines)
 
 
 def prepare(recipe_dir: Path, train: str, valid: str, tests: List[str]) -> Corpus:
@@ -139,15 +128,15 @@ def part_of(corpus: Corpus, count: int, directory: Path) -> Corpus:
     """
     shapes = corpus.recipe_dir / corpus.stats / "train"
     names = ("speech_shape", f"text_shape.{corpus.token_type}")
-    ids = sorted(utterances(shapes / names[0]))
+    ids = sorted(read_table(shapes / names[0]))
     if not 0 < count <= len(ids):
         raise ValueError(f"--utterances {count}: must be from 1 to {len(ids)}")
     random.Random(0).shuffle(ids)
     chosen = set(ids[:count])
     directory.mkdir(parents=True, exist_ok=True)
     for name in names:
-        lines = (shapes / name).read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.split()[0] in chosen]
+        table = read_table(shapes / name).items()
+        kept = [f"{key} {value}\n" for key, value in table if key in chosen]
         write_text(directory / name, "".join(kept))
     return dataclasses.replace(corpus, train_shapes=directory)
 
@@ -179,7 +168,7 @@ def add_test_speech(recipe_dir: Path, train: str) -> List[str]:
     command += ["--output", str(corpus)]
     if subprocess.run(command, cwd=recipe_dir).returncode:
         raise ValueError(f"{command[1]} in {recipe_dir} failed; see what it said above")
-    known = set(transcripts(recipe_dir / "dump/raw" / train / "text").values())
+    known = set(read_table(recipe_dir / "dump/raw" / train / "text").values())
     names = []
     for subset in sorted((corpus / "LibriSpeech").glob("test-*")):
         names.append(f"test_more_{subset.name.split('-')[1]}")
@@ -191,7 +180,7 @@ def _write_set(directory: Path, subset: Path, known: Set[str]) -> None:
     """wav.scp and text of a subset, which is all that scoring reads."""
     spoken = {}
     for path in subset.glob("*/*/*.trans.txt"):
-        for name, sentence in transcripts(path).items():
+        for name, sentence in read_table(path).items():
             if sentence not in known:
                 spoken[name] = (path.parent / f"{name}.flac", sentence)
     rows = sorted(spoken.items())

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
-from benchmarks.compare.corpus import transcripts
+from espnet_adaptive_dropout.experiments.tables import read_table
 
 BATCH = 32
 
@@ -90,7 +90,7 @@ def decode(
 
     converter = TokenIDConverter(token_list=config["token_list"])
     tokenizer = build_tokenizer(config["token_type"], bpemodel=config.get("bpemodel"))
-    references = transcripts(data / "text")
+    references = read_table(data / "text")
     texts: Dict[str, Tuple[str, str]] = {}
     total = 0.0
     device = next(model.parameters()).device

@@ -12,9 +12,9 @@ from typing import Dict, Iterable, List
 
 import torch
 
-from benchmarks.compare.corpus import transcripts
 from benchmarks.models.score import batches, open_model
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
+from espnet_adaptive_dropout.experiments.tables import read_table
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -42,7 +42,7 @@ def print_silent(args: argparse.Namespace) -> None:
         ValueError: the model or the data cannot be read, or there is no such layer.
     """
     task, config, model = open_model(args.train_config, args.model_file)
-    utterances = len(transcripts(args.data / "text"))
+    utterances = len(read_table(args.data / "text"))
     speech = (batch for _, batch in batches(task, config, args.data, size=1))
     for layer, fires in firing_channels(model, speech).items():
         print(

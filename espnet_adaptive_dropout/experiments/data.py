@@ -9,6 +9,8 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 
+from espnet_adaptive_dropout.experiments.tables import read_table
+
 Triplet = Tuple[str, str, str]
 Batch = Dict[str, torch.Tensor]
 
@@ -92,8 +94,7 @@ def labelled_batches(
 
 def _choose(path: str, utterances: int, seed: int) -> List[str]:
     """Names of random lines of a Kaldi table, as lines, in the order of the table."""
-    with open(path, encoding="utf-8") as file:
-        names = [f"{line.split(maxsplit=1)[0]}\n" for line in file if line.strip()]
+    names = [f"{name}\n" for name in read_table(path)]
     if utterances < len(names):
         chosen = random.Random(seed).sample(range(len(names)), utterances)
         names = [names[index] for index in sorted(chosen)]

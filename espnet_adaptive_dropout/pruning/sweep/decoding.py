@@ -14,6 +14,7 @@ from typing import Dict, List
 from tqdm import tqdm
 
 import espnet_adaptive_dropout
+from espnet_adaptive_dropout.experiments.tables import read_table
 
 _POLL_SECONDS = 0.2
 _UTTERANCE = "INFO: speech length: "
@@ -73,7 +74,7 @@ class Decoder:
         logs = directory / "logdir"
         shutil.rmtree(logs, ignore_errors=True)
         logs.mkdir(parents=True)
-        names = list(read_text(test_set.scp))
+        names = list(read_table(test_set.scp))
         jobs = max(min(self.nj, len(names)), 1)
         commands = []
         for job in range(1, jobs + 1):
@@ -88,7 +89,7 @@ class Decoder:
         _run_jobs(commands, logs, title, len(names))
         texts: Dict[str, str] = {}
         for job in range(1, jobs + 1):
-            texts.update(read_text(logs / f"output.{job}/1best_recog/text"))
+            texts.update(read_table(logs / f"output.{job}/1best_recog/text"))
         lines = [f"{name} {text}\n" for name, text in texts.items()]
         (directory / "text").write_text("".join(lines), encoding="utf-8")
         return texts
@@ -105,17 +106,6 @@ class Decoder:
             *("--data_path_and_name_and_type", test_set.data),
             *("--key_file", str(keys), "--ngpu", str(self.ngpu)),
         ]
-
-
-def read_text(path: Path) -> Dict[str, str]:
-    """Read a Kaldi table: name -> the rest of the line.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with open(path, encoding="utf-8") as file:
-        lines = [line.split(maxsplit=1) for line in file if line.strip()]
-    return {line[0]: line[1].strip() if len(line) > 1 else "" for line in lines}
 
 
 def _run_jobs(

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from espnet_adaptive_dropout.experiments.tables import read_table
 from espnet_adaptive_dropout.pruning.prune import PruneOptions
 from espnet_adaptive_dropout.pruning.sweep.cuts import Cutter, SizedModel
-from espnet_adaptive_dropout.pruning.sweep.decoding import Decoder, TestSet, read_text
+from espnet_adaptive_dropout.pruning.sweep.decoding import Decoder, TestSet
 from espnet_adaptive_dropout.pruning.sweep.errors import error_rates
 from espnet_adaptive_dropout.pruning.sweep.made_from import (
     digests,
@@ -125,7 +126,7 @@ def _decode(row: SizedModel, test_set: TestSet, decoder: Decoder) -> Dict[str, f
     path = directory / "scores.json"
     rates = read_result(path, made_from)
     if rates is None:
-        references = read_text(test_set.references)
+        references = read_table(test_set.references)
         hypotheses = decoder.decode(
             row.config_file, row.model_file, test_set, directory
         )

@@ -10,8 +10,8 @@ from benchmarks.compare.corpus import (
     add_test_speech,
     part_of,
     prepare,
-    utterances,
 )
+from espnet_adaptive_dropout.experiments.tables import read_table
 
 
 @pytest.fixture
@@ -65,12 +65,12 @@ def test_part_of_the_training_set(recipe, tmp_path):
     arguments = part.training_arguments()
     assert f"{tmp_path}/shapes/speech_shape" in arguments
     assert "exp/asr_stats_raw_en_char/valid/speech_shape" in arguments
-    all_ids = utterances(recipe / whole.stats / "train/speech_shape")
-    ids = utterances(tmp_path / "shapes/speech_shape")
+    all_ids = set(read_table(recipe / whole.stats / "train/speech_shape"))
+    ids = set(read_table(tmp_path / "shapes/speech_shape"))
     assert len(ids) == 4 and ids < all_ids
-    assert utterances(tmp_path / "shapes/text_shape.char") == ids
+    assert set(read_table(tmp_path / "shapes/text_shape.char")) == ids
     smaller = part_of(whole, 2, tmp_path / "fewer").train_shapes
-    assert utterances(smaller / "speech_shape") < ids
+    assert set(read_table(smaller / "speech_shape")) < ids
     assert part.scored_sets() == whole.scored_sets()
 
 
@@ -127,7 +127,7 @@ def test_more_test_speech_has_no_sentence_of_the_training(recipe):
     )
     sets = prepare(recipe, "train", "dev", ["test", *names]).scored_sets()
     clean = recipe / "dump/raw/test_more_clean/text"
-    assert sets["test_more_clean"] == ("test_more_clean", utterances(clean))
+    assert sets["test_more_clean"] == ("test_more_clean", set(read_table(clean)))
     assert add_test_speech(recipe, "train") == names
 
 

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from espnet_adaptive_dropout.pruning.sweep.decoding import Decoder, TestSet, read_text
+from espnet_adaptive_dropout.experiments.tables import read_table
+from espnet_adaptive_dropout.pruning.sweep.decoding import Decoder, TestSet
 
 DECODER = """
 import json, sys
@@ -55,7 +56,7 @@ def decode(tmp_path):
 def test_all_utterances_in_order(decode, tmp_path, nj, jobs):
     names = ["a", "b", "c", "d", "e"]
     assert decode(names, nj) == {name: f"heard {name}" for name in names}
-    assert list(read_text(tmp_path / "out/text")) == names
+    assert list(read_table(tmp_path / "out/text")) == names
     assert len(list((tmp_path / "out/logdir").glob("output.*"))) == jobs
     found = json.loads(
         (tmp_path / "out/logdir/output.1/1best_recog/options.json").read_text()
@@ -75,8 +76,3 @@ def test_failing_job(decode):
         decode(["a", "b", "bad", "d"], nj=4)
     assert "decoding test failed: no such thing as bad" in str(error.value)
     assert "asr_inference.3.log" in str(error.value)
-
-
-def test_text_with_empty_lines(tmp_path):
-    (tmp_path / "text").write_text("a one  two\nb\n\nc \n")
-    assert read_text(tmp_path / "text") == {"a": "one  two", "b": "", "c": ""}

@@ -10,6 +10,8 @@ import soundfile
 from espnet3.components.data.base_dataset import BaseDataset
 from espnet3.contract import Field
 
+from espnet_adaptive_dropout.experiments.tables import read_table
+
 
 class Dataset(BaseDataset):
     """Utterances of a directory that has ``wav.scp`` and ``text``.
@@ -35,14 +37,12 @@ class Dataset(BaseDataset):
     def _table(self, name: str) -> Dict[str, str]:
         path = self.directory / name
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            return read_table(path)
         except OSError as error:
             raise ValueError(
                 f"{path}: {error.strerror}; run stages 1 to 4 of the egs2 recipe, or "
                 f"name your own data in conf/training.yaml"
             ) from None
-        split = (line.split(maxsplit=1) for line in lines if line.strip())
-        return {fields[0]: "".join(fields[1:]).strip() for fields in split}
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Union
 
+from espnet_adaptive_dropout.experiments.tables import read_table
+
 
 def gather_training_text(text: Union[str, Path]) -> List[str]:
     """The sentences of a Kaldi ``text`` file, without their names."""
-    lines = Path(text).read_text(encoding="utf-8").splitlines()
-    return [line.split(maxsplit=1)[1] for line in lines if len(line.split()) > 1]
+    return [sentence for sentence in read_table(text).values() if sentence]
