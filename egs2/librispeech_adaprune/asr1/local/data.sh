@@ -26,15 +26,17 @@ checksum=true
 remove_archives=false
 nj=4
 
-# shellcheck source=/dev/null
-. local/parse_options.sh
-# shellcheck source=/dev/null
-. ./path.sh
-
 die() {
     echo "local/data.sh: error: $*" >&2
     exit 1
 }
+
+[ -e utils ] || die "no utils here: ./run.sh --stop_stage 1 links ESPnet's scripts and" \
+    "runs this one; its --local_data_opts are the options"
+# shellcheck source=/dev/null
+. utils/parse_options.sh
+# shellcheck source=/dev/null
+. ./path.sh
 
 # use_variable NAME: uses the directory that this variable names, if it is set
 use_variable() {
