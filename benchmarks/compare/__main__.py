@@ -39,6 +39,7 @@ RECIPE = ROOT / "egs2/librispeech_adaprune/asr1"
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.compare",
         description=__doc__.splitlines()[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

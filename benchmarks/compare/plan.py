@@ -19,7 +19,6 @@ from benchmarks.compare.runs import (
     prune_part,
 )
 from benchmarks.files import write_text
-from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 
 # Time of starting, pruning and scoring as a number of training steps, estimated
 FIXED_COST = 150
@@ -107,13 +106,9 @@ class Planner:
         if run.at is None:
             steps = [self.commands.train(directory / "run.yaml", train), *cut_and_score]
             return self._task(run, [], steps, PARTS)
-        part = prune_part(run.at)
-        steps = [
-            self.commands.add_gates(run.name, self.commands.saved(part)),
-            self._train_cut(run, 1, PARTS),
-            *cut_and_score,
-        ]
-        return self._task(run, [self._name(f"dense@{part}")], steps, PARTS - part)
+        saved = self.commands.saved(prune_part(run.at))
+        steps = [self.commands.add_gates(run.name, saved)]
+        return self._continued(run, steps, cut_and_score)
 
     def _trained_in(self, run: Run) -> Path:
         """Directory of a training with adaptive dropout."""
@@ -167,7 +162,7 @@ class Planner:
             options["criterion_conf"] = f"locations=[{','.join(locations)}]"
         source = self.commands.saved(part)
         steps = self.commands.cut(run.name, source, self._target(run), **options)
-        return self._trained_on(run, part, steps)
+        return self._continued(run, steps, [self._score(run.name, "train1")])
 
     def _gradual(self, run: Run) -> Task:
         rounds = cubic_rounds(self._target(run))
@@ -189,13 +184,13 @@ class Planner:
         part = prune_part(run.at)
         source = self.commands.saved(part)
         steps = [self.commands.torch_prune(run.name, source, self._target(run))]
-        return self._trained_on(run, part, steps)
+        return self._continued(run, steps, [self._score(run.name, "train1")])
 
-    def _trained_on(self, run: Run, part: int, cut: List[Step]) -> Task:
-        """The dense training, cut at checkpoint ``part`` and trained to the end."""
-        last = [self._train_cut(run, 1, PARTS), self._score(run.name, "train1")]
-        needs = [self._name(f"dense@{part}")]
-        return self._task(run, needs, [*cut, *last], PARTS - part)
+    def _continued(self, run: Run, change: List[Step], end: List[Step]) -> Task:
+        """The dense training, changed at a checkpoint and trained to the end."""
+        part = prune_part(run.at)
+        steps = [*change, self._train_cut(run, 1, PARTS), *end]
+        return self._task(run, [self._name(f"dense@{part}")], steps, PARTS - part)
 
     def _train_cut(self, run: Run, number: int, end: int) -> Step:
         directory = self.root / run.name
@@ -224,6 +219,8 @@ class Planner:
 
 def gates_after(start: float) -> configs.Config:
     """The default schedule, compressed into the rest of a training."""
+    from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
+
     usual = AdaptiveDropoutConfig()
     rest = (1.0 - start) / (1.0 - usual.ramp_start)
     return dict(

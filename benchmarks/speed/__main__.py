@@ -28,7 +28,9 @@ def get_parser() -> argparse.ArgumentParser:
     from benchmarks.speed.store import PARTS
     from benchmarks.speed.timing import DEVICES, DTYPES
 
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed", description=__doc__.splitlines()[0]
+    )
     add = parser.add_argument
     add("--exp", type=Path, default=EXP, help="results go here: %(default)s")
     add("--rows", default=",".join(DEFAULT), help="what is compared: %(default)s")

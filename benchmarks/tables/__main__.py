@@ -42,7 +42,9 @@ CAVEAT = (
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.tables", description=__doc__.splitlines()[0]
+    )
     add = parser.add_argument
     add("--exp", type=Path, default=ROOT / "benchmarks/exp", help="of the comparison")
     add("--out", type=Path, help="directory for the tables; default: --exp")
