@@ -1,8 +1,7 @@
 """Writes the tables of a comparison: ``python -m benchmarks.tables``.
 
-Reads the result.json files that ``benchmarks.compare`` has left so far and writes
-RESULTS.md, results.json and results.png beside them. Runs that are not there yet are
-left out and named.
+Reads the result.json files of ``benchmarks.compare`` and writes RESULTS.md,
+results.json and results.png. Rows without results are left out and named.
 """
 
 from __future__ import annotations
@@ -19,12 +18,13 @@ from benchmarks.compare.runs import ABLATION, MAIN, SETTINGS, SIZES
 from benchmarks.files import read_json, write_json, write_text
 from benchmarks.tables.results import (
     Measured,
+    location_table,
     of_section,
     read_results,
     relative_change,
     removed,
+    size_table,
 )
-from benchmarks.tables.summaries import location_table, size_table
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 from espnet_adaptive_dropout.experiments.markdown import table_lines
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from support.benchmark_speed import tiny_builder
 
+from benchmarks.models import torch_prune
 from benchmarks.speed.build import noise, trained_like_scores
 from benchmarks.speed.encoders import parse_row
 from espnet_adaptive_dropout.experiments.sizes import macs, parameters
@@ -55,7 +56,8 @@ def test_the_choice_is_the_same_every_time():
     assert torch.equal(trained_like_scores(table), trained_like_scores(table))
 
 
-def test_torch_prunings_choice():
+def test_torch_prunings_choice(monkeypatch):
+    monkeypatch.setattr(torch_prune, "BISECTIONS", 6)
     pytest.importorskip("torch_pruning", reason="optional: pip install torch-pruning")
     builder, row = tiny_builder(), parse_row("torch_pruning_30")
     encoder = builder.model(row).encoder
