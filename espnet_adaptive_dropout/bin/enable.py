@@ -10,11 +10,11 @@ of ESPnet is imported). ``python -m espnet2.bin...``, ``espnet transcribe`` and
 from __future__ import annotations
 
 import argparse
-import os
 import sysconfig
 from pathlib import Path
 
 from espnet_adaptive_dropout.bin.command import CommandLine, new_parser, run
+from espnet_adaptive_dropout.experiments.files import write_text
 
 NAME = "espnet_adaptive_dropout_enabled.pth"
 # Silent where the package has been removed meanwhile.
@@ -60,9 +60,7 @@ def enable(directory: Path) -> None:
     if not directory.is_dir():
         raise ValueError(f"{directory}: no such directory")
     path = directory / NAME
-    partial = path.with_suffix(".partial")
-    partial.write_text(LINE, encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, LINE)
     print(f"{path}: written; ESPnet commands of this Python know the plugin")
 
 

@@ -14,8 +14,14 @@ from pathlib import Path
 
 from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
 from espnet_adaptive_dropout.bin.prune import add_model_options
-from espnet_adaptive_dropout.experiments.files import NewDirectory
+from espnet_adaptive_dropout.experiments.files import (
+    NewDirectory,
+    write_json,
+    write_text,
+)
 
+# What releases that did not list their files have written
+FORMER = ("export.json", "export.md", "*.onnx", "*.onnx.data")
 # Rounds of the time measurement.
 ROUNDS = 21
 
@@ -64,7 +70,6 @@ def export_to_directory(args: argparse.Namespace) -> None:
     """
     from espnet_adaptive_dropout.export.export import REPORT, ExportOptions, export
     from espnet_adaptive_dropout.export.markdown import to_markdown
-    from espnet_adaptive_dropout.pruning.write import write_json
 
     options = ExportOptions(
         onnx=args.onnx,
@@ -75,10 +80,10 @@ def export_to_directory(args: argparse.Namespace) -> None:
         rounds=ROUNDS if args.measure_time else 0,
         task=args.task,
     )
-    with NewDirectory(args.output_dir, REPORT) as partial:
+    with NewDirectory(args.output_dir, REPORT, FORMER) as partial:
         report = export(args.train_config, args.model_file, partial, options)
         write_json(partial / REPORT, report)
-        (partial / "export.md").write_text(to_markdown(report), encoding="utf-8")
+        write_text(partial / "export.md", to_markdown(report))
     print(f"{args.output_dir}: {_summary(report)}")
 
 

@@ -157,14 +157,13 @@ def print_plan(args: argparse.Namespace) -> None:
 def prune_to_directory(args: argparse.Namespace) -> None:
     """Run :func:`pruning.prune.prune` and write its result."""
     from espnet_adaptive_dropout.pruning.prune import prune
-    from espnet_adaptive_dropout.pruning.write import PLAN, write_experiment
+    from espnet_adaptive_dropout.pruning.write import FORMER, PLAN, write_experiment
 
-    directory = NewDirectory(args.output_dir, PLAN)
     start = time.perf_counter()
     options = cut_options(args)
     options.target_reduction = args.target_reduction
-    pruned = prune(args.train_config, args.model_file, options, args.task)
-    with directory as partial:
+    with NewDirectory(args.output_dir, PLAN, FORMER) as partial:
+        pruned = prune(args.train_config, args.model_file, options, args.task)
         write_experiment(pruned, partial, args.model_file.name, args.output_dir)
         share_images(args.train_config.parent, partial)
     report = pruned.report

@@ -9,14 +9,19 @@ and in int8. What is not there is said in the report, one line each.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
-from espnet_adaptive_dropout.experiments.files import NewDirectory
+from espnet_adaptive_dropout.experiments.files import (
+    NewDirectory,
+    write_json,
+    write_text,
+)
 
 # Shows that a directory was made by this command; pruned models have a report.json.
 MARKER = ".made_by_bin_report"
+# What releases that did not list their files have written
+FORMER = (MARKER, "report.md", "report.json", "*.png", "*.pdf")
 EXAMPLE = """\
 adaprune report --exp exp/asr_x --pruned exp/asr_x_compact \\
     --output_dir exp/asr_x/report"""
@@ -86,25 +91,23 @@ def report_to_directory(args: argparse.Namespace) -> None:
         if error.name != "matplotlib":
             raise
         raise ValueError("matplotlib is missing: pip install matplotlib") from None
-    directory = NewDirectory(args.output_dir, MARKER)
-    findings = gather(
-        ReportOptions(
-            exp=args.exp,
-            pruned=args.pruned,
-            sweep=args.sweep,
-            separate=args.separate,
-            export=args.export,
-            measure_time=args.measure_time,
-            task=args.task,
+    with NewDirectory(args.output_dir, MARKER, FORMER) as partial:
+        findings = gather(
+            ReportOptions(
+                exp=args.exp,
+                pruned=args.pruned,
+                sweep=args.sweep,
+                separate=args.separate,
+                export=args.export,
+                measure_time=args.measure_time,
+                task=args.task,
+            )
         )
-    )
-    formats = ("png", "pdf") if args.pdf else ("png",)
-    with directory as partial:
+        formats = ("png", "pdf") if args.pdf else ("png",)
         drawn = draw_figures(findings, partial, formats)
         text = markdown.to_markdown(findings, drawn)
-        (partial / "report.md").write_text(text, encoding="utf-8")
-        content = json.dumps(markdown.to_json(findings, drawn), indent=1) + "\n"
-        (partial / "report.json").write_text(content, encoding="utf-8")
+        write_text(partial / "report.md", text)
+        write_json(partial / "report.json", markdown.to_json(findings, drawn), indent=1)
         (partial / MARKER).touch()
     for line in findings.missing:
         print(f"report: {line}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 import numpy
 import torch
 
+from espnet_adaptive_dropout.experiments.files import replacing
 from espnet_adaptive_dropout.export.positions import free_positions
 from espnet_adaptive_dropout.modules.compact_attention import CompactAttention
 
@@ -91,18 +91,14 @@ def export_onnx(
     free_positions(graph.encoder)
     _separate_heads(graph.encoder)
     example = (_features(encoder, input_size), torch.tensor(_EXAMPLE))
-    partial = Path(path).with_name(f"{Path(path).name}.partial")
     try:
-        with torch.no_grad(), _quiet():
+        with replacing(path) as partial, torch.no_grad(), _quiet():
             _trace(graph, example, partial)
-        os.replace(partial, path)
     except OSError:
         raise
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ValueError(f"the encoder cannot be exported as ONNX: {reason}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _trace(graph: torch.nn.Module, example: Tuple, path: Path) -> None:
@@ -165,20 +161,15 @@ def quantize_onnx(path: Path, int8_path: Path) -> None:
     _need("onnxruntime")
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    partial = Path(int8_path).with_name(f"{Path(int8_path).name}.partial")
-    try:
-        with _quiet():
-            quantize_dynamic(
-                str(path),
-                str(partial),
-                op_types_to_quantize=["MatMul", "Gemm"],
-                # Signed weights overflow on CPUs without VNNI: ten times the error.
-                weight_type=QuantType.QUInt8,
-                per_channel=True,
-            )
-        os.replace(partial, int8_path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(int8_path) as partial, _quiet():
+        quantize_dynamic(
+            str(path),
+            str(partial),
+            op_types_to_quantize=["MatMul", "Gemm"],
+            # Signed weights overflow on CPUs without VNNI: ten times the error.
+            weight_type=QuantType.QUInt8,
+            per_channel=True,
+        )
 
 
 class OnnxEncoder:

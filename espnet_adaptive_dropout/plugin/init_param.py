@@ -23,6 +23,7 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
     encoder_entry,
 )
 from espnet_adaptive_dropout.experiments.experiment import load_checkpoint, load_state
+from espnet_adaptive_dropout.experiments.files import replacing
 
 
 def without_old_gates(
@@ -114,7 +115,6 @@ def _write_weights(path: str, output_dir: Optional[str], number: int) -> str:
     state = load_state(path)
     Path(output_dir).mkdir(parents=True, exist_ok=True)
     own_file = os.path.join(output_dir, f"init_param{number}.pth")
-    partial = f"{own_file}.{os.getpid()}.partial"
-    torch.save(state, partial)
-    os.replace(partial, own_file)
+    with replacing(own_file) as partial:
+        torch.save(state, partial)
     return own_file

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
 
+from espnet_adaptive_dropout.experiments.files import write_json, write_text, write_yaml
 from espnet_adaptive_dropout.pruning.prune import Pruned
 from espnet_adaptive_dropout.pruning.report import to_markdown
 
 PLAN = "plan.yaml"
+# What releases that did not list their files have written
+FORMER = (
+    *("config.yaml", PLAN, "certificate.json", "report.json", "report.md"),
+    *("*.pth", "images", "made_from.json"),
+)
 
 
 def write_experiment(
@@ -30,22 +33,12 @@ def write_experiment(
         OSError: it cannot be written.
     """
     config = {**pruned.config, "output_dir": str(output_dir)}
-    _write_yaml(directory / "config.yaml", config)
-    _write_yaml(directory / PLAN, pruned.plan.to_dict())
+    write_yaml(directory / "config.yaml", config)
+    write_yaml(directory / PLAN, pruned.plan.to_dict())
     write_json(directory / "certificate.json", pruned.certificate.to_dict())
     write_json(directory / "report.json", pruned.report)
-    (directory / "report.md").write_text(to_markdown(pruned.report), encoding="utf-8")
+    write_text(directory / "report.md", to_markdown(pruned.report))
     try:
         torch.save(pruned.state, directory / model_name)
     except RuntimeError as error:  # PyTorch's word for a full disk
         raise OSError(f"cannot write {directory / model_name}: {error}") from error
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON for people and programs."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _write_yaml(path: Path, content: Any) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        yaml.safe_dump(content, file, sort_keys=False, allow_unicode=True)

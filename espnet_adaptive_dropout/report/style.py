@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-import os
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence
 
 import matplotlib
 from matplotlib.figure import Figure
+
+from espnet_adaptive_dropout.experiments.files import replacing
 
 # Widths of one and of two columns of a paper, inches.
 COLUMN = 3.5
@@ -102,9 +103,7 @@ def save(figure: Figure, path: Path, formats: Sequence[str] = ("png",)) -> List[
     written = []
     for name in formats:
         final = path.with_name(f"{path.name}.{name}")
-        partial = path.with_name(f"{path.name}.partial.{name}")
-        with matplotlib.rc_context(_SETTINGS):
-            figure.savefig(partial, dpi=DPI)
-        os.replace(partial, final)
+        with replacing(final) as partial, matplotlib.rc_context(_SETTINGS):
+            figure.savefig(partial, dpi=DPI, format=name)
         written.append(final)
     return written

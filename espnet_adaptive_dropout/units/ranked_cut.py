@@ -9,6 +9,9 @@ import torch
 from espnet_adaptive_dropout.units.cost import Cost
 from espnet_adaptive_dropout.units.table import UnitTable
 
+# Largest share of the encoder by which a cut in the plain order may miss its target.
+TOLERANCE = 5e-4
+
 
 def ranked_cut(
     table: UnitTable,
@@ -17,35 +20,34 @@ def ranked_cut(
     target_reduction: float,
     cost: Optional[Cost] = None,
 ) -> torch.Tensor:
-    """Keep the best units so that the size comes as near to the target as it can.
+    """Keep the best units so that the size is the target.
 
-    Units go in the order of their scores. Where the next one would take too much
-    with it (the last value unit of a head voids the head's queries) it stays and
-    those after it make up the size, or it goes and the best of those before it are
-    taken back, save units of score minus infinity.
+    There is one order of removal for all targets, see :func:`removal_order`. The
+    first units of it go, as many as give the size nearest to the target. Cuts of the
+    same scores to growing targets are therefore nested: what the one removes, the
+    next removes too.
+
+    Only where this misses the target by more than ``TOLERANCE`` (in a very small
+    encoder, or where the last value unit of a head takes along queries that cannot
+    go by themselves) do other units make up the size: units of the order that would
+    overshoot stay and later ones go, or the next one goes and the best of those
+    before it stay, whichever comes nearer.
 
     Args:
-        table: of the encoder.
-        scores: importance of every unit, (units,); larger stays longer.
+        table: unit table of the encoder.
+        scores: importance of every unit, (units,); larger stays longer. Units of
+            score minus infinity go in any case.
         candidates: which units may go, bool (units,).
         target_reduction: share of the encoder's cost to remove.
         cost: what is counted; None counts parameters.
 
     Returns:
-        Which units stay, closed, bool (units,).
+        Which units stay, without unused ones, bool (units,).
 
     Raises:
         ValueError: the candidates cannot give that much; the message has the bound.
     """
     cost = cost or table.parameters
-    order = torch.argsort(scores.masked_fill(~candidates, float("inf")), stable=True)
-    order = order[: int(candidates.sum())]
-
-    def keep_after(removed: int) -> torch.Tensor:
-        keep = torch.ones(table.num_units, dtype=torch.bool)
-        keep[order[:removed]] = False
-        return keep
-
     bound = table.reduction(~candidates, cost)
     if target_reduction > bound:
         raise ValueError(
@@ -53,6 +55,16 @@ def ranked_cut(
             f"can give ({bound:.3f} of the encoder's {cost.name}); ask for less or "
             f"add locations"
         )
+    order = removal_order(table, scores, candidates)
+
+    def keep_after(removed: int) -> torch.Tensor:
+        keep = torch.ones(table.num_units, dtype=torch.bool)
+        keep[order[:removed]] = False
+        return keep
+
+    def miss(keep: torch.Tensor) -> float:
+        return abs(table.reduction(keep, cost) - target_reduction)
+
     low, high = 0, len(order)
     while low < high:
         middle = (low + high + 1) // 2
@@ -61,18 +73,68 @@ def ranked_cut(
         else:
             high = middle - 1
     below, above = keep_after(low), keep_after(low + 1)
-    back = order[: low + 1].flip(0)
-    back = back[scores[back] > -float("inf")]
-    ways = (
-        _toggle(
-            table, table.without_unused(below), order[low:], target_reduction, cost
-        ),
-        _toggle(table, table.without_unused(above), back, target_reduction, cost),
-    )
-    return min(ways, key=lambda k: abs(table.reduction(k, cost) - target_reduction))
+    best = min(below, above, key=miss)
+    if miss(best) > TOLERANCE:
+        may_return = (scores > -float("inf")) & ~_unused_bases(table, above)
+        before = order[: low + 1].flip(0)
+        before = before[may_return[before]]
+        best = min(
+            best,
+            _make_up(table, below, order[low:], target_reduction, cost),
+            _make_up(table, above, before, target_reduction, cost),
+            key=miss,
+        )
+    return table.without_unused(best)
 
 
-def _toggle(
+def removal_order(
+    table: UnitTable, scores: torch.Tensor, candidates: torch.Tensor
+) -> torch.Tensor:
+    """The order in which units go, whatever the target.
+
+    Units go by their scores, but no unit is worth more than what it has an effect
+    through: a query unit counts at most as much as the best value unit of its head
+    (an input of the convolution module: as its best channel), and goes just before
+    it. So no unit takes others along, if all of them are candidates.
+
+    Args:
+        table: unit table of the encoder.
+        scores: importance of every unit, (units,).
+        candidates: which units may go, bool (units,).
+
+    Returns:
+        Indices of the candidates, first to go first, (candidates,).
+    """
+    worth = scores.double().masked_fill(~candidates, float("inf"))
+    last_of_head = torch.zeros(table.num_units, dtype=torch.bool)
+    for group, base in table.dependent_groups():
+        by_head = worth[base.span].view(base.heads, -1)
+        best = by_head.max(dim=1, keepdim=True).values
+        width = by_head.shape[1]
+        last = width - 1 - (by_head == best).flip(1).int().argmax(dim=1)
+        last_of_head[base.start + torch.arange(base.heads) * width + last] = True
+        dependent = worth[group.span].view(base.heads, -1)
+        is_candidate = candidates[group.span].view(base.heads, -1)
+        capped = torch.where(is_candidate, dependent.minimum(best), dependent)
+        worth[group.span] = capped.flatten()
+    # Sorted by worth, then the last of a head after its equals, then by score.
+    order = torch.argsort(scores, stable=True)
+    for key in (last_of_head.int(), worth):
+        order = order[torch.argsort(key[order], stable=True)]
+    return order[candidates[order]]
+
+
+def _unused_bases(table: UnitTable, keep: torch.Tensor) -> torch.Tensor:
+    """Units of the heads that others depend on and that ``keep`` leaves empty."""
+    unused = torch.zeros(table.num_units, dtype=torch.bool)
+    for _, base in table.dependent_groups():
+        by_head = keep[base.span].view(base.heads, -1)
+        alive = by_head.any(dim=1, keepdim=True)
+        unused[base.span] = (~alive).expand_as(by_head).flatten()
+    return unused
+
+
+def _make_up(
     table: UnitTable,
     keep: torch.Tensor,
     units: torch.Tensor,
@@ -81,18 +143,19 @@ def _toggle(
 ) -> torch.Tensor:
     """Remove or take back each of ``units`` that brings the size nearer."""
     finest = cost.per_unit[units].min().item() / cost.total if len(units) else 0.0
+    keep = keep.clone()
     missing = target - table.reduction(keep, cost)
     for unit in units.tolist():
         if abs(missing) <= finest / 2:
             break
         if bool(keep[unit]) != (missing > 0):
             continue
-        trial = keep.clone()
-        trial[unit] = not keep[unit]
-        trial = table.without_unused(trial)
-        still = target - table.reduction(trial, cost)
+        keep[unit] = not keep[unit]
+        still = target - table.reduction(keep, cost)
         if abs(still) < abs(missing):
-            keep, missing = trial, still
+            missing = still
+        else:
+            keep[unit] = not keep[unit]
     return keep
 
 

@@ -26,15 +26,15 @@ from espnet_adaptive_dropout.pruning.prune import (
     plan_units,
     rank,
 )
-from espnet_adaptive_dropout.pruning.sweep.made_from import (
+from espnet_adaptive_dropout.pruning.sweep.reuse import (
     digest,
     read_result,
     write_result,
 )
 from espnet_adaptive_dropout.pruning.trained import Trained
-from espnet_adaptive_dropout.pruning.write import PLAN, write_experiment
+from espnet_adaptive_dropout.pruning.write import FORMER, PLAN, write_experiment
 
-NOTE = "made_from.json"
+SOURCES = "made_from.json"
 TRAINED = "trained"
 
 
@@ -47,7 +47,7 @@ class SizedModel:
         directory: where its scores go.
         config_file: of the experiment.
         model_file: its checkpoint.
-        made_from: what identifies the model.
+        sources: digests and options that identify the model.
         facts: ``target_reduction`` (None: not cut), ``reduction``,
             ``encoder_params``, ``total_params``, ``encoder_macs``, ``mac_seconds``.
         load: returns config and model, in evaluation mode.
@@ -57,7 +57,7 @@ class SizedModel:
     directory: Path
     config_file: Path
     model_file: Path
-    made_from: Dict[str, Any]
+    sources: Dict[str, Any]
     facts: Dict[str, Any]
     load: Callable[[], Tuple[Dict[str, Any], torch.nn.Module]]
 
@@ -145,7 +145,7 @@ class Cutter:
             say(f"{name}: {reduction:.2%} of the encoder removed")
         return [self._row(target) for target in targets]
 
-    def _made_from(self, target: float) -> Dict[str, Any]:
+    def _sources(self, target: float) -> Dict[str, Any]:
         options = self.options
         return {
             **self.checkpoint,
@@ -165,7 +165,7 @@ class Cutter:
         directory = self.output_dir / row_name(target)
         if not (directory / self.trained.model_file.name).exists():
             return None
-        return read_result(directory / NOTE, self._made_from(target))
+        return read_result(directory / SOURCES, self._sources(target))
 
     def _plan(self, target: float) -> Tuple[torch.Tensor, PruningPlan]:
         if self._ranking is None:
@@ -175,16 +175,15 @@ class Cutter:
 
     def _cut(self, target: float, keep: torch.Tensor, plan: PruningPlan) -> float:
         path = self.output_dir / row_name(target)
-        directory = NewDirectory(path, PLAN)
-        pruned = cut(self.trained, keep, plan, self.options)
-        facts = {
-            "target_reduction": target,
-            "reduction": plan.reduction,
-            **pruned.report["after"],
-        }
-        with directory as partial:
+        with NewDirectory(path, PLAN, FORMER) as partial:
+            pruned = cut(self.trained, keep, plan, self.options)
+            facts = {
+                "target_reduction": target,
+                "reduction": plan.reduction,
+                **pruned.report["after"],
+            }
             write_experiment(pruned, partial, self.trained.model_file.name, path)
-            write_result(partial / NOTE, self._made_from(target), facts)
+            write_result(partial / SOURCES, self._sources(target), facts)
         return plan.reduction
 
     def _row(self, target: float) -> SizedModel:
@@ -198,13 +197,13 @@ class Cutter:
             load_weights(model, load_state(model_file), str(model_file))
             return config, model
 
-        facts = read_result(directory / NOTE, self._made_from(target))
+        facts = read_result(directory / SOURCES, self._sources(target))
         return SizedModel(
             row_name(target),
             directory,
             config_file,
             model_file,
-            self._made_from(target),
+            self._sources(target),
             facts,
             load,
         )

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from espnet_adaptive_dropout.experiments.files import (
+    check_output_dir,
+    directory_lock,
+    write_json,
+    write_text,
+)
 from espnet_adaptive_dropout.experiments.tables import read_table
 from espnet_adaptive_dropout.pruning.prune import PruneOptions
 from espnet_adaptive_dropout.pruning.sweep.cuts import Cutter, SizedModel
 from espnet_adaptive_dropout.pruning.sweep.decoding import Decoder, TestSet
 from espnet_adaptive_dropout.pruning.sweep.errors import error_rates
-from espnet_adaptive_dropout.pruning.sweep.made_from import (
+from espnet_adaptive_dropout.pruning.sweep.reuse import (
     digests,
     read_result,
-    replace,
     write_result,
 )
 from espnet_adaptive_dropout.pruning.sweep.table import to_markdown
@@ -61,9 +65,16 @@ def sweep(options: SweepOptions) -> Dict[str, Any]:
         The content of sweep.json, which is written, with sweep.md, after each score.
 
     Raises:
-        ValueError: what the model, the options or the data are refused for.
+        ValueError: the model, the options or the data are refused, or another run
+            is writing the directory.
         OSError: something cannot be read or written.
     """
+    check_output_dir(options.output_dir).parent.mkdir(parents=True, exist_ok=True)
+    with directory_lock(options.output_dir):
+        return _sweep(options)
+
+
+def _sweep(options: SweepOptions) -> Dict[str, Any]:
     trained = open_trained(
         options.train_config,
         options.model_file,
@@ -100,31 +111,31 @@ def sweep(options: SweepOptions) -> Dict[str, Any]:
 def _validate(row: SizedModel, task: type, options: SweepOptions) -> Dict[str, float]:
     config, model = row.load()
     files = validation_files(config, options.cut.data)
-    made_from = {
-        "model": row.made_from,
+    sources = {
+        "model": row.sources,
         "data": options.cut.data,
         "files": digests(path for path in files if Path(path).is_file()),
         "batch_size": options.batch_size,
     }
     path = row.directory / "validation.json"
-    scores = read_result(path, made_from)
+    scores = read_result(path, sources)
     if scores is None:
         scores = validate(
             task, config, model, options.cut.data, options.batch_size, options.ngpu
         )
-        write_result(path, made_from, scores)
+        write_result(path, sources, scores)
     return scores
 
 
 def _decode(row: SizedModel, test_set: TestSet, decoder: Decoder) -> Dict[str, float]:
-    made_from = {
-        "model": row.made_from,
+    sources = {
+        "model": row.sources,
         "data": test_set.data,
         "files": digests([decoder.inference_config, test_set.scp, test_set.references]),
     }
     directory = row.directory / decoder.inference_config.stem / test_set.name
     path = directory / "scores.json"
-    rates = read_result(path, made_from)
+    rates = read_result(path, sources)
     if rates is None:
         references = read_table(test_set.references)
         hypotheses = decoder.decode(
@@ -134,10 +145,10 @@ def _decode(row: SizedModel, test_set: TestSet, decoder: Decoder) -> Dict[str, f
             rates = error_rates(references, hypotheses)
         except ValueError as error:
             raise ValueError(f"{test_set.references}: {error}") from None
-        write_result(path, made_from, rates)
+        write_result(path, sources, rates)
     return rates
 
 
 def _write(result: Dict[str, Any], directory: Path) -> None:
-    replace(directory / "sweep.json", json.dumps(result, indent=2))
-    replace(directory / "sweep.md", to_markdown(result))
+    write_json(directory / "sweep.json", result)
+    write_text(directory / "sweep.md", to_markdown(result))

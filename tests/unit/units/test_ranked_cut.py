@@ -5,7 +5,11 @@ import torch
 from support.encoders import adaptive, options_of
 
 from espnet_adaptive_dropout.units.locations import LOCATIONS
-from espnet_adaptive_dropout.units.ranked_cut import even_scores, ranked_cut
+from espnet_adaptive_dropout.units.ranked_cut import (
+    even_scores,
+    ranked_cut,
+    removal_order,
+)
 
 
 @pytest.fixture
@@ -41,9 +45,61 @@ def test_ranked_cut_refuses_more_than_there_is(table):
         ranked_cut(table, torch.zeros(table.num_units), candidates, 0.5)
 
 
-def test_ranked_cut_does_not_stumble_over_a_head(table):
-    # The last value unit of a head takes all queries of the head along, which is
-    # more than is missing here: it stays, and the next unit goes.
+def test_queries_go_just_before_the_last_value_unit_of_their_head(table):
+    scores = torch.full((table.num_units,), 100.0)
+    groups = {(g.block, g.location): g for g in table.groups}
+    query, value = groups[(0, "query")], groups[(0, "value")]
+    scores[value.span][:4] = torch.arange(4.0)
+    scores[query.span][:4] = torch.tensor([200.0, 50.0, 300.0, 1.0])
+    order = removal_order(table, scores, torch.ones(table.num_units, dtype=torch.bool))
+    first = [value.start, query.start + 3, value.start + 1, value.start + 2]
+    rest = [query.start + unit for unit in (1, 0, 2)] + [value.start + 3]
+    # The query of score 1 goes after the value unit that comes before it by score.
+    assert sorted(order[:4].tolist()) == sorted(first)
+    assert order[4:8].tolist() == rest
+
+
+def test_equal_scores_leave_the_order_of_the_units(table):
+    candidates = torch.ones(table.num_units, dtype=torch.bool)
+    order = removal_order(table, torch.zeros(table.num_units), candidates).tolist()
+    last = {
+        base.start + (head + 1) * base.num_units // base.heads - 1
+        for _, base in table.dependent_groups()
+        for head in range(base.heads)
+    }
+    others = [unit for unit in range(table.num_units) if unit not in last]
+    assert order == [*others, *sorted(last)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_cuts_to_growing_targets_are_nested(wide_table, seed):
+    table = wide_table
+    candidates = ~table.all_except(PAPER)
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn(table.num_units, generator=generator)
+    smaller = torch.zeros(table.num_units, dtype=torch.bool)
+    for target in torch.linspace(0.7, 0.05, 25).tolist():
+        keep = ranked_cut(table, scores, candidates, target)
+        assert table.reduction(keep) == pytest.approx(target, abs=0.0005)
+        assert not (smaller & ~keep).any()
+        smaller = keep
+
+
+@pytest.mark.parametrize("names", [["ffn", "value"], ["value"], list(LOCATIONS)])
+def test_gates_alone_give_the_size_of_the_cut(wide_table, names):
+    """Units without a gate go only with what they depend on."""
+    table = wide_table
+    candidates = ~table.all_except(names)
+    scores = torch.randn(table.num_units, generator=torch.Generator().manual_seed(0))
+    bound = table.reduction(~candidates)
+    for share in (0.2, 0.4, 0.5, 0.6, 0.8, 0.95):
+        keep = ranked_cut(table, scores, candidates, share * bound)
+        assert torch.equal(table.without_unused(keep | ~candidates), keep)
+        assert table.reduction(keep) == pytest.approx(share * bound, abs=0.006)
+
+
+def test_a_head_too_large_to_go_stays_and_others_make_up_the_size(table):
+    # Without gates on the queries, the last value unit takes all of its head along.
     scores = torch.full((table.num_units,), 100.0)
     groups = {(g.block, g.location): g for g in table.groups}
     value, ffn = groups[(0, "value")], groups[(0, "ffn")]
@@ -51,13 +107,13 @@ def test_ranked_cut_does_not_stumble_over_a_head(table):
     scores[ffn.span] = 10.0 + torch.arange(ffn.num_units)
     costs = table.parameters.per_unit
     target = float(3 * costs[value.start] + costs[ffn.start]) / table.parameters.total
-    keep = ranked_cut(
-        table, scores, torch.ones(table.num_units, dtype=torch.bool), target
-    )
+    keep = ranked_cut(table, scores, ~table.all_except(["ffn", "value"]), target)
     assert keep[value.start + 3]
     assert not keep[value.start : value.start + 3].any()
     assert (~keep[ffn.span]).sum() == 1
 
+
+PAPER = [name for name, location in LOCATIONS.items() if location.in_paper]
 
 # Large enough for one unit to be less than 0.1 points.
 SUBSETS = [

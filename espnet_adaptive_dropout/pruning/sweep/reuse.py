@@ -1,12 +1,13 @@
-"""Notes beside a result what it was made from, so that it is made only once."""
+"""Results that are kept with their sources, so that each is made only once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, Dict, Iterable, Optional
+
+from espnet_adaptive_dropout.experiments.files import write_json
 
 
 def digest(path: Path) -> str:
@@ -27,27 +28,20 @@ def digests(paths: Iterable[Path]) -> Dict[str, str]:
     return {str(path): digest(path) for path in paths}
 
 
-def read_result(path: Path, made_from: Dict[str, Any]) -> Optional[Any]:
-    """The result that :func:`write_result` wrote, if it was made from just this.
+def read_result(path: Path, sources: Dict[str, Any]) -> Optional[Any]:
+    """The result that :func:`write_result` wrote, if it has just these sources.
 
     Returns:
         The result; None if there is none, or another one.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        same = content["made_from"] == json.loads(json.dumps(made_from))
+        same = content["made_from"] == json.loads(json.dumps(sources))
         return content["result"] if same else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def write_result(path: Path, made_from: Dict[str, Any], result: Any) -> None:
-    """Write a result, whole or not at all."""
-    replace(path, json.dumps({"made_from": made_from, "result": result}, indent=2))
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
-    os.replace(partial, path)
+def write_result(path: Path, sources: Dict[str, Any], result: Any) -> None:
+    """Write a result with what it was made from, whole or not at all."""
+    write_json(path, {"made_from": sources, "result": result})
