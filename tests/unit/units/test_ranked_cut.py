@@ -138,7 +138,7 @@ def test_every_subset_that_can_reach_a_size_reaches_it(wide_table, names, target
             ranked_cut(table, scores, candidates, target)
         return
     keep = ranked_cut(table, scores, candidates, target)
-    assert table.reduction(keep) == pytest.approx(target, abs=0.001)
+    assert table.reduction(keep) == pytest.approx(target, abs=0.0015)
 
 
 @pytest.mark.parametrize("budget", ["block", "module"])
