@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.metadata
 import io
 import logging
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
+
+import espnet_adaptive_dropout
 
 CommandLine = Optional[Sequence[str]]
 
@@ -53,13 +57,21 @@ def execute(
 
     The parser may exit by itself (usage); everything after is one line on error.
     """
-    _quieten(name)
-    args = get_parser().parse_args(cmd)
-    run(name, lambda: main(args))
+
+    def start() -> None:
+        _quieten(name)
+        args = get_parser().parse_args(cmd)
+        other = other_version()
+        if other is not None:
+            print(f"{name}: {other}", file=sys.stderr)
+        main(args)
+
+    run(name, start)
 
 
 def run(name: str, main: Callable[[], None]) -> None:
-    """Run ``main``; a ValueError or OSError becomes one line and exit code 1."""
+    """Run ``main``; a ValueError or OSError becomes one line and exit code 1, an
+    interruption by the user one line and exit code 130."""
     try:
         main()
     except ValueError as error:
@@ -67,6 +79,24 @@ def run(name: str, main: Callable[[], None]) -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         sys.exit(f"{name}: {where}{error.strerror or error}")
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def other_version() -> Optional[str]:
+    """Says which version runs where it is not the installed one, or None."""
+    try:
+        installed = importlib.metadata.version("espnet-adaptive-dropout")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    if installed == espnet_adaptive_dropout.__version__:
+        return None
+    directory = Path(espnet_adaptive_dropout.__file__).parent
+    return (
+        f"version {espnet_adaptive_dropout.__version__} in {directory} runs, not the "
+        f"installed version {installed}"
+    )
 
 
 def _quieten(name: str) -> None:

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
-from espnet_adaptive_dropout.bin.prune import add_model_options
+from espnet_adaptive_dropout.bin.prune import add_model_options, check_data_options
 from espnet_adaptive_dropout.experiments.files import (
     NewDirectory,
     write_json,
@@ -71,6 +71,7 @@ def export_to_directory(args: argparse.Namespace) -> None:
     from espnet_adaptive_dropout.export.export import REPORT, ExportOptions, export
     from espnet_adaptive_dropout.export.markdown import to_markdown
 
+    check_data_options(args)
     options = ExportOptions(
         onnx=args.onnx,
         int8=args.int8,

@@ -40,20 +40,10 @@ def measure(args: argparse.Namespace) -> dict:
     Raises:
         ValueError: config and checkpoint cannot be read or do not match.
     """
-    from espnet_adaptive_dropout.experiments.experiment import (
-        build_model,
-        load_config,
-        load_state,
-        load_task,
-        load_weights,
-    )
+    from espnet_adaptive_dropout.experiments.experiment import open_model
     from espnet_adaptive_dropout.experiments.sizes import sizes
 
-    config = load_config(args.train_config)
-    state = load_state(args.model_file)
-    model = build_model(load_task(args.task), config)
-    load_weights(model, state, str(args.model_file))
-    return sizes(model)
+    return sizes(open_model(args.task, args.train_config, args.model_file)[1])
 
 
 if __name__ == "__main__":

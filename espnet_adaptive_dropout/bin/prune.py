@@ -15,9 +15,13 @@ import argparse
 import shutil
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Optional
 
 from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
 from espnet_adaptive_dropout.experiments.files import NewDirectory
+
+if TYPE_CHECKING:
+    from espnet_adaptive_dropout.pruning.prune import PruneOptions
 
 EXAMPLE = """\
 adaprune prune --train_config exp/asr_x/config.yaml \\
@@ -63,6 +67,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def add_cut_options(parser: argparse.ArgumentParser) -> None:
     """Options of the criterion and of the certificate."""
+    from espnet2.utils.types import str2bool
+
     from espnet_adaptive_dropout.pruning.criteria import criterion_choices
     from espnet_adaptive_dropout.units.cost import COSTS
     from espnet_adaptive_dropout.units.table import BUDGETS
@@ -86,7 +92,13 @@ def add_cut_options(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         type=float,
         default=1e-9,
-        help="of the certificate, in double precision",
+        help="largest difference that the certificate allows, in double precision",
+    )
+    add(
+        "--allow_unfrozen",
+        type=str2bool,
+        default=False,
+        help="cut a checkpoint from before the training froze its size",
     )
 
 
@@ -112,16 +124,36 @@ def run(args: argparse.Namespace) -> None:
         prune_to_directory(args)
 
 
-def check_target(target) -> None:
-    """Refuse a share that is none, with a ValueError."""
+def check_target(target: Optional[float]) -> None:
+    """Refuse a share that is not between 0 and 1, with a ValueError."""
     if target is not None and not 0.0 < target < 1.0:
         raise ValueError(f"--target_reduction {target}: must be between 0 and 1")
 
 
-def cut_options(args: argparse.Namespace):
-    """The PruneOptions of a command line, without a target."""
+def check_data_options(args: argparse.Namespace) -> None:
+    """Refuse wrong values of the options that name data, with a ValueError."""
+    from espnet_adaptive_dropout.experiments.data import as_triplet
+
+    if args.utterances < 1:
+        raise ValueError(f"--utterances {args.utterances}: must be 1 or more")
+    for item in args.data or []:
+        try:
+            as_triplet(item)
+        except ValueError as error:
+            raise ValueError(f"--data {error}") from None
+
+
+def cut_options(args: argparse.Namespace) -> PruneOptions:
+    """The PruneOptions of a command line, without a target.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
     from espnet_adaptive_dropout.pruning.prune import PruneOptions
 
+    check_data_options(args)
+    if args.cost_frames is not None and args.cost_frames < 1:
+        raise ValueError(f"--cost_frames {args.cost_frames}: must be 1 or more")
     return PruneOptions(
         criterion=args.criterion,
         criterion_conf=args.criterion_conf,
@@ -131,6 +163,7 @@ def cut_options(args: argparse.Namespace):
         cost=args.cost,
         cost_frames=args.cost_frames,
         budget=args.budget,
+        allow_unfrozen=args.allow_unfrozen,
     )
 
 
@@ -142,7 +175,13 @@ def print_plan(args: argparse.Namespace) -> None:
 
     options = cut_options(args)
     options.target_reduction = args.target_reduction
-    trained = open_trained(args.train_config, args.model_file, args.task, args.data)
+    trained = open_trained(
+        args.train_config,
+        args.model_file,
+        args.task,
+        args.data,
+        allow_unfrozen=args.allow_unfrozen,
+    )
     keep, plan = plan_units(trained, rank(trained, options), options)
     print(describe(trained, keep))
     macs = (

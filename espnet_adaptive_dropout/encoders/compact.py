@@ -20,6 +20,7 @@ from espnet_adaptive_dropout.modules.subsampling import (
 )
 from espnet_adaptive_dropout.units.widths import (
     BlockWidths,
+    check_width,
     parse_indices,
     parse_widths,
 )
@@ -61,7 +62,7 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Initializing zero-element")
             if subsampling is not None:
-                narrow_subsampling(self.embed, *subsampling)
+                narrow_subsampling(self.embed, *_channels(subsampling))
             for layer, block in zip(self.encoders, blocks):
                 _narrow(layer, block)
         put_channels_last(self.embed)
@@ -70,6 +71,20 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
         for parameter in self.parameters():
             if parameter.numel() == 0:
                 parameter.requires_grad_(False)
+
+
+def _channels(subsampling: Sequence[int]) -> Sequence[int]:
+    """Check ``encoder_conf.subsampling``.
+
+    Raises:
+        ValueError: it is not the channels of two convolutions.
+    """
+    where = "encoder_conf.subsampling"
+    if not isinstance(subsampling, (list, tuple)) or len(subsampling) != 2:
+        raise ValueError(f"{where}={subsampling!r} must be a list of two widths")
+    for channels in subsampling:
+        check_width(where, channels)
+    return subsampling
 
 
 def _narrow(layer: torch.nn.Module, widths: BlockWidths) -> None:
@@ -102,6 +117,12 @@ def _narrow_convolution(
     module: torch.nn.Module, widths: BlockWidths
 ) -> CompactConvolution:
     kept = torch.tensor(parse_indices(widths.conv_input), dtype=torch.long)
+    inputs = module.pointwise_conv1.in_channels
+    if len(kept) and int(kept[-1]) >= inputs:
+        raise ValueError(
+            f"encoder_conf.widths: conv_input={widths.conv_input!r} names an input of "
+            f"{int(kept[-1])}, but there are {inputs}, counted from 0"
+        )
     channels = widths.conv_channel
     if channels is None:
         channels = module.depthwise_conv.out_channels

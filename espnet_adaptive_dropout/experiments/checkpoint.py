@@ -1,9 +1,11 @@
-"""Which weights of a checkpoint belong to the gates and to the size control."""
+"""The weights in a checkpoint: which are the gates', and whether they are sound."""
 
 from __future__ import annotations
 
 import re
-from typing import Dict
+import zipfile
+from pathlib import Path
+from typing import Dict, Optional, Union
 
 import torch
 
@@ -22,3 +24,37 @@ def is_gate_weight(key: str) -> bool:
 def without_gates(state: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
     """The weights, in a new dict, without those of gates and size control."""
     return {key: value for key, value in state.items() if not is_gate_weight(key)}
+
+
+def in_single_precision(state: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
+    """The weights, in a new dict, those of other floating-point types as float32."""
+    return {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in state.items()
+    }
+
+
+def first_not_finite(state: Dict[str, torch.Tensor]) -> Optional[str]:
+    """Name of the first tensor with a value that is NaN or infinite, or None.
+
+    A mask of zeros and minus infinity, which some models keep among their weights,
+    is sound.
+    """
+    for key, value in state.items():
+        if not value.is_floating_point() or value.isfinite().all():
+            continue
+        is_mask = value.dim() > 1 and ((value == 0) | (value == -float("inf"))).all()
+        if not is_mask:
+            return key
+    return None
+
+
+def damaged_part(path: Union[str, Path]) -> Optional[str]:
+    """Name of the first part of a zipped checkpoint whose checksum is wrong, or None.
+
+    PyTorch does not look at the checksums. A file of PyTorch before 1.6 has none.
+    """
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip()

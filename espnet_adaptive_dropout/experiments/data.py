@@ -15,6 +15,21 @@ Triplet = Tuple[str, str, str]
 Batch = Dict[str, torch.Tensor]
 
 
+def as_triplet(item: Any) -> Triplet:
+    """Path, name and type of "path,name,type" or of a list of the three.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    parts = item.split(",") if isinstance(item, str) else item
+    if not isinstance(parts, (list, tuple)) or len(parts) != 3 or not all(parts):
+        raise ValueError(
+            f"{item!r} is not PATH,NAME,TYPE, for example "
+            f"dump/raw/dev/wav.scp,speech,sound"
+        )
+    return tuple(map(str, parts))
+
+
 def triplets(
     given: Optional[Sequence[Any]], config: Dict[str, Any], part: str, option: str
 ) -> List[Triplet]:
@@ -23,23 +38,17 @@ def triplets(
     Args:
         given: "path,name,type" strings or lists of the three; None or empty takes
             those of the config.
-        config: of the training.
+        config: training config.
         part: "train" or "valid", where ``given`` is empty.
-        option: what gives ``given``, for messages.
+        option: the option that gives ``given``, for messages.
 
     Raises:
         ValueError: there are none, or one is not a triplet.
     """
     chosen = given or config.get(f"{part}_data_path_and_name_and_type") or []
-    found = []
-    for item in chosen:
-        parts = tuple(item.split(",")) if isinstance(item, str) else tuple(item)
-        if len(parts) != 3:
-            raise ValueError(
-                f"{item!r} is not PATH,NAME,TYPE, for example "
-                f"dump/raw/dev/wav.scp,speech,sound"
-            )
-        found.append(parts)
+    if not isinstance(chosen, (list, tuple)):
+        raise ValueError(f"{option}: {chosen!r} is not a list of PATH,NAME,TYPE")
+    found = [as_triplet(item) for item in chosen]
     if not found:
         raise ValueError(f"the config names no {part} data: pass {option}")
     return found

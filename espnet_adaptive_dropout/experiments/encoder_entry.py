@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import sys
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional
 
 import torch
 
@@ -48,6 +48,10 @@ class EncoderEntry:
     def options(self, config: Mapping[str, Any]) -> Dict[str, Any]:
         """The encoder's options, a new dict."""
         return dict(config.get(self.conf) or {})
+
+    def adaptive_conf(self, config: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+        """``adaptive_dropout_conf`` among the encoder's options; None without one."""
+        return self.options(config).get("adaptive_dropout_conf")
 
     def with_encoder(
         self, config: Mapping[str, Any], name: str, options: Mapping[str, Any]

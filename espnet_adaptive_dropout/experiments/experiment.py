@@ -6,14 +6,20 @@ import argparse
 import copy
 import datetime
 import importlib
+import re
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Union
+from typing import Any, Dict, Tuple, Union
 
 import numpy
 import torch
 import yaml
 
+from espnet_adaptive_dropout.experiments.checkpoint import (
+    damaged_part,
+    first_not_finite,
+    in_single_precision,
+)
 from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
 
 # The C parser is ten times faster on the long token lists in ESPnet's configs.
@@ -30,11 +36,14 @@ def load_task(name: str) -> type:
 
     try:
         module = importlib.import_module(f"espnet2.tasks.{name}")
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        # A missing dependency of the module is another matter.
+        if not f"espnet2.tasks.{name}".startswith(error.name or ""):
+            raise ValueError(f"--task {name}: needs {error.name}: {error}") from None
         raise ValueError(f"--task {name}: ESPnet has no espnet2.tasks.{name}") from None
     for value in vars(module).values():
         is_task = isinstance(value, type) and issubclass(value, AbsTask)
-        if is_task and value.__module__ == module.__name__:
+        if is_task and value is not AbsTask and value.__module__ == module.__name__:
             return value
     raise ValueError(f"--task {name}: espnet2.tasks.{name} defines no task")
 
@@ -45,28 +54,34 @@ def load_config(path: Union[str, Path]) -> Dict[str, Any]:
     Raises:
         ValueError: it is missing, is not YAML, or is not a training config.
     """
+    advice = "give the config.yaml that ESPnet wrote into the experiment directory"
     try:
+        if zipfile.is_zipfile(path):
+            raise ValueError(f"{path}: a model file, not a config; {advice}")
         text = Path(path).read_text(encoding="utf-8")
         config = yaml.load(text, Loader=_YAML_LOADER)
     except OSError as error:
         raise ValueError(f"{path}: cannot read the config ({error.strerror})") from None
-    except yaml.YAMLError:
-        raise ValueError(f"{path}: this is not YAML") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ValueError(f"{path}: this is not YAML; {advice}") from None
+    if not text.strip():
+        raise ValueError(f"{path}: is empty; {advice}")
     option = encoder_entry(config).option if isinstance(config, dict) else "encoder"
     if not isinstance(config, dict) or option not in config:
-        raise ValueError(
-            f"{path}: no '{option}' in it; give the config.yaml that ESPnet wrote into "
-            f"the experiment directory"
-        )
+        raise ValueError(f"{path}: no '{option}' in it; {advice}")
+    if not isinstance(config[option], str):
+        raise ValueError(f"{path}: '{option}: {config[option]}' names no encoder")
     return config
 
 
 def load_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
-    """Read what is in a model file or a trainer's checkpoint.
+    """Read the content of a model file or of a trainer's checkpoint.
 
     Raises:
-        ValueError: the file is missing, truncated or holds no mapping.
+        ValueError: the file is missing, damaged or holds no mapping.
     """
+    if Path(path).suffix in (".yaml", ".yml"):
+        raise ValueError(f"{path}: a config, not a model file; give the .pth file")
     try:
         mapped = zipfile.is_zipfile(path)  # not so in files of PyTorch before 1.6
         with open(path, "rb"):
@@ -78,11 +93,16 @@ def load_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
             content = torch.load(
                 path, map_location="cpu", weights_only=True, mmap=mapped
             )
+        damaged = damaged_part(path)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise ValueError(
             f"{path}: not a PyTorch checkpoint, or cut short ({reason}); copy it again"
         ) from None
+    if damaged is not None:
+        raise ValueError(
+            f"{path}: damaged, the checksum of {damaged} is wrong; copy it again"
+        )
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds no model weights")
     return content
@@ -102,8 +122,12 @@ def load_state(path: Union[str, Path]) -> Dict[str, torch.Tensor]:
     Files of PyTorch before 1.6, a trainer's checkpoint.pth (the weights are its
     ``model``) and those of other trainers (``module``) are understood too.
 
+    Returns:
+        The weights by name, in single precision.
+
     Raises:
-        ValueError: the file is missing, truncated or holds no weights.
+        ValueError: the file is missing or damaged, holds no weights, or one of them
+            is NaN or infinite.
     """
     state = load_checkpoint(path)
     for wrapper in ("model", "module"):
@@ -111,7 +135,14 @@ def load_state(path: Union[str, Path]) -> Dict[str, torch.Tensor]:
             state = state[wrapper]
     if not state or not all(map(torch.is_tensor, state.values())):
         raise ValueError(f"{path}: holds no model weights")
-    return dict(state)
+    state = in_single_precision(state)
+    bad = first_not_finite(state)
+    if bad is not None:
+        raise ValueError(
+            f"{path}: {bad} has values that are NaN or infinite; take a checkpoint "
+            f"from before the training diverged"
+        )
+    return state
 
 
 def build_model(task: type, config: Dict[str, Any]) -> torch.nn.Module:
@@ -128,6 +159,14 @@ def build_model(task: type, config: Dict[str, Any]) -> torch.nn.Module:
             f"{error.filename}: named in the config but not there; run from the "
             f"directory the model was trained in"
         ) from None
+    except AttributeError as error:
+        missing = re.match("'Namespace' object has no attribute '(.*)'", str(error))
+        if missing is None:
+            raise
+        raise ValueError(
+            f"the config has no '{missing[1]}'; give the config.yaml that ESPnet wrote "
+            f"into the experiment directory, not one of conf/, and its --task"
+        ) from None
 
 
 def load_weights(
@@ -136,7 +175,7 @@ def load_weights(
     """Give ``model`` the weights of ``state`` without a copy.
 
     Raises:
-        ValueError: names or shapes differ; the message names ``what``.
+        ValueError: names or shapes differ; the message begins with ``what``.
     """
     try:
         model.load_state_dict(state, assign=True)
@@ -145,3 +184,24 @@ def load_weights(
         raise ValueError(
             f"{what}: config and checkpoint do not match: {' '.join(lines)[:300]}"
         ) from None
+
+
+def open_model(
+    task: Union[str, type], train_config: Union[str, Path], model_file: Union[str, Path]
+) -> Tuple[Dict[str, Any], torch.nn.Module]:
+    """The config and the model of an experiment, loaded, in evaluation mode.
+
+    Args:
+        task: ESPnet task class, or the name of its module.
+        train_config: its config.yaml.
+        model_file: its checkpoint.
+
+    Raises:
+        ValueError: one of them cannot be read, or they do not match.
+    """
+    config = load_config(train_config)
+    state = load_state(model_file)
+    task = load_task(task) if isinstance(task, str) else task
+    model = build_model(task, config)
+    load_weights(model, state, str(model_file))
+    return config, model

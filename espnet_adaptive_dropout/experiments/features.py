@@ -168,10 +168,9 @@ def _audio_batch(
     task: type, config: Dict[str, Any], utterances: int, data: Optional[Sequence[str]]
 ) -> Batch:
     """Audio alone, without the texts and what they would need."""
-    given = [tuple(item.split(",")) for item in data or []]
-    given = given or config.get("valid_data_path_and_name_and_type") or []
-    source = [tuple(item) for item in given if not item[1].startswith("text")][:1]
-    if not source or len(source[0]) != 3:
+    found = triplets(data, config, "valid", "--data")
+    source = [item for item in found if not item[1].startswith("text")][:1]
+    if not source:
         raise ValueError(
             "no audio for the certificate: pass --data PATH,NAME,TYPE, for example "
             "--data dump/raw/dev/wav.scp,speech,sound"

@@ -56,7 +56,7 @@ class EverywhereCriterion(Criterion):
         else:
             try:
                 names = expand(locations)
-            except ValueError as error:
+            except (TypeError, ValueError) as error:
                 raise ValueError(f"--criterion_conf locations: {error}") from None
         self.locations = names
 
@@ -67,6 +67,15 @@ class EverywhereCriterion(Criterion):
                 torch.full((g.num_units,), g.location in self.locations)
                 for g in table.groups
             ]
+        )
+
+
+def _check_whole(name: str, value: Any, least: int) -> None:
+    """Refuse what is no whole number of at least ``least``, with a ValueError."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(
+            f"--criterion_conf {name}={value}: must be a whole number of at least "
+            f"{least}"
         )
 
 
@@ -132,6 +141,7 @@ class Random(EverywhereCriterion):
 
     def __init__(self, seed: int = 0, locations: Optional[List[str]] = None):
         super().__init__(locations)
+        _check_whole("seed", seed, 0)
         self.seed = seed
 
     def __call__(self, table: UnitTable, trained: Trained) -> Scores:
@@ -172,11 +182,13 @@ class Taylor(EverywhereCriterion):
         locations: Optional[List[str]] = None,
     ):
         super().__init__(locations)
-        for name, value in (("batches", batches), ("batch_size", batch_size)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"--criterion_conf {name}={value}: must be a whole number above 0"
-                )
+        _check_whole("batches", batches, 1)
+        _check_whole("batch_size", batch_size, 1)
+        _check_whole("seed", seed, 0)
+        if not isinstance(norm_by_group, bool):
+            raise ValueError(
+                f"--criterion_conf norm_by_group={norm_by_group}: must be true or false"
+            )
         self.batches = batches
         self.batch_size = batch_size
         self.data = data

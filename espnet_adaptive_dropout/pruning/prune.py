@@ -20,6 +20,7 @@ from espnet_adaptive_dropout.experiments.experiment import build_model, load_wei
 from espnet_adaptive_dropout.experiments.features import data_inputs
 from espnet_adaptive_dropout.experiments.sizes import sizes
 from espnet_adaptive_dropout.pruning.certificate import Certificate, certify
+from espnet_adaptive_dropout.pruning.checks import check_frozen_size
 from espnet_adaptive_dropout.pruning.criteria import criterion_choices
 from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
 from espnet_adaptive_dropout.pruning.report import make_report
@@ -51,8 +52,9 @@ class PruneOptions:
             takes what the training counted.
         cost_frames: input frames of the utterance at which MACs are counted; None
             takes the training's.
-        budget: over what the removed share is even, "encoder", "block" or "module";
-            None takes the training's.
+        budget: over what the removed share is even, one of ``table.BUDGETS``; None
+            takes the training's.
+        allow_unfrozen: take a checkpoint from before the training froze its size.
     """
 
     target_reduction: Optional[float] = None
@@ -64,6 +66,7 @@ class PruneOptions:
     cost: Optional[str] = None
     cost_frames: Optional[int] = None
     budget: Optional[str] = None
+    allow_unfrozen: bool = False
 
 
 @dataclasses.dataclass
@@ -102,7 +105,13 @@ def prune(
             the compact encoder differs from the masked one by more than the
             tolerance.
     """
-    trained = open_trained(train_config, model_file, task, options.data)
+    trained = open_trained(
+        train_config,
+        model_file,
+        task,
+        options.data,
+        allow_unfrozen=options.allow_unfrozen,
+    )
     keep, plan = plan_units(trained, rank(trained, options), options)
     return cut(trained, keep, plan, options)
 
@@ -132,12 +141,19 @@ def plan_units(
     """Choose the units that stay: a closed set, bool (units,), and its description.
 
     Raises:
-        ValueError: no target is known, or it is above the bound.
+        ValueError: no target is known, it is above the bound, or the config's is not
+            that of the frozen units.
     """
     target = options.target_reduction
+    as_trained = False
     if target is None and trained.is_adaptive:
         if trained.options.control != "schedule" or ranking.needs_target:
             target = trained.options.target_reduction
+        if trained.frozen == 1.0:
+            check_frozen_size(trained)
+            as_trained = not ranking.needs_target and not _cuts_otherwise(
+                trained, options
+            )
     if target is None and ranking.needs_target:
         raise ValueError(
             f"--criterion {options.criterion} needs --target_reduction, for example "
@@ -145,7 +161,9 @@ def plan_units(
         )
     table = trained.table
     cost = trained.cost(options.cost, options.cost_frames)
-    if target is None:
+    if as_trained:
+        keep = trained.own_keep()
+    elif target is None:
         keep = table.without_unused((ranking.scores > 0) | ~ranking.candidates)
     else:
         scores, candidates = ranking.scores, ranking.candidates
@@ -153,6 +171,16 @@ def plan_units(
         scores = even_scores(scores, candidates, pools, cost)
         keep = ranked_cut(table, scores, candidates, target, cost)
     return keep, PruningPlan.from_keep(table, keep, options.criterion, target, cost)
+
+
+def _cuts_otherwise(trained: Trained, options: PruneOptions) -> bool:
+    """Whether the options count or divide the size otherwise than the training."""
+    trained_with = trained.options
+    return (
+        options.cost not in (None, trained_with.cost)
+        or options.cost_frames not in (None, trained_with.cost_frames)
+        or options.budget not in (None, trained_with.budget)
+    )
 
 
 def cut(

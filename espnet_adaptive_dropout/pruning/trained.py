@@ -1,10 +1,9 @@
-"""What pruning starts from: a trained experiment, opened once for many uses."""
+"""A trained experiment as pruning finds it, opened once for many uses."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import logging
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Union
 
@@ -28,21 +27,20 @@ from espnet_adaptive_dropout.experiments.experiment import (
     load_weights,
 )
 from espnet_adaptive_dropout.modules.gate import SATURATED_LOGIT
+from espnet_adaptive_dropout.pruning.checks import check_frozen, check_gates
 from espnet_adaptive_dropout.units.cost import Cost, mac_cost, zero_inputs
 from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
-
-LOGGER = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
 class Trained:
-    """A trained experiment; what a criterion may look at.
+    """A trained experiment; all that a criterion may look at.
 
     Args:
         task: ESPnet task class.
-        config: of the training.
+        config: training config.
         state: weights of the checkpoint; not to be changed.
-        model_file: where they are from.
+        model_file: path of the checkpoint.
         data: "path,name,type" triplets given by the user, or None.
         device: where a criterion may run the model, "cpu" or "cuda".
     """
@@ -56,7 +54,7 @@ class Trained:
 
     @property
     def encoder_entry(self) -> EncoderEntry:
-        """Where the encoder is."""
+        """The encoder entry of the training config."""
         return encoder_entry(self.config)
 
     @property
@@ -67,10 +65,15 @@ class Trained:
     @property
     def options(self) -> AdaptiveDropoutConfig:
         """``adaptive_dropout_conf`` of the training; the defaults without one."""
-        encoder_conf = self.encoder_entry.options(self.config)
-        return AdaptiveDropoutConfig.from_dict(
-            encoder_conf.get("adaptive_dropout_conf")
-        )
+        conf = self.encoder_entry.adaptive_conf(self.config)
+        return AdaptiveDropoutConfig.from_dict(conf)
+
+    @property
+    def frozen(self) -> Optional[float]:
+        """1.0 after the training has cut its units to a size, 0.0 before, between
+        for an average over both; None for a checkpoint that does not say it."""
+        frozen = self.state.get(self.encoder_entry.prefix + "control.frozen")
+        return None if frozen is None else float(frozen)
 
     @functools.cached_property
     def model(self) -> torch.nn.Module:
@@ -105,7 +108,7 @@ class Trained:
         return main_encoder(self.model).units
 
     def cost(self, name: Optional[str] = None, frames: Optional[int] = None) -> Cost:
-        """What a size is a share of.
+        """The cost that a size is a share of.
 
         Args:
             name: "parameters" or "macs"; None takes what the training counted.
@@ -151,13 +154,24 @@ def open_trained(
     task: str = "asr",
     data: Optional[List[str]] = None,
     device: str = "cpu",
+    allow_unfrozen: bool = False,
 ) -> Trained:
     """Read a trained experiment.
+
+    Args:
+        train_config: config.yaml of the training.
+        model_file: its checkpoint.
+        task: module of ``espnet2.tasks``.
+        data: "path,name,type" triplets given by the user, or None.
+        device: where a criterion may run the model, "cpu" or "cuda".
+        allow_unfrozen: take a checkpoint from before the training froze its size.
 
     Raises:
         ValueError: config or checkpoint cannot be read or are of a kind that cannot
             be pruned.
     """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--ngpu 1: PyTorch finds no GPU; use --ngpu 0")
     config = load_config(train_config)
     option = encoder_entry(config).option
     if config[option] not in (ADAPTIVE, "conformer"):
@@ -167,7 +181,8 @@ def open_trained(
         )
     state = load_state(model_file)
     trained = Trained(load_task(task), config, state, Path(model_file), data, device)
-    _check_frozen(trained)
+    check_frozen(trained, allow_unfrozen)
+    check_gates(trained)
     return trained
 
 
@@ -175,20 +190,3 @@ def set_masks(table: UnitTable, keep: torch.Tensor) -> None:
     """Decide all gates: ``keep``, bool (units,), stays and the rest goes."""
     decided = torch.where(keep, SATURATED_LOGIT, -SATURATED_LOGIT)
     table.set_logits(decided[table.gated()])
-
-
-def _check_frozen(trained: Trained) -> None:
-    """Refuse an average over epochs from before and after the freeze."""
-    frozen = trained.state.get(trained.encoder_entry.prefix + "control.frozen")
-    if frozen is None:
-        return
-    if float(frozen) not in (0.0, 1.0):
-        raise ValueError(
-            f"{trained.model_file}: averages checkpoints from before and after the "
-            f"size was frozen; average later epochs (best_model_criterion on "
-            f"final_acc or final_loss)"
-        )
-    if float(frozen) == 0.0 and trained.options.freezes:
-        LOGGER.warning(
-            "%s: the training had not frozen its size yet", trained.model_file
-        )

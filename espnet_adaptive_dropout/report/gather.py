@@ -129,7 +129,7 @@ def _export_directory(options: ReportOptions) -> Optional[Path]:
 
 
 def _trained(config: Dict[str, Any]) -> Optional[AdaptiveDropoutConfig]:
-    conf = encoder_entry(config).options(config).get("adaptive_dropout_conf")
+    conf = encoder_entry(config).adaptive_conf(config)
     return None if conf is None else AdaptiveDropoutConfig.from_dict(conf)
 
 

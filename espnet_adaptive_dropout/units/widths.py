@@ -13,7 +13,8 @@ class BlockWidths:
 
     Args:
         ffn: hidden units of the feed-forward module.
-        ffn_macaron: of the macaron feed-forward module; None without one.
+        ffn_macaron: hidden units of the macaron feed-forward module; None without
+            one.
         query: query units of every head.
         value: value units of every head.
         conv_input: the input dimensions of the convolution module that are read,
@@ -48,6 +49,8 @@ def parse_widths(
         ValueError: the list is of the wrong length, or an entry does not fit; the
             message names the block and the key.
     """
+    if not isinstance(widths, (list, tuple)):
+        raise ValueError(f"encoder_conf.widths={widths!r} must be a list")
     if len(widths) != num_blocks:
         raise ValueError(
             f"encoder_conf.widths has {len(widths)} entries but num_blocks is "
@@ -60,19 +63,42 @@ def parse_widths(
     blocks = []
     for index, options in enumerate(widths):
         where = f"encoder_conf.widths[{index}]"
+        if not isinstance(options, dict):
+            raise ValueError(f"{where}={options!r} must be a mapping of widths")
         if set(options) - optional != wanted:
             raise ValueError(
                 f"{where} has {', '.join(sorted(options))} but this architecture "
                 f"needs {', '.join(sorted(wanted))}"
             )
-        for name in ("query", "value"):
-            if len(options[name]) != heads:
-                raise ValueError(
-                    f"{where}.{name} has {len(options[name])} widths but "
-                    f"attention_heads is {heads}; give one a head"
-                )
+        _check_entry(where, options, heads)
         blocks.append(BlockWidths(**options))
     return blocks
+
+
+def _check_entry(where: str, options: Dict[str, Any], heads: int) -> None:
+    """Refuse values of one block that are no widths, with a ValueError."""
+    for name, value in options.items():
+        if name == "conv_input":
+            try:
+                parse_indices(value)
+            except ValueError as error:
+                raise ValueError(f"{where}.{name}: {error}") from None
+        elif name not in ("query", "value"):
+            check_width(f"{where}.{name}", value)
+        elif not isinstance(value, (list, tuple)) or len(value) != heads:
+            raise ValueError(
+                f"{where}.{name}={value!r} must be a list of {heads} widths, one for "
+                f"each of attention_heads"
+            )
+        else:
+            for width in value:
+                check_width(f"{where}.{name}", width)
+
+
+def check_width(where: str, value: Any) -> None:
+    """Refuse what is not a number of units, with a ValueError that begins so."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{where}={value!r} must be a number of units, 0 or more")
 
 
 def format_indices(indices: Sequence[int]) -> str:
@@ -98,6 +124,8 @@ def parse_indices(text: str) -> List[int]:
         if match is None:
             raise ValueError(f"{text!r} is not a list of index ranges such as '0-3,7'")
         first, last = match.groups()
+        if int(last or first) < int(first):
+            raise ValueError(f"index range {part.strip()!r} runs backwards")
         indices.extend(range(int(first), int(last or first) + 1))
     if any(a >= b for a, b in zip(indices, indices[1:])):
         raise ValueError(f"index ranges {text!r} are not ascending")

@@ -9,12 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import torch
 
 from espnet_adaptive_dropout.experiments.encoder_entry import stock_model_name
-from espnet_adaptive_dropout.experiments.experiment import (
-    build_model,
-    load_config,
-    load_state,
-    load_weights,
-)
+from espnet_adaptive_dropout.experiments.experiment import build_model, open_model
 from espnet_adaptive_dropout.experiments.files import NewDirectory
 from espnet_adaptive_dropout.experiments.sizes import sizes
 from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
@@ -191,12 +186,6 @@ class Cutter:
         config_file = directory / "config.yaml"
         model_file = directory / self.trained.model_file.name
 
-        def load() -> Tuple[Dict[str, Any], torch.nn.Module]:
-            config = load_config(config_file)
-            model = build_model(self.trained.task, config)
-            load_weights(model, load_state(model_file), str(model_file))
-            return config, model
-
         facts = read_result(directory / SOURCES, self._sources(target))
         return SizedModel(
             row_name(target),
@@ -205,5 +194,5 @@ class Cutter:
             model_file,
             self._sources(target),
             facts,
-            load,
+            lambda: open_model(self.trained.task, config_file, model_file),
         )

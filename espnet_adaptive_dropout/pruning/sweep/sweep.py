@@ -81,6 +81,7 @@ def _sweep(options: SweepOptions) -> Dict[str, Any]:
         options.task,
         options.cut.data,
         "cuda" if options.ngpu else "cpu",
+        options.cut.allow_unfrozen,
     )
     cutter = Cutter(trained, options.train_config, options.cut, options.output_dir)
     cuts = cutter.cut_all(options.targets, print)

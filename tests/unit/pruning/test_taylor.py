@@ -185,7 +185,7 @@ def command(directory, compact, *conf):
 @pytest.mark.parametrize(
     "conf, message",
     [
-        ("batches=0", "batches=0: must be a whole number above 0"),
+        ("batches=0", "batches=0: must be a whole number of at least 1"),
         ("speed=3", "unexpected keyword argument 'speed'"),
         ("data=[nowhere/wav.scp]", "is not PATH,NAME,TYPE"),
         ("data=[[no/wav.scp,speech,sound],[no/text,text,text]]", "no/wav.scp"),

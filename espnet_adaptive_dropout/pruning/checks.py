@@ -1,0 +1,110 @@
+"""Refuses checkpoints that are not final, not complete, or not of their config."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Dict, List
+
+from espnet_adaptive_dropout.units.locations import ALIASES, LOCATIONS, expand
+
+if TYPE_CHECKING:
+    from espnet_adaptive_dropout.pruning.trained import Trained
+
+LOGGER = logging.getLogger(__name__)
+
+# Difference between the size asked for and that of the frozen units, as a share of
+# the encoder, beyond which the config must have been changed.
+SIZE_DIFFERENCE = 0.005
+
+
+def check_frozen(trained: Trained, allow_unfrozen: bool) -> None:
+    """Refuse a checkpoint from before the training froze its size.
+
+    Args:
+        trained: the experiment.
+        allow_unfrozen: give a warning instead.
+
+    Raises:
+        ValueError: the size is not final, or the checkpoint averages epochs from
+            before and after the freeze.
+    """
+    frozen = trained.frozen
+    if frozen in (None, 1.0) or not trained.options.freezes:
+        return
+    if frozen != 0.0:
+        raise ValueError(
+            f"{trained.model_file}: averages checkpoints from before and after the "
+            f"size was frozen; average later epochs (best_model_criterion on "
+            f"final_acc or final_loss)"
+        )
+    text = f"{trained.model_file}: the training had not frozen its size yet"
+    if not allow_unfrozen:
+        raise ValueError(
+            f"{text}; take a later checkpoint, or insist with --allow_unfrozen true"
+        )
+    LOGGER.warning("%s", text)
+
+
+def check_gates(trained: Trained) -> None:
+    """Refuse a checkpoint with other gates than those of the training.
+
+    Raises:
+        ValueError: a location has a gate in some blocks only, the config names a
+            location that has none, or the checkpoint has gates at a location that
+            the config does not name.
+    """
+    if not trained.is_adaptive:
+        return
+    keys = _gate_keys(trained)
+    found = {name: [key in trained.state for key in keys[name]] for name in keys}
+    if not any(map(any, found.values())):
+        return
+    names = trained.options.locations
+    names = [names] if isinstance(names, str) else names
+    plain = set(names or []) - set(ALIASES)
+    for name, present in found.items():
+        if (any(present) or name in plain) and not all(present):
+            missing = keys[name][present.index(False)]
+            raise ValueError(
+                f"{trained.model_file}: {missing} is missing, so that the units of "
+                f"this gate are unknown; take another checkpoint of the training"
+            )
+        if names is not None and any(present) and name not in expand(names):
+            raise ValueError(
+                f"{trained.model_file}: has gates of {name}, which "
+                f"adaptive_dropout_conf.locations of the config does not name: was "
+                f"the config changed after the training?"
+            )
+
+
+def _gate_keys(trained: Trained) -> Dict[str, List[str]]:
+    """Names of the gates' logits in the checkpoint, by location."""
+    options = trained.encoder_entry.options(trained.config)
+    blocks = [f"encoders.{index}." for index in range(options.get("num_blocks", 6))]
+    return {
+        location.name: [
+            f"{trained.encoder_entry.prefix}{owner}{location.module}.{location.gate}"
+            f".scaled_logits"
+            for owner in ([""] if location.in_input_layer else blocks)
+        ]
+        for location in LOCATIONS.values()
+    }
+
+
+def check_frozen_size(trained: Trained) -> None:
+    """Refuse a config whose size is not that of the frozen units.
+
+    Raises:
+        ValueError: they differ by more than what a small encoder's units make.
+    """
+    cost = trained.cost()
+    target = trained.options.target_reduction
+    frozen = trained.table.reduction(trained.own_keep(), cost)
+    units = 2.0 * float(cost.per_unit.max()) / cost.total
+    if abs(frozen - target) > SIZE_DIFFERENCE + units:
+        raise ValueError(
+            f"{trained.model_file}: was frozen with {frozen:.1%} of the encoder's "
+            f"{cost.name} removed, but the config says target_reduction={target}: was "
+            f"it changed after the training? --target_reduction {frozen:.2f} cuts "
+            f"what was trained"
+        )

@@ -1,0 +1,218 @@
+"""Checkpoints and configs that pruning refuses, each with one line."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+
+import pytest
+import torch
+import yaml
+from support.experiments import make_experiment
+
+from espnet_adaptive_dropout.experiments.experiment import load_state
+from espnet_adaptive_dropout.pruning.prune import PruneOptions, plan_units, rank
+from espnet_adaptive_dropout.pruning.trained import open_trained
+from espnet_adaptive_dropout.units.locations import LOCATIONS
+
+GATE = "encoder.encoders.1.self_attn.value_gate.scaled_logits"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("made")
+    make_experiment(directory)
+    return directory
+
+
+@pytest.fixture
+def experiment(made, tmp_path):
+    for name in ("config.yaml", "valid.pth"):
+        shutil.copy(made / name, tmp_path / name)
+    return tmp_path
+
+
+def change_config(directory, **options):
+    path = directory / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["encoder_conf"]["adaptive_dropout_conf"].update(options)
+    path.write_text(yaml.safe_dump(config))
+
+
+def change_weights(directory, change):
+    state = torch.load(directory / "valid.pth", weights_only=True)
+    change(state)
+    torch.save(state, directory / "valid.pth")
+
+
+def open_(directory, **options):
+    return open_trained(directory / "config.yaml", directory / "valid.pth", **options)
+
+
+def plan(directory, **options):
+    trained, options = open_(directory), PruneOptions(**options)
+    return trained, *plan_units(trained, rank(trained, options), options)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [GATE, "encoder.after_norm.weight", "ctc.ctc_lo.bias", "decoder.embed.0.weight"],
+)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite(experiment, name, value):
+    change_weights(experiment, lambda state: state[name].view(-1)[3].fill_(value))
+    with pytest.raises(ValueError, match=f"valid.pth: {name} has values that are NaN"):
+        open_(experiment)
+
+
+def test_a_mask_of_minus_infinity_is_no_damage(tmp_path):
+    mask = torch.full((3, 3), -float("inf")).triu(1)
+    torch.save({"mask": mask.nan_to_num(0.0, 0.0, -float("inf"))}, tmp_path / "a.pth")
+    assert torch.isinf(load_state(tmp_path / "a.pth")["mask"]).sum() == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, None])
+def test_other_precisions_are_converted(experiment, dtype):
+    def convert(state):
+        kinds = [dtype] if dtype else [torch.float16, torch.float64, torch.float32]
+        for index, (key, value) in enumerate(state.items()):
+            if value.is_floating_point():
+                state[key] = value.to(kinds[index % len(kinds)])
+
+    change_weights(experiment, convert)
+    trained, keep, plan_ = plan(experiment)
+    kinds = {value.dtype for value in trained.state.values()}
+    assert kinds <= {torch.float32, torch.int64}
+    assert plan_.reduction == pytest.approx(0.4, abs=0.01)
+
+
+def test_a_flipped_byte_is_seen(experiment):
+    path = experiment / "valid.pth"
+    with zipfile.ZipFile(path) as archive:
+        parts = [info for info in archive.infolist() if "/data/" in info.filename]
+        largest = max(parts, key=lambda info: info.file_size)
+    content = bytearray(path.read_bytes())
+    content[largest.header_offset + 200 + largest.file_size // 2] ^= 16
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="valid.pth: damaged, the checksum of"):
+        open_(experiment)
+
+
+def test_a_gate_that_is_missing(experiment):
+    change_weights(experiment, lambda state: state.pop(GATE))
+    with pytest.raises(ValueError, match=f"{GATE} is missing"):
+        open_(experiment)
+
+
+def test_a_location_of_the_config_that_is_missing(experiment):
+    paper = [name for name, location in LOCATIONS.items() if location.in_paper]
+    change_config(experiment, locations=[*paper, "conv_channel"])
+    with pytest.raises(ValueError, match="channel_gate.scaled_logits is missing"):
+        open_(experiment)
+
+
+def test_gates_that_the_config_does_not_name(experiment):
+    change_config(experiment, locations=["ffn"])
+    with pytest.raises(ValueError, match="has gates of .*, which .*locations of the"):
+        open_(experiment)
+
+
+def test_an_unfrozen_checkpoint_needs_insistence(experiment, caplog):
+    change_weights(experiment, lambda s: s["encoder.control.frozen"].zero_())
+    with pytest.raises(ValueError, match="not frozen .*insist with --allow_unfrozen"):
+        open_(experiment)
+    assert open_(experiment, allow_unfrozen=True).frozen == 0.0
+    assert "the training had not frozen its size yet" in caplog.text
+    change_config(experiment, freeze_at=1.0)
+    caplog.clear()
+    assert open_(experiment).frozen == 0.0 and not caplog.text
+
+
+def test_a_config_of_another_size_than_the_frozen_units(experiment):
+    change_config(experiment, target_reduction=0.3)
+    with pytest.raises(ValueError, match="frozen with 4.*removed, but the config says"):
+        plan(experiment)
+    plan_ = plan(experiment, target_reduction=0.3)[2]
+    assert plan_.reduction == pytest.approx(0.3, abs=0.01)
+
+
+def test_what_was_frozen_is_what_is_cut(experiment):
+    """Whatever the rule of the cut was when the training froze its units."""
+
+    def swap(state):  # a unit that stays with one that goes, of the same cost
+        logits = state["encoder.encoders.0.feed_forward.dropout.scaled_logits"]
+        stays, goes = (logits > 0).nonzero()[0], (logits < 0).nonzero()[0]
+        logits[goes], logits[stays] = logits[stays].clone(), logits[goes].clone()
+        large = state["encoder.encoders.1.feed_forward.dropout.scaled_logits"]
+        large[large > 0] = 1e-3
+
+    change_weights(experiment, swap)
+    trained, keep, plan_ = plan(experiment)
+    assert torch.equal(keep, trained.own_keep())
+
+
+def test_no_gpu(experiment, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="--ngpu 1: PyTorch finds no GPU"):
+        open_(experiment, device="cuda")
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"\xff\xfe\x00", "this is not YAML"),
+        (b"\n", "is empty"),
+        (b"encoder: [1]", "names no encoder"),
+        (None, "a model file, not a config"),
+    ],
+)
+def test_configs_of_something_else(experiment, content, message):
+    path = experiment / "config.yaml"
+    path.write_bytes(content or (experiment / "valid.pth").read_bytes())
+    with pytest.raises(ValueError, match=message) as error:
+        open_(experiment)
+    assert "\n" not in str(error.value)
+
+
+def test_a_config_in_place_of_the_model(experiment):
+    with pytest.raises(ValueError, match="config.yaml: a config, not a model file"):
+        open_trained(experiment / "config.yaml", experiment / "config.yaml")
+
+
+def test_the_config_of_conf(experiment):
+    path = experiment / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({k: config[k] for k in ("encoder", "encoder_conf")}))
+    with pytest.raises(ValueError, match="the config has no '.*'; give"):
+        assert open_(experiment).table
+
+
+@pytest.mark.parametrize("task", ["beauty", "abs_task", "", "asr.x", "tts"])
+def test_tasks_that_are_none(experiment, task):
+    with pytest.raises(ValueError) as error:
+        assert open_(experiment, task=task).table
+    assert "task" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "criterion, conf",
+    [
+        ("random", dict(seed="x")),
+        ("taylor", dict(seed=-1)),
+        ("taylor", dict(norm_by_group="maybe")),
+        ("taylor", dict(data=5)),
+        ("magnitude", dict(locations=5)),
+        ("magnitude", dict(norm="l2")),
+    ],
+)
+def test_options_of_criteria(made, criterion, conf):
+    options = PruneOptions(criterion=criterion, criterion_conf=conf)
+    with pytest.raises(ValueError, match="--criterion") as error:
+        rank(open_(made), options)
+    assert "\n" not in str(error.value) and next(iter(conf)) in str(error.value)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_too_few_frames_to_count_macs(made, frames):
+    with pytest.raises(ValueError, match=f"cost_frames={frames}: the encoder needs"):
+        open_(made).cost("macs", frames)
