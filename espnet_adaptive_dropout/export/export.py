@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+import espnet2
 import torch
 
 import espnet_adaptive_dropout
@@ -49,7 +50,7 @@ from espnet_adaptive_dropout.export.onnx import (
 PYTORCH, PYTORCH_INT8, ONNX, ONNX_INT8 = "pytorch", "pytorch_int8", "onnx", "onnx_int8"
 FILES = {ONNX: "encoder.onnx", ONNX_INT8: "encoder.int8.onnx"}
 REPORT = "export.json"
-_PACKAGES = ("torch", "onnx", "onnxruntime", "espnet")
+_PACKAGES = ("torch", "onnx", "onnxruntime")
 
 
 @dataclasses.dataclass
@@ -219,5 +220,6 @@ def _versions() -> Dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
+    found["espnet"] = espnet2.__version__
     found["espnet-adaptive-dropout"] = espnet_adaptive_dropout.__version__
     return found

@@ -13,6 +13,7 @@ import sys
 from types import ModuleType
 from typing import Optional, Sequence
 
+ESPNET = "espnet2"
 TASK_PACKAGE = "espnet2.tasks."
 ESPNET3_TASK = "espnet3.systems.esp2_asr.task"
 # What ESPnet2's Lightning trainer makes of a model.
@@ -21,7 +22,8 @@ LIGHTNING_MODEL = "espnet2.train.lightning_espnet_model"
 
 def is_hooked_module(name: str) -> bool:
     """Whether a module of this name is changed right after its import."""
-    return name.startswith(TASK_PACKAGE) or name in (ESPNET3_TASK, LIGHTNING_MODEL)
+    named = (ESPNET, ESPNET3_TASK, LIGHTNING_MODEL)
+    return name.startswith(TASK_PACKAGE) or name in named
 
 
 def register(module: ModuleType) -> None:
@@ -31,8 +33,14 @@ def register(module: ModuleType) -> None:
     registry of models, if it has one, gets the default model with the penalty as
     ``adaptive_dropout``. The module's tasks are told to give every model with our
     encoder the penalty (see ``task_hooks``), as some of ESPnet's tasks have no
-    registry of models, or do not use it. May be called again.
+    registry of models, or do not use it. ``espnet2`` itself is told its version where
+    it is not the installed one (see ``espnet_version``). May be called again.
     """
+    if module.__name__ == ESPNET:
+        from espnet_adaptive_dropout.plugin.espnet_version import correct_version
+
+        correct_version(module)
+        return
     if module.__name__ == LIGHTNING_MODEL:
         from espnet_adaptive_dropout.plugin.task_hooks import hook_lightning
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import torch
 
@@ -30,7 +30,8 @@ def compare_costs(
     config: Dict[str, Any],
     pruned_config: Optional[Dict[str, Any]],
     rounds: int,
-) -> Tuple[Dict[str, Costs], float]:
+    gated: Optional[Sequence[str]] = None,
+) -> Tuple[Dict[str, Costs], float, Optional[float]]:
     """Measure the encoders of an experiment on ten seconds of noise.
 
     Costs depend on the architecture alone: no weights are read.
@@ -40,11 +41,12 @@ def compare_costs(
         config: of the full-width experiment, stock or with adaptive dropout.
         pruned_config: of the compact one, if there is one.
         rounds: of the time measurement; 0: none.
+        gated: locations at which the training had gates; None: it had none.
 
     Returns:
         Costs of "before" (the stock encoder), "after" and "floor" (the encoder with
-        every unit that can be pruned gone), and the share of the encoder's
-        parameters that cannot be pruned.
+        every unit that can be pruned gone), the share of the encoder's parameters
+        that no location can remove, and the share that the gated ones cannot.
 
     Raises:
         ValueError: ESPnet or one of our encoders refuses a config.
@@ -60,7 +62,8 @@ def compare_costs(
     encoders[FLOOR] = main_encoder(build_model(task, floor))
     inputs = noise_inputs(model, MAC_SECONDS)
     costs = measure_costs(encoders, inputs, rounds)
-    return costs, 1.0 - table.bounds()["all"]
+    ungated = None if gated is None else 1.0 - table.bounds(gated)["all"]
+    return costs, 1.0 - table.bounds()["all"], ungated
 
 
 def stock_experiment_config(task: type, config: Dict[str, Any]) -> Dict[str, Any]:

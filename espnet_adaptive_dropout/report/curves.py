@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
-from espnet_adaptive_dropout.report.errors import VALIDATION_ERRORS
 from espnet_adaptive_dropout.report.style import (
     COLUMN,
     PAGE,
+    VALIDATION_ERRORS,
     line_style,
     new_figure,
     styled,
@@ -117,7 +117,7 @@ def shown_errors(curves: Sequence[SizeCurve]) -> List[str]:
 
 @styled
 def size_error_curves(curves: Sequence[SizeCurve]) -> Figure:
-    """Error over the size of the encoder, one panel for each test set.
+    """Error (or loss) over the size of the encoder, one panel for each test set.
 
     A ring around the marker is the model as it was trained.
 
@@ -141,6 +141,7 @@ def size_error_curves(curves: Sequence[SizeCurve]) -> Figure:
             _draw_curve(axes, curve, label, line_style(index))
         axes.set_xlabel("parameters of the encoder")
         axes.set_ylabel(label)
+        axes.margins(x=0.08)
         _scale_errors(axes, [e for c in curves for e in c.values(label)])
         axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
         axes.grid(axis="y", color="0.9", linewidth=0.5)
@@ -152,14 +153,21 @@ def size_error_curves(curves: Sequence[SizeCurve]) -> Figure:
 
 
 def _scale_errors(axes: Axes, errors: Sequence[float]) -> None:
-    """A logarithmic axis where the errors are of different orders of magnitude."""
-    if min(errors) > 0.0 and max(errors) > 6.0 * min(errors):
+    """Limits around the errors with room for the markers; a logarithmic axis where
+    the errors are of different orders of magnitude."""
+    least, most = min(errors), max(errors)
+    if least > 0.0 and most > 6.0 * least:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_locator(NullLocator())
+        axes.margins(y=0.1)
     else:
-        axes.set_ylim(bottom=0.0)
+        # No less than a tenth of the error to either side of the middle: smaller
+        # differences are not worth a slope.
+        half = max(most - least, 0.2 * most, 1e-3) / 2.0
+        middle = (most + least) / 2.0
+        axes.set_ylim(max(middle - 1.2 * half, 0.0), middle + 1.2 * half)
 
 
 def _draw_curve(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Collection, Dict, List, Optional
 
 import torch
 
@@ -33,7 +34,6 @@ from espnet_adaptive_dropout.report.before_after import (
     BEFORE,
     stock_experiment_config,
 )
-from espnet_adaptive_dropout.report.written import read_written
 
 
 @dataclasses.dataclass
@@ -54,13 +54,41 @@ class ExportedForm:
     seconds: Optional[Times] = None
 
 
+def read_report(
+    path: Path, option: str, maker: str, keys: Collection[str], lacks: str
+) -> Dict[str, Any]:
+    """Read the JSON report of a command.
+
+    Args:
+        path: report file.
+        option: command line option that named its directory, for the message.
+        maker: command that writes such reports, for the message.
+        keys: keys that such a report has.
+        lacks: what the message says of a report without them.
+
+    Raises:
+        ValueError: it is not there or is something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(
+            f"{path}: {error.strerror}; {option} takes what {maker} makes"
+        ) from None
+    except json.JSONDecodeError:
+        raise ValueError(f"{path}: this is not JSON") from None
+    if not isinstance(content, dict) or not set(keys) <= set(content):
+        raise ValueError(f"{path}: not the report of {maker}: {lacks}")
+    return content
+
+
 def read_export(directory: Path) -> Dict[str, Any]:
     """Read the export.json of ``bin.export``.
 
     Raises:
         ValueError: it is not there or is something else.
     """
-    return read_written(
+    return read_report(
         directory / REPORT,
         "--export",
         "bin.export",

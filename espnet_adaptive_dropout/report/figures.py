@@ -7,9 +7,8 @@ from typing import Callable, Dict, List, Sequence, Tuple
 
 from matplotlib.figure import Figure
 
-from espnet_adaptive_dropout.report.cost_bars import cost_bars
+from espnet_adaptive_dropout.report.cost_bars import cost_bars, form_bars
 from espnet_adaptive_dropout.report.curves import shown_errors, size_error_curves
-from espnet_adaptive_dropout.report.form_bars import form_bars
 from espnet_adaptive_dropout.report.gather import Findings
 from espnet_adaptive_dropout.report.style import save
 from espnet_adaptive_dropout.report.training import (
@@ -20,7 +19,9 @@ from espnet_adaptive_dropout.report.widths import head_heat_map, kept_heat_map
 
 # Names of the figures' files, without suffix.
 WIDTHS, HEADS, COSTS, FORMS = "widths", "heads", "costs", "forms"
-HISTOGRAMS, TRAINING, SWEEP = "retention_histograms", "size_over_training", "size_wer"
+HISTOGRAMS, TRAINING = "retention_histograms", "size_over_training"
+# Sizes with their word error rates, or, where none was decoded, validation scores.
+SWEEP_WER, SWEEP_VALIDATION = "size_wer", "size_validation"
 
 
 def draw_figures(
@@ -57,6 +58,10 @@ def _figures(findings: Findings) -> List[Tuple[str, Callable[[], Figure]]]:
         figures[TRAINING] = lambda: size_over_training(
             train, valid, findings.marks, findings.cost
         )
-    if shown_errors(findings.curves):
-        figures[SWEEP] = lambda: size_error_curves(findings.curves)
+    labels = shown_errors(findings.curves)
+    if labels:
+        decoded = labels[0].startswith("WER ")
+        figures[SWEEP_WER if decoded else SWEEP_VALIDATION] = lambda: size_error_curves(
+            findings.curves
+        )
     return list(figures.items())

@@ -14,7 +14,11 @@ from espnet_adaptive_dropout.export.export import REPORT as EXPORT_REPORT
 from espnet_adaptive_dropout.report.before_after import compare_costs
 from espnet_adaptive_dropout.report.costs import Costs
 from espnet_adaptive_dropout.report.curves import SizeCurve, read_sweep
-from espnet_adaptive_dropout.report.exported import ExportedForm, exported_forms
+from espnet_adaptive_dropout.report.exported import (
+    ExportedForm,
+    exported_forms,
+    read_report,
+)
 from espnet_adaptive_dropout.report.history_reader import (
     Histograms,
     Series,
@@ -22,7 +26,6 @@ from espnet_adaptive_dropout.report.history_reader import (
     read_scalars,
 )
 from espnet_adaptive_dropout.report.training import control_marks
-from espnet_adaptive_dropout.report.written import read_written
 
 # Rounds of the time measurement.
 ROUNDS = 21
@@ -54,7 +57,8 @@ class Findings:
         pruning: report.json of the pruned model, or None.
         wer: of the test sets in percent, by experiment directory.
         costs: of the encoder before, after and at the least.
-        unprunable: share of the encoder's parameters that cannot be pruned.
+        unprunable: share of the encoder's parameters that no location can remove.
+        ungated: share that the locations with gates cannot remove, or None.
         curves: of the sweeps and separate trainings.
         forms: of what bin.export made, by name; {} if there is nothing.
         missing: one line for everything that is not there.
@@ -69,6 +73,7 @@ class Findings:
     wer: Dict[str, Dict[str, float]]
     costs: Dict[str, Costs]
     unprunable: float
+    ungated: Optional[float]
     curves: List[SizeCurve]
     forms: Dict[str, ExportedForm]
     missing: List[str]
@@ -88,13 +93,14 @@ def gather(options: ReportOptions) -> Findings:
     curves += [_read_named(text, connected=False) for text in options.separate]
     rounds = ROUNDS if options.measure_time else 0
     task = load_task(options.task)
-    costs, unprunable = compare_costs(task, config, pruned_config, rounds)
+    trained = _trained(config)
+    gated = trained.size_options()["locations"] if trained else None
+    costs, *shares = compare_costs(task, config, pruned_config, rounds, gated)
     export = _export_directory(options)
     untimed: List[str] = []
     forms: Dict[str, ExportedForm] = {}
     if export is not None:
         forms = exported_forms(task, config, pruned_config, export, rounds, untimed)
-    trained = _trained(config)
     directories = [options.exp, *filter(None, [options.pruned])]
     findings = Findings(
         name=options.exp.resolve().name,
@@ -105,7 +111,8 @@ def gather(options: ReportOptions) -> Findings:
         pruning=_read_pruning(options.pruned),
         wer={d.resolve().name: read_wer(d / "RESULTS.md") for d in directories},
         costs=costs,
-        unprunable=unprunable,
+        unprunable=shares[0],
+        ungated=shares[1],
         curves=curves,
         forms=forms,
         missing=[],
@@ -145,7 +152,7 @@ def _marks(trained: Optional[AdaptiveDropoutConfig]) -> Dict[str, float]:
 def _read_pruning(pruned: Optional[Path]) -> Optional[Dict[str, Any]]:
     if pruned is None:
         return None
-    return read_written(
+    return read_report(
         pruned / "report.json", "--pruned", "bin.prune", ("kept",), "nothing is 'kept'"
     )
 

@@ -13,7 +13,8 @@ from espnet_adaptive_dropout.report.figures import (
     FORMS,
     HEADS,
     HISTOGRAMS,
-    SWEEP,
+    SWEEP_VALIDATION,
+    SWEEP_WER,
     TRAINING,
     WIDTHS,
 )
@@ -21,6 +22,11 @@ from espnet_adaptive_dropout.report.gather import Findings
 
 _TITLES = {BEFORE: "before", AFTER: "after", FLOOR: "cannot be pruned"}
 
+_CURVES = (
+    "Lines join sizes cut from one training, single markers are trainings of their "
+    "own, a ring marks the model at the size that its training left it at. The axis "
+    "does not start at zero."
+)
 _CAPTIONS = {
     WIDTHS: "Units kept by block and location; the shade is the share of the units "
     "at full width.",
@@ -33,10 +39,12 @@ _CAPTIONS = {
     "line is the mean.",
     TRAINING: "Share of the encoder that is removed, and error on the validation set, "
     "over the training. *Expected* counts every unit with its probability; *if cut "
-    "now* removes every unit with p <= 0.5, which is also what the validation sees.",
-    SWEEP: "Error over the size of the encoder. Lines join sizes cut from one "
-    "training, single markers are trainings of their own, a ring marks the model as "
-    "it was trained.",
+    "now* removes every unit with p <= 0.5, which is also what the validation sees. "
+    "Sizes are means over ESPnet's log intervals, in the middle of each; one over "
+    "steps before and after the cut is left out.",
+    SWEEP_WER: f"Word error rate over the size of the encoder. {_CURVES}",
+    SWEEP_VALIDATION: "Score on the validation set over the size of the encoder: no "
+    f"model was decoded. {_CURVES}",
 }
 
 
@@ -80,8 +88,7 @@ def to_markdown(findings: Findings, drawn: Sequence[str]) -> str:
     if findings.pruning is not None:
         lines += _pruning_summary(findings.pruning)
     lines += [
-        f"{findings.unprunable:.1%} of the encoder's parameters belong to no unit "
-        f"that can be removed.",
+        _what_stays(findings),
         "",
         "## Costs",
         "",
@@ -97,7 +104,7 @@ def to_markdown(findings: Findings, drawn: Sequence[str]) -> str:
         lines += ["## Widths", "", *_figure(WIDTHS, drawn), *_figure(HEADS, drawn)]
     for title, names in (
         ("## Training", (TRAINING, HISTOGRAMS)),
-        ("## Size and error", (SWEEP,)),
+        ("## Size and error", (SWEEP_WER, SWEEP_VALIDATION)),
     ):
         shown = [line for name in names for line in _figure(name, drawn)]
         lines += [title, "", *shown] if shown else []
@@ -105,6 +112,19 @@ def to_markdown(findings: Findings, drawn: Sequence[str]) -> str:
         lines += ["## Not in this report", ""]
         lines += [f"- {line}" for line in findings.missing]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _what_stays(findings: Findings) -> str:
+    text = (
+        f"{findings.unprunable:.1%} of the encoder's parameters stay whatever is "
+        f"removed at all locations that this package knows"
+    )
+    if findings.ungated is None:
+        return f"{text}."
+    return (
+        f"{text}; at the locations at which this training had gates, "
+        f"{findings.ungated:.1%} stay."
+    )
 
 
 def _pruning_summary(pruning: Dict[str, Any]) -> List[str]:

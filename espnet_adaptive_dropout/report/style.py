@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Callable, Dict, List, Sequence
+from typing import Callable, Dict, List, Sequence, Tuple
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -45,6 +45,17 @@ LINES: List[Dict] = [
     dict(color="0.35", linestyle="-", marker="v", markerfacecolor="0.35"),
     dict(color="0.55", linestyle="--", marker="P", markerfacecolor="white"),
 ]
+
+# The errors that ESPnet logs in validation: ESPnet's name -> label with unit, and
+# what converts ESPnet's number to that unit. Best first: what comes earlier says more
+# about recognition.
+VALIDATION_ERRORS: Dict[str, Tuple[str, Callable]] = {
+    "wer": ("WER [%]", lambda x: 100.0 * x),
+    "cer": ("CER [%]", lambda x: 100.0 * x),
+    "cer_ctc": ("CER of greedy CTC [%]", lambda x: 100.0 * x),
+    "acc": ("token error, 1 − accuracy [%]", lambda x: 100.0 * (1.0 - x)),
+    "loss": ("loss [nats]", lambda x: x),
+}
 
 # Names of locations for people.
 LOCATION_NAMES = {

@@ -13,17 +13,19 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter
 
-from espnet_adaptive_dropout.report.errors import VALIDATION_ERRORS
 from espnet_adaptive_dropout.report.history_reader import Histograms, Series
 from espnet_adaptive_dropout.report.style import (
     COLUMN,
     PAGE,
+    VALIDATION_ERRORS,
     location_name,
     new_figure,
     styled,
 )
 
 STEP_LABEL = "training step"
+# Name of the mark where the size is frozen.
+CUT = "cut"
 # Share of units from which on a bin of a histogram is seen.
 _LEAST_SHARE = 0.1
 
@@ -135,11 +137,11 @@ def size_over_training(
     size, error = figure.subplots(2, 1, sharex=True)
     for name, label, style in _SIZES:
         if name in train and len(train[name].steps):
-            series = train[name]
-            size.plot(series.steps, 100.0 * series.values, label=label, **style)
+            steps, values = _within_windows(train[name], marks)
+            size.plot(steps, 100.0 * values, label=label, **style)
     counted = "MACs" if cost == "macs" else cost
     size.set_ylabel(f"encoder {counted}\nremoved [%]")
-    size.set_ylim(bottom=0.0)
+    size.set_ylim(0.0, _above(size))
     size.legend(loc="upper left", frameon=True, edgecolor="white", framealpha=1.0)
     found = validation_error(valid)
     label = "no error logged"
@@ -152,13 +154,37 @@ def size_over_training(
             marker="o",
             markerfacecolor="white",
         )
-        error.set_ylim(bottom=0.0)
+        error.set_ylim(0.0, _above(error))
     error.set_ylabel(f"validation\n{label}")
     error.set_xlabel(STEP_LABEL)
     error.xaxis.set_major_formatter(EngFormatter(sep=""))
     _draw_marks(size, marks, with_names=True)
     _draw_marks(error, marks, with_names=False)
     return figure
+
+
+def _above(axes) -> float:
+    """An upper limit that leaves room for the highest marker."""
+    values = [value for line in axes.lines for value in line.get_ydata()]
+    return 1.08 * np.nanmax([1e-3, *values])
+
+
+def _within_windows(
+    means: Series, marks: Optional[Mapping[str, float]]
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Means over log intervals, each in the middle of its interval.
+
+    ESPnet logs them at the end of the interval. One over steps before and after the
+    cut is the size of neither: it becomes NaN, a gap in the line.
+
+    Returns:
+        Steps (n,) and values (n,).
+    """
+    ends = np.asarray(means.steps, dtype=float)
+    starts = np.concatenate([[0.0], ends[:-1]])
+    cut = (marks or {}).get(CUT, -1.0)
+    mixed = (starts < cut) & (cut < ends)
+    return (starts + ends) / 2.0, np.where(mixed, np.nan, means.values)
 
 
 def validation_error(valid: Mapping[str, Series]) -> Optional[Tuple[str, Series]]:
@@ -181,7 +207,7 @@ def control_marks(conf: Dict, total_steps: Optional[int]) -> Dict[str, float]:
     names: List[Tuple[str, str]] = [
         ("ramp_start", "ramp starts"),
         ("ramp_end", "ramp ends"),
-        ("freeze_at", "cut"),
+        ("freeze_at", CUT),
     ]
     if not total_steps:
         return {}

@@ -23,7 +23,8 @@ def to_markdown(sweep: Dict[str, Any]) -> str:
         "# Sweep",
         "",
         f"`{sweep['model_file']}`, criterion `{sweep['criterion']}`. The first row is "
-        f"the model as it was trained, the others are cuts of it, not trained further.",
+        f"the model at the size that its training left it at; the others are the same "
+        f"checkpoint cut to other sizes, larger or smaller, and not trained further.",
         "",
         "| " + " | ".join(title for title, _ in columns) + " |",
         "|---" + "|---:" * (len(columns) - 1) + "|",

@@ -91,7 +91,7 @@ def test_a_full_report(with_history, tmp_path, capsys):
         "costs",
         "retention_histograms",
         "size_over_training",
-        "size_wer",
+        "size_validation",
     }
     assert set(linked_files(text)) == {f"{name}.png" for name in figures}
     files = {path.name for path in output.iterdir()}
@@ -103,6 +103,7 @@ def test_a_full_report(with_history, tmp_path, capsys):
     assert content["wer"]["compact"] == {"decode/test_clean": 6.2}
     assert "| compact | decode/test_clean | 6.2 |" in text
     assert content["curves"][0]["name"] == "ours"
+    assert "Score on the validation set over the size" in text
     assert content["scalars"]["valid"]["acc"]["values"] == [0.25, 0.5]
     assert content["missing"] == [
         "No WER of trained: it has no RESULTS.md with one.",
@@ -123,6 +124,13 @@ def test_costs_agree_with_the_pruning(experiment, tmp_path):
     share = least / pruning["before"]["encoder_params"]
     assert content["unprunable_share"] == pytest.approx(share)
     assert share == pytest.approx(1.0 - pruning["bounds"]["all"])
+    # The channels of the subsampling and of the convolutions had no gates.
+    text = (tmp_path / "report" / "report.md").read_text()
+    stays, gated = re.search(
+        r"([\d.]+)% .* stay .* gates, ([\d.]+)% stay", text
+    ).groups()
+    assert float(stays) == pytest.approx(100 * share, abs=0.05)
+    assert float(gated) > float(stays) + 5
     memory = {name: costs[name]["memory"] for name in costs}
     assert memory["floor"]["weights"] < memory["after"]["weights"]
     assert memory["after"]["activations"] < memory["before"]["activations"]

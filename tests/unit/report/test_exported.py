@@ -5,8 +5,8 @@ from support.experiments import make_experiment
 
 from espnet_adaptive_dropout.bin import export, prune, report
 from espnet_adaptive_dropout.export.compare import Times
+from espnet_adaptive_dropout.report.cost_bars import form_bars
 from espnet_adaptive_dropout.report.exported import ExportedForm
-from espnet_adaptive_dropout.report.form_bars import form_bars
 
 FORMS = ["before", "pytorch", "pytorch_int8", "onnx", "onnx_int8"]
 

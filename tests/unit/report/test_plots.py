@@ -117,13 +117,28 @@ def test_size_over_training_shows_percent():
     figure = size_over_training(train, {"cer_ctc": series(0.9, 0.3)}, {"cut": 17})
     size, error = figure.axes
     assert [line.get_label() for line in size.lines[:2]] == ["target", "expected"]
-    assert size.lines[0].get_ydata().tolist() == [0.0, 50.0]
-    assert size.lines[1].get_xdata().tolist() == [10, 20]
+    # Means over 1 to 10 and 11 to 20, the latter over steps on both sides of the cut
+    assert size.lines[0].get_xdata().tolist() == [5, 15]
+    np.testing.assert_equal(size.lines[0].get_ydata(), [0.0, np.nan])
     assert error.lines[0].get_ydata().tolist() == [90.0, 30.0]
     assert size.get_ylabel().endswith("removed [%]")
     assert error.get_ylabel() == "validation\nCER of greedy CTC [%]"
     assert error.get_xlabel() == "training step"
     assert texts(size) == ["cut"]
+
+
+def test_only_means_over_one_side_of_the_cut_are_shown():
+    sizes = series(0.1, 0.67, 0.62, 0.54, 0.54)
+    train = {"actual_reduction": sizes}
+    for cut, shown in ((25.0, [10, 67, np.nan, 54, 54]), (20.0, [10, 67, 62, 54, 54])):
+        size, _ = size_over_training(train, {}, {"cut": cut}).axes
+        np.testing.assert_allclose(size.lines[0].get_ydata(), shown)
+        assert size.get_ylim()[1] > 67 * 1.05
+
+
+def test_the_highest_marker_is_whole():
+    _, error = size_over_training({}, {"cer_ctc": series(0.98, 0.97)}).axes
+    assert error.get_ylim() == (0.0, pytest.approx(98 * 1.08))
 
 
 def test_the_best_error_that_was_logged_is_shown():
@@ -171,7 +186,23 @@ def test_errors_of_different_orders_are_shown_on_a_logarithmic_axis():
     (axes,) = panels(size_error_curves([SizeCurve("ours", points)]))[:1]
     assert axes.get_yscale() == "log"
     (axes, _) = panels(size_error_curves([curve("ours")]))
-    assert axes.get_yscale() == "linear" and axes.get_ylim()[0] == 0.0
+    assert axes.get_yscale() == "linear"
+
+
+@pytest.mark.parametrize("errors", [(5.1, 6.4), (20.1, 20.2), (0.0, 0.0), (0.1, 0.3)])
+def test_errors_fill_the_axis_and_no_marker_is_clipped(errors):
+    points = [
+        SizePoint(size, 0.5, {"WER x [%]": error})
+        for size, error in zip((400, 800), errors)
+    ]
+    axes = panels(size_error_curves([SizeCurve("ours", points)]))[0]
+    low, high = axes.get_ylim()
+    room = 0.05 * (high - low)
+    assert high - room > max(errors) and (low + room < min(errors) or low == 0.0)
+    # Differences of less than a fifth of the error do not fill it.
+    assert high - low < 2 * max(max(errors) - min(errors), 0.2 * max(errors), 1e-3)
+    left, right = axes.get_xlim()
+    assert left < 400 - 0.05 * 400 and right > 800 + 0.05 * 400
 
 
 def test_the_size_says_what_it_counts():
