@@ -13,7 +13,7 @@ from espnet_adaptive_dropout.encoders.prefix_tokens import PrefixInput
 from espnet_adaptive_dropout.modules.activation import fuse_swish
 from espnet_adaptive_dropout.modules.compact_attention import compact_attention
 from espnet_adaptive_dropout.modules.convolution import CompactConvolution
-from espnet_adaptive_dropout.modules.empty_layers import UnreadNorm, conv1d, linear
+from espnet_adaptive_dropout.modules.empty_layers import SkippedNorm, conv1d, linear
 from espnet_adaptive_dropout.modules.subsampling import (
     narrow_subsampling,
     put_channels_last,
@@ -97,7 +97,7 @@ def _narrow(layer: torch.nn.Module, widths: BlockWidths) -> None:
         layer.conv_module = _narrow_convolution(layer.conv_module, widths)
     if layer.normalize_before and not layer.concat_after:
         for name in _unread_norms(layer, widths):
-            setattr(layer, name, UnreadNorm.of(getattr(layer, name)))
+            setattr(layer, name, SkippedNorm.of(getattr(layer, name)))
 
 
 def _unread_norms(layer: torch.nn.Module, widths: BlockWidths) -> Iterator[str]:

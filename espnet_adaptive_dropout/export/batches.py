@@ -33,7 +33,7 @@ def comparison_batches(
     Args:
         task: ESPnet task class.
         model: its model.
-        config: of the experiment.
+        config: config of the experiment.
         utterances: how many to read.
         data: "path,name,type" triplets; None takes the config's validation data, or
             noise where that cannot be read.

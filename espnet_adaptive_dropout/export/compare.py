@@ -103,7 +103,7 @@ def time_forms(
 
     Args:
         forms: by name.
-        inputs: of every run.
+        inputs: encoder inputs of every run.
         rounds: how often each is run, after one run to warm up.
     """
     runs: Dict[str, List[float]] = {name: [] for name in forms}

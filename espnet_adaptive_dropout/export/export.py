@@ -74,7 +74,7 @@ def export(
     Args:
         train_config: config.yaml of the experiment.
         model_file: its checkpoint.
-        directory: of the files, an existing one.
+        directory: existing directory for the files.
         options: what to write.
 
     Returns:

@@ -79,7 +79,7 @@ def export_onnx(
     Args:
         encoder: an ESPnet Conformer, stock or compact, on the CPU; not changed.
         input_size: dimension of the features.
-        path: of the file; complete or not there.
+        path: file to write; complete or not there.
         options: other arguments of the encoder, constant, such as ``ctc``.
 
     Raises:
@@ -150,7 +150,7 @@ def quantize_onnx(path: Path, int8_path: Path) -> None:
     onnxruntime computes faster than integer ones.
 
     Args:
-        path: of an ONNX file in float32.
+        path: ONNX file in float32.
         int8_path: of the file to write; complete or not there.
 
     Raises:
@@ -176,7 +176,7 @@ class OnnxEncoder:
     """An exported encoder, run by onnxruntime on the CPU.
 
     Args:
-        path: of the ONNX file.
+        path: ONNX file.
         threads: that one product may use.
 
     Raises:

@@ -37,15 +37,15 @@ class EmptyConv1d(torch.nn.Conv1d):
         return output if self.bias is None else output + self.bias[:, None]
 
 
-class UnreadNorm(torch.nn.LayerNorm):
-    """The layer norm of a module that reads nothing of it: gives its input.
+class SkippedNorm(torch.nn.LayerNorm):
+    """The layer norm before a module that ignores its input: it returns its own input.
 
     Its weights stay in checkpoints, and are not trained.
     """
 
     @classmethod
-    def of(cls, stock: torch.nn.LayerNorm) -> UnreadNorm:
-        """The same weights; ``stock`` is given up."""
+    def of(cls, stock: torch.nn.LayerNorm) -> SkippedNorm:
+        """Take over the weights of ``stock``, which is not used any more."""
         norm = cls.__new__(cls)
         adopt(norm, stock)
         return norm.requires_grad_(False)

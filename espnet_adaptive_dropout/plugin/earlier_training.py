@@ -135,7 +135,7 @@ def epoch_ends(
         earlier: what is done; its epochs count as equally long.
         per_epoch: forward passes in each further epoch, None if unknown: all epochs
             then count as equally long.
-        epochs: of the whole training.
+        epochs: number of epochs of the whole training.
         total_steps: forward passes of the whole training, as configured.
     """
     if per_epoch is None:

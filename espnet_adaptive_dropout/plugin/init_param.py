@@ -37,8 +37,8 @@ def without_old_gates(
         init_param: what ESPnet's parser read from ``arguments``:
             "path:source:target:excluded" items.
         arguments: a training command line.
-        output_dir: of the training; weights that ESPnet could not read are written
-            to files ``init_param1.pth``, ... there.
+        output_dir: directory of the training, to which weights that ESPnet could not
+            read are written as ``init_param1.pth``, ...
 
     Returns:
         The command line with the names of such weights among the excluded ones.

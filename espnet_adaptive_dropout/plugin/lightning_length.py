@@ -32,8 +32,8 @@ def complete_lightning(args: argparse.Namespace) -> None:
     """Set what ``adaptive_dropout_conf`` lacks for this training.
 
     Args:
-        args: of ``espnet2.bin.lightning_train``; changed in entry. Those of another
-            encoder are left alone.
+        args: arguments of ``espnet2.bin.lightning_train``, changed in place. Those of
+            another encoder are left alone.
 
     Raises:
         ValueError: the length cannot be worked out, the training selects checkpoints

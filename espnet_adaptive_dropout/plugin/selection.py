@@ -83,7 +83,7 @@ def selection_arguments(
     """What to add to the command line so that only the final size is averaged.
 
     Args:
-        args: of a training of ESPnet's own trainer.
+        args: arguments of a training with ESPnet's own trainer.
         ends: training forward passes at the end of every epoch.
         config: options with ``total_steps``.
 

@@ -41,7 +41,7 @@ def complete_arguments(
     """Add what a training with adaptive dropout needs to its command line.
 
     Args:
-        parser: of the ESPnet training command.
+        parser: parser of the ESPnet training command.
         arguments: its command line.
 
     Returns:
@@ -101,7 +101,7 @@ def missing_options(args: argparse.Namespace, total_steps: int) -> Dict[str, Any
     """What else ``adaptive_dropout_conf`` lacks for the training of ``args``.
 
     Args:
-        args: of the training.
+        args: arguments of the training.
         total_steps: training forward passes.
 
     Raises:
@@ -153,7 +153,7 @@ def logit_scale(
     """The logit scale for a training of ESPnet2.
 
     Args:
-        args: of the training.
+        args: arguments of the training.
         total_steps: training forward passes.
         begin: share of the training after which the logits move.
     """

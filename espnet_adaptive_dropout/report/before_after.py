@@ -38,9 +38,9 @@ def compare_costs(
 
     Args:
         task: ESPnet task class.
-        config: of the full-width experiment, stock or with adaptive dropout.
-        pruned_config: of the compact one, if there is one.
-        rounds: of the time measurement; 0: none.
+        config: config of the full-width experiment, stock or with adaptive dropout.
+        pruned_config: config of the compact experiment, if there is one.
+        rounds: rounds of the time measurement; 0: none.
         gated: locations at which the training had gates; None: it had none.
 
     Returns:

@@ -28,7 +28,7 @@ def cost_panels(costs: Mapping[str, Costs]) -> List[Panel]:
     """What the plot shows: for each panel its label, and values in its unit.
 
     Args:
-        costs: of BEFORE, FLOOR and, where there is a pruned model, AFTER.
+        costs: Costs of BEFORE, FLOOR and, where there is a pruned model, AFTER.
 
     Returns:
         (label with unit, {encoder: {part: value}}) of each panel.
@@ -64,7 +64,7 @@ def cost_bars(costs: Mapping[str, Costs]) -> Figure:
     """Paired bars by part; what is hatched is left when all that can go is gone.
 
     Args:
-        costs: of BEFORE, FLOOR and, where there is a pruned model, AFTER.
+        costs: Costs of BEFORE, FLOOR and, where there is a pruned model, AFTER.
     """
     panels = cost_panels(costs)
     figure = new_figure(PAGE, 2.4)

@@ -33,12 +33,12 @@ class Timing:
     """Seconds of a forward pass, median over the rounds.
 
     Args:
-        parts: of each part.
-        total: of the whole encoder.
+        parts: seconds of each part.
+        total: seconds of the whole encoder.
         low: 10th percentile of the whole encoder over the rounds.
         high: 90th percentile.
         rounds: how often it was run.
-        threads: of PyTorch.
+        threads: number of PyTorch threads.
     """
 
     parts: Dict[str, float]
@@ -54,7 +54,7 @@ class Costs:
     """Costs of one encoder for one utterance.
 
     Args:
-        parameters: of each part.
+        parameters: number of parameters of each part.
         macs: multiply-accumulates of each part.
         memory: bytes of "weights" and "activations" (peak; see ``memory``).
         timing: None where it was not measured.
@@ -77,8 +77,9 @@ def measure_costs(
 
     Args:
         encoders: in evaluation mode, by name.
-        inputs: of one utterance.
-        rounds: of the time measurement, in which the encoders take turns; 0: none.
+        inputs: encoder inputs of one utterance.
+        rounds: rounds of the time measurement, in which the encoders take turns; 0:
+            none.
     """
     costs = {
         name: Costs(
@@ -120,7 +121,7 @@ def time_in_turns(
 
     Args:
         encoders: by name.
-        inputs: of the forward pass.
+        inputs: encoder inputs of the forward pass.
         rounds: how often each is run, after one run to warm up.
     """
     runs: Dict[str, List[Tuple[Dict[str, float], float]]] = {n: [] for n in encoders}

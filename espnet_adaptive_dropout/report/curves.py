@@ -67,7 +67,7 @@ def read_sweep(path: Path, name: str = "", connected: bool = True) -> SizeCurve:
     """Read the sweep.json of ``bin.sweep``.
 
     Args:
-        path: of the file.
+        path: sweep.json to read.
         name: for the legend; "" takes the file's directory and criterion.
         connected: see :class:`SizeCurve`.
 

@@ -42,10 +42,10 @@ class ExportedForm:
 
     Args:
         title: for people.
-        bytes: of its file, or of its weights in a checkpoint.
+        bytes: size of its file, or of its weights in a checkpoint.
         difference: from the encoder in float32, as in export.json; None for those
             in PyTorch's float32.
-        seconds: of an utterance of ten seconds; None where it was not timed.
+        seconds: times for an utterance of ten seconds; None where it was not timed.
     """
 
     title: str
@@ -109,10 +109,11 @@ def exported_forms(
 
     Args:
         task: ESPnet task class.
-        config: of the full-width experiment.
-        pruned_config: of the compact one that was exported; None: the former was.
+        config: config of the full-width experiment.
+        pruned_config: config of the compact experiment that was exported; None: the
+            full-width one was.
         directory: what ``bin.export`` made.
-        rounds: of the time measurement, in which all take turns; 0: none.
+        rounds: rounds of the time measurement, in which all take turns; 0: none.
         missing: a line is added for what cannot be timed.
 
     Raises:

@@ -49,18 +49,18 @@ class Findings:
     """All that a report shows.
 
     Args:
-        name: of the experiment.
+        name: name of the experiment.
         history: retention histograms by location; {} if there are none.
         scalars: what ESPnet logged, by phase and name.
         marks: steps of the training to mark in plots.
         cost: what the training counted its size in, "parameters" or "macs".
         pruning: report.json of the pruned model, or None.
-        wer: of the test sets in percent, by experiment directory.
-        costs: of the encoder before, after and at the least.
+        wer: word error rates of the test sets in percent, by experiment directory.
+        costs: costs of the encoder before, after and at the least.
         unprunable: share of the encoder's parameters that no location can remove.
         ungated: share that the locations with gates cannot remove, or None.
-        curves: of the sweeps and separate trainings.
-        forms: of what bin.export made, by name; {} if there is nothing.
+        curves: curves of the sweeps and separate trainings.
+        forms: exported forms that bin.export made, by name; {} if there is nothing.
         missing: one line for everything that is not there.
     """
 

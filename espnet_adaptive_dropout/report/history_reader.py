@@ -20,7 +20,7 @@ class Histograms:
 
     Args:
         steps: (n,), ascending.
-        edges: of the bins, (bins + 1,).
+        edges: edges of the bins, (bins + 1,).
         counts: units in each bin, (n, bins).
     """
 

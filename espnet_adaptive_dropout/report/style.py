@@ -103,7 +103,7 @@ def save(figure: Figure, path: Path, formats: Sequence[str] = ("png",)) -> List[
     Args:
         figure: to write.
         path: without suffix.
-        formats: of "png" (200 dpi), "pdf".
+        formats: some of "png" (200 dpi) and "pdf".
 
     Returns:
         The files, each complete or not there.

@@ -202,7 +202,7 @@ def control_marks(conf: Dict, total_steps: Optional[int]) -> Dict[str, float]:
     Args:
         conf: ``ramp_start``, ``ramp_end`` and ``freeze_at``, shares of the training;
             one that is missing or not within it is not marked.
-        total_steps: of the training; None marks nothing.
+        total_steps: length of the training; None marks nothing.
     """
     names: List[Tuple[str, str]] = [
         ("ramp_start", "ramp starts"),
