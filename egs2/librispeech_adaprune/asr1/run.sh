@@ -92,7 +92,6 @@ processors=$(env -u OMP_NUM_THREADS nproc 2> /dev/null || getconf _NPROCESSORS_O
 gpus=$( (nvidia-smi -L 2> /dev/null || true) | grep -c '^GPU' || true)
 options=("${settings[@]}" --nj "${processors}" --inference_nj "${processors}"
     --ngpu "${gpus}" --python "python3 -m espnet_adaptive_dropout"
-    --local_data_opts "--corpus ${corpus} --nj ${processors}${corpus_dir:+ --corpus_dir ${corpus_dir}}"
     "${rest[@]}")
 
 # What asr.sh will do by these options, with its defaults for those that are not given
@@ -103,6 +102,11 @@ for name in skip_{packing,upload_hf}; do of[${name}]=true; done
 for ((i = 0; i < ${#options[@]}; i += 2)); do
     of[${options[i]#--}]=${options[i + 1]}
 done
+if [ -z "${of[local_data_opts]:-}" ]; then
+    sets="${of[train_set]} ${of[valid_set]} ${of[test_sets]}"
+    options+=(--local_data_opts "--corpus ${corpus} --nj ${processors} \
+--sets ${sets// /,}${corpus_dir:+ --corpus_dir ${corpus_dir}}")
+fi
 [ "${of[stop_stage]}" -le 15 ] || of[stop_stage]=15
 stage=${of[stage]} stop_stage=${of[stop_stage]}
 

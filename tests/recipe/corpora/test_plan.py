@@ -1,6 +1,7 @@
 """Who reads what."""
 
 import pytest
+from corpus_table import SYNTHESISED
 from synth.plan import make_plan, seconds
 from synth.sizes import SIZES
 
@@ -10,6 +11,11 @@ SMALL_STORIES = ("toy", "toy_test")
 @pytest.fixture(scope="module", params=["smoke", "toy"])
 def plan(request):
     return make_plan(SIZES[request.param], seed=1)
+
+
+def test_subsets_are_those_that_the_data_preparation_expects():
+    for size in ("smoke", "toy", "medium"):
+        assert tuple(s.name for s in SIZES[size].subsets) == SYNTHESISED
 
 
 def test_the_plan_depends_on_the_seed_only():

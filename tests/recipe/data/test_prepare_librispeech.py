@@ -205,6 +205,38 @@ def test_another_corpus_is_refused(tree, data, capsys):
     assert run(tree, data, "toy", "--check") == 0
 
 
+@pytest.mark.parametrize(
+    ("corpus", "sets", "message"),
+    [
+        (
+            "librispeech_100",
+            "dev,test_foo",
+            "no data set test_foo in librispeech_100",
+        ),
+        ("toy", "train,,train_960", "train_960 in toy; there are dev, dev_clean, "),
+        ("librispeech", "train_960,dev,test_other", ""),
+        ("medium", "train,dev,mine", ""),
+    ],
+)
+def test_unknown_sets_are_refused_at_once(data, capsys, corpus, sets, message):
+    (data / "mine").mkdir(parents=True)
+    (data / "mine/wav.scp").write_text("a b\n")
+    (data / "corpus.txt").write_text(f"{corpus}\n")
+    words = ["--check", "--data_dir", str(data), "--corpus", corpus, "--sets", sets]
+    assert main(words) == (1 if message else 0)
+    assert message in capsys.readouterr().err
+
+
+def test_sets_of_a_tree_that_is_there(tree, data, capsys):
+    shutil.rmtree(tree / "test-other")
+    assert run(tree, data, "custom", "--check", "--sets", "train,test_other") == 1
+    error = capsys.readouterr().err
+    assert (
+        f"no data set test_other in custom of {tree}; there are dev, dev_clean,"
+        in error
+    )
+
+
 def test_a_named_corpus_may_move_but_not_a_custom_one(tree, data, tmp_path, capsys):
     moved = shutil.copytree(tree, tmp_path / "moved")
     assert run(tree, data, "toy") == 0

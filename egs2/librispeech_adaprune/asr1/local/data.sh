@@ -9,6 +9,7 @@ help_message='Usage: local/data.sh [options]
   --corpus_dir DIR  a corpus in the form of LibriSpeech, used where it is. With an
                     OpenSLR name for --corpus it must have the subsets of that corpus,
                     else train and dev are made from every train-* and dev-* in it.
+  --sets A,B,...    data sets that the corpus must have; a missing one is refused at once
   --downloads DIR   directory for the corpora (default: downloads)
   --data_url URL    directory of the archives on the server (default: OpenSLR)
   --checksum BOOL   check archives against md5sum.txt of the server (default: true)
@@ -20,6 +21,7 @@ is; into an empty directory the corpus is downloaded, instead of into --download
 
 corpus=toy
 corpus_dir=
+sets=
 downloads=downloads
 data_url=
 checksum=true
@@ -79,7 +81,7 @@ esac
 
 # Before hours of download, not after them.
 python3 local/data/prepare_librispeech.py --check --corpus "${name}" \
-    --corpus_dir "${corpus_dir}"
+    --corpus_dir "${corpus_dir}" --sets "${sets}"
 
 if [ -z "${corpus_dir}" ]; then
     case ${corpus} in

@@ -15,6 +15,8 @@ _OPENSLR = "https://www.openslr.org/resources"
 _DEV = ("dev-clean", "dev-other")
 _TEST = ("test-clean", "test-other")
 _TRAIN = ("train-clean-100", "train-clean-360", "train-other-500")
+# Subsets of every size that local/corpora synthesises
+SYNTHESISED = (_TRAIN[0], _TRAIN[2]) + _DEV + _TEST
 _SUBSET_NAME = re.compile(r"(train|dev|test)-[A-Za-z0-9-]+")
 
 

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from corpus_table import OFFICIAL, CorpusError, data_set_name, plan_sets
+from corpus_table import OFFICIAL, SYNTHESISED, CorpusError, data_set_name, plan_sets
 from librispeech_tree import (
     Utterance,
     check_audio,
@@ -101,6 +101,33 @@ def check_marker(data_dir: Path, corpus: str, root: Path | None) -> None:
         f"{data_dir} holds {holds}, not {' of '.join(wanted)}: remove {data_dir}, dump "
         "and exp, or run in a copy of the recipe directory without them"
     )
+
+
+def check_sets(
+    wanted: Sequence[str], corpus: str, root: Path | None, data_dir: Path
+) -> None:
+    """Refuse names of data sets that will not be there.
+
+    Args:
+        wanted: Names of data sets, such as ``test_clean``.
+        corpus: Name of the corpus.
+        root: Directory of the corpus, None if it is not there yet.
+        data_dir: The user may have prepared further sets here.
+
+    Raises:
+        CorpusError: A set is unknown, or the corpus lacks a subset.
+    """
+    if root:
+        found: Sequence[str] = find_subsets(root)
+    else:
+        found = OFFICIAL[corpus].subsets if corpus in OFFICIAL else SYNTHESISED
+    known = plan_sets(corpus, found)
+    for name in wanted:
+        if name not in known and not (data_dir / name / "wav.scp").is_file():
+            raise CorpusError(
+                f"no data set {name} in {corpus}{f' of {root}' if root else ''}; there "
+                f"are {', '.join(sorted(known))}"
+            )
 
 
 def prepare(corpus: str, directory: Path, data_dir: Path, nj: int) -> dict[str, str]:
@@ -207,7 +234,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="only see whether --data_dir is free for this corpus",
+        help="only check that --data_dir is free for this corpus, and --sets",
+    )
+    parser.add_argument(
+        "--sets", default="", help="data sets, by commas, that the corpus must have"
     )
     args = parser.parse_args(argv)
     directory = Path(args.corpus_dir) if args.corpus_dir else None
@@ -215,6 +245,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.check:
             root = find_root(directory) if directory else None
             check_marker(args.data_dir, args.corpus, root)
+            names = filter(None, args.sets.split(","))
+            check_sets(list(names), args.corpus, root, args.data_dir)
             return 0
         if directory is None:
             parser.error("--corpus_dir is missing")
