@@ -217,6 +217,8 @@ def main() -> None:
             print(kept_scripts(), "", sep="\n")
     except ScriptsError as error:
         sys.exit(f"path.sh: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

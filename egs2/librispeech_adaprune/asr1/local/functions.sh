@@ -72,6 +72,9 @@ run_stage() {
     # A training goes on by itself where it was interrupted.
     [ "$1" -eq 11 ] || touch "${mark}"
     python3 local/progress.py ./asr.sh "${options[@]}" --stage "$1" --stop_stage "$1"
+    if [ "$1" -eq 2 ] && [[ $(command -v sox) == */local/bin/sox ]]; then
+        sox --convert "data/${of[train_set]}_sp" "${of[nj]}"
+    fi
     rm -f "${mark}"
     log "Stage $1 took $((SECONDS - started)) s"
 }
