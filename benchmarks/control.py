@@ -17,9 +17,8 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.files import write_json, write_text
-from benchmarks.synthetic import Size, Task, logit_scale, train
+from benchmarks.synthetic import Size, Task, train
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
-from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.experiments.markdown import table_lines
 
 SMALL = Size(output_size=32, linear_units=96, num_blocks=2)
@@ -117,7 +116,6 @@ def follow(trial: Trial, control: str, seed: int) -> Dict[str, float]:
     """
     torch.manual_seed(seed)
     conf = dict(trial.conf, control=control, total_steps=trial.steps)
-    conf["logit_scale"] = logit_scale(trial.steps, AdaptiveDropoutConfig().gates_begin)
     task = Task(trial.size, conf)
     record = train(task, trial.steps)
     freeze_at = task.encoder.adaptive_dropout_conf.freeze_at

@@ -8,7 +8,7 @@ which is all that control has to cope with.
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 
@@ -82,32 +82,32 @@ class Task(torch.nn.Module):
         return loss / BATCH
 
 
-def train(task: Task, steps: int, rate: float = 2e-3) -> List[Dict[str, float]]:
-    """Train as ESPnet does (Adam, warm-up, clipped gradients); what was logged."""
-    optimizer = torch.optim.Adam(task.parameters(), lr=rate)
+def train(
+    task: Task, steps: int, optimizer: Optional[torch.optim.Optimizer] = None
+) -> List[Dict[str, float]]:
+    """Train as ESPnet does, with clipped gradients; what was logged.
+
+    Args:
+        task: what to train.
+        steps: number of training steps.
+        optimizer: with a constant learning rate; None takes Adam with warm-up.
+    """
+    warm_up = optimizer is None
+    if optimizer is None:
+        optimizer = torch.optim.Adam(task.parameters())
     warmup = max(1, steps // 10)
     record = []
     task.train()
     for step in range(1, steps + 1):
-        scale = warmup**0.5 * min(step**-0.5, step * warmup**-1.5)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * scale
+        if warm_up:
+            scale = warmup**0.5 * min(step**-0.5, step * warmup**-1.5)
+            optimizer.param_groups[0]["lr"] = 2e-3 * scale
         loss = task.loss(step)
-        penalty, stats = task.encoder.regularise(loss.detach().reshape(1))
+        stats = task.encoder.regularise(loss)
         optimizer.zero_grad()
-        (loss + penalty.sum()).backward()
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(task.parameters(), 5.0)
         optimizer.step()
         values = {name: value.item() for name, value in stats.items()}
         record.append({"loss": loss.item(), **values})
     return record
-
-
-def logit_scale(steps: int, begin: float, rate: float = 2e-3) -> float:
-    """20 / (sum of the learning rates from ``begin`` on), as the runner has it."""
-    warmup = max(1, steps // 10)
-    total = sum(
-        rate * warmup**0.5 * min(t**-0.5, t * warmup**-1.5)
-        for t in range(round(begin * steps) + 1, steps + 1)
-    )
-    return min(max(20.0 / total, 1.0), 100.0)

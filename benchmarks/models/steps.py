@@ -52,8 +52,6 @@ def add_gates(args: argparse.Namespace) -> None:
     checkpoint = ts.load_checkpoint(args.checkpoint)
     run_config = load_config(args.run_config)
     steps = checkpoint["reporter"]["epoch"] * run_config["num_iters_per_epoch"]
-    conf = run_config["encoder_conf"]["adaptive_dropout_conf"]
-    conf["logit_scale"] = _logit_scale(args.run_config, conf["ramp_start"])
 
     stock = ts.new_model(args.train_config)
     changes = {name: run_config[name] for name in ("model", "encoder", "encoder_conf")}
@@ -65,18 +63,6 @@ def add_gates(args: argparse.Namespace) -> None:
     resized = ts.resized(checkpoint, stock, gated, lambda state: state)
     save_torch(args.new_checkpoint, {**resized, "model": gated.state_dict()})
     _write_yaml(args.new_run_config, run_config)
-
-
-def _logit_scale(run_config: Path, begin: float) -> float:
-    """Scale of logits that move from the share ``begin`` of the training on."""
-    from espnet2.bin.asr_train import get_parser as training_parser
-
-    from espnet_adaptive_dropout.plugin.training_length import logit_scale
-
-    words = ["--config", str(run_config), "--output_dir", "unused"]
-    args = training_parser().parse_args(words)
-    total = args.max_epoch * args.num_iters_per_epoch
-    return round(logit_scale(args, total, begin), 4)
 
 
 def carry_over(args: argparse.Namespace) -> None:

@@ -52,7 +52,6 @@ class Trainee:
                 control="feedback",
                 locations=locations,
                 total_steps=STEPS,
-                logit_scale=20.0,
             )
         self.model = build_model(builder.task, config).to(device.name).train()
         # In this position the size control has everything to do.
@@ -115,15 +114,16 @@ def readings_of(readings: List[Dict[str, float]], clock: str) -> List[float]:
 def control_seconds(trainee: Trainee, repeats: int = 30) -> Dict[str, float]:
     """Median time that the size control takes in a step, by clock.
 
-    Clock, ramp, penalty, stats and the penalty's gradient; and, by the share of the
+    Clock, ramp, penalty, stats and the update of the logits; and, by the share of the
     steps in which it is due, the count of what a cut would leave.
     """
     encoder, device = trainee.model.encoder, trainee.device
-    loss = torch.ones(1, device=device.name)
+    loss = torch.ones(1, device=device.name, requires_grad=True)
 
     def steer() -> None:
         encoder.control.begin_step()
-        encoder.regularise(loss)[0].sum().backward()
+        encoder.regularise(loss)
+        loss.backward()
 
     def clocks(run: Callable[[], object], times: int) -> Dict[str, float]:
         readings = time_in_turns({"": run}, device.time, Effort(times), "control")[""]

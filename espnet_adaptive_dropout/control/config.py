@@ -9,7 +9,6 @@ from espnet_adaptive_dropout.control.option_types import OPTIONS, checked
 from espnet_adaptive_dropout.modules.gate import (
     DISTRIBUTIONS,
     FORWARDS,
-    GRANULARITIES,
     TEMPERATURES,
 )
 from espnet_adaptive_dropout.units.cost import COSTS
@@ -67,16 +66,14 @@ class AdaptiveDropoutConfig:
             then takes twice the time. 0: none.
         total_steps: number of training forward passes (micro-batches) of the whole
             run. None: the runner ``python -m espnet_adaptive_dropout`` works it out.
-        logit_scale: how much faster than the weights the logits move. None: the
-            runner works it out as 20 / (sum of the learning rates from ``ramp_start``
-            on), within [1, 100].
+        accum_grad: number of micro-batches for an update of the logits. None: the
+            runner takes the training's; 1 without it.
         initial_logit: logit of every unit at the start (4.0: p = 0.98).
         gate: distribution of the masks, "bernoulli" or "hard_concrete".
         temperature: of the samples; None takes 1 for Bernoulli and 2/3 for hard
             concrete gates.
-        forward: "hard" or "soft" samples of Bernoulli gates, or "deterministic": the
-            mask is 1[p > 0.5] in training too.
-        granularity: a mask for each "utterance", "element" or "batch".
+        forward: "hard" samples of Bernoulli gates, or "deterministic": the mask is
+            1[p > 0.5] in training too.
         alpha: weight of the L2 penalty, in units of the task loss per gated unit.
         ramp_start: share of the training at which units begin to go.
         ramp_end: share of the training at which the target is reached.
@@ -87,6 +84,9 @@ class AdaptiveDropoutConfig:
         history_dir: output directory of the training, under whose ``tensorboard``
             histograms of the retention probabilities are written. None: the runner
             gives it; "" writes none.
+        logit_scale: for checkpoints of older releases, which hold the logits divided
+            by it. Trainings do without.
+        granularity: "utterance" in configs of older releases, which had others too.
 
     Raises:
         ValueError: an option is unknown, of the wrong type or out of range; the
@@ -102,12 +102,11 @@ class AdaptiveDropoutConfig:
     family: Optional[List[float]] = None
     distillation: float = 0.0
     total_steps: Optional[int] = None
-    logit_scale: Optional[float] = None
+    accum_grad: Optional[int] = None
     initial_logit: float = 4.0
     gate: str = "bernoulli"
     temperature: Optional[float] = None
     forward: str = "hard"
-    granularity: str = "utterance"
     alpha: float = 0.005
     ramp_start: float = 0.30
     ramp_end: float = 0.70
@@ -115,6 +114,8 @@ class AdaptiveDropoutConfig:
     centre_first: float = 4.0
     centre_last: float = -60.0
     history_dir: Optional[str] = None
+    logit_scale: Optional[float] = None
+    granularity: str = "utterance"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -125,7 +126,7 @@ class AdaptiveDropoutConfig:
         _check_choice("cost", self.cost, COSTS)
         _check_choice("gate", self.gate, DISTRIBUTIONS)
         _check_choice("forward", self.forward, FORWARDS)
-        _check_choice("granularity", self.granularity, GRANULARITIES)
+        _check_choice("granularity", self.granularity, ("utterance",))
         _check_range("target_reduction", self.target_reduction, 0.0, 1.0)
         _check_range("ramp_start", self.ramp_start, 0.0, 1.0, closed=True)
         _check_range("ramp_end", self.ramp_end, self.ramp_start, 1.0, closed=True)
@@ -140,7 +141,10 @@ class AdaptiveDropoutConfig:
             raise ValueError(
                 f"adaptive_dropout_conf.distillation is negative: {self.distillation}"
             )
-        positive = ("temperature", "alpha", "logit_scale", "total_steps", "cost_frames")
+        positive = (
+            *("temperature", "alpha", "total_steps", "accum_grad", "cost_frames"),
+            "logit_scale",
+        )
         for name in positive:
             value = getattr(self, name)
             if value is not None and not value > 0:

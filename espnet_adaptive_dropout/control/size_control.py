@@ -15,6 +15,7 @@ from espnet_adaptive_dropout.control import family
 from espnet_adaptive_dropout.control.bound import check_bound
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.control.history import RetentionHistory
+from espnet_adaptive_dropout.control.logit_optimizer import LogitOptimizer
 from espnet_adaptive_dropout.control.schedule import size_ramp
 from espnet_adaptive_dropout.control.steering import STEERING
 from espnet_adaptive_dropout.units.cost import Cost, SavingByPool
@@ -55,6 +56,7 @@ class SizeControl(torch.nn.Module):
         self.saving = SavingByPool(self.gated_cost, pools, torch.float32)
         bounds = self.saving(torch.ones(len(pools)))
         self.steering = STEERING[config.control](config, pools, bounds / cost.total)
+        self.optimizer = LogitOptimizer(config, table)
         start = torch.full((len(pools),), float(config.initial_logit))
         self.removed_at_start = self.expected_reductions(start).sum().item()
         self.history = None
@@ -106,15 +108,14 @@ class SizeControl(torch.nn.Module):
         """Advance the clock by one training forward; freeze when it is time.
 
         Raises:
-            RuntimeError: the number of steps or the logit scale is not known.
+            RuntimeError: the number of steps is not known.
         """
-        for name in ("total_steps", "logit_scale"):
-            if getattr(self.config, name) is None:
-                raise RuntimeError(
-                    f"adaptive_dropout_conf.{name} is not set: start the training "
-                    f"with 'python -m espnet_adaptive_dropout -m <espnet2.bin...>', "
-                    f"which works it out, or set it in encoder_conf"
-                )
+        if self.config.total_steps is None:
+            raise RuntimeError(
+                "adaptive_dropout_conf.total_steps is not set: start the training "
+                "with 'python -m espnet_adaptive_dropout -m <espnet2.bin...>', "
+                "which works it out, or set it in encoder_conf"
+            )
         steps = self.steps + 1
         self.step += 1
         self._known["step"] = (self.step, self.step._version, float(steps))
@@ -126,6 +127,8 @@ class SizeControl(torch.nn.Module):
             gate.phase = phase
         if len(self.sizes) > 1:
             self._choose_size()
+        if phase == "sampled":
+            self.optimizer.begin()
 
     @property
     def phase(self) -> str:
@@ -192,17 +195,21 @@ class SizeControl(torch.nn.Module):
             config.ramp_end,
         )
 
-    def penalise(self, task_loss: torch.Tensor) -> Tuple[torch.Tensor, Dict]:
-        """The penalty of this step, and what to log.
+    def penalise(
+        self, loss: torch.Tensor, task_loss: torch.Tensor
+    ) -> Dict[str, torch.Tensor]:
+        """Let the backward pass of this step's loss move the logits.
+
+        The penalty moves the logits alone, and so it is no part of the loss.
 
         Args:
-            task_loss: of this step, detached, one element.
+            loss: loss of this step, one element, differentiable.
+            task_loss: what the penalty is relative to, detached, one element.
 
         Returns:
-            Penalty of shape (1,), differentiable in the logits, and stats: a dict
-            of (1,) tensors as ESPnet's reporter wants them.
+            What to log: a dict of (1,) tensors as ESPnet's reporter wants them.
         """
-        logits = self.table.logits()
+        logits = self.table.logits().requires_grad_()
         probabilities = torch.sigmoid(logits)
         bounds = self.steering.bounds
         of_pools = self.expected_reductions(logits)
@@ -213,9 +220,10 @@ class SizeControl(torch.nn.Module):
             error = target * bounds / bounds.sum() - of_pools.detach()
             self.steering.update(error, self.progress)
             penalty = self.loss_average * self.steering.penalty(logits, of_pools)
+            (gradient,) = torch.autograd.grad(penalty, logits, retain_graph=True)
+            self.optimizer.follow(loss, gradient, self.steps)
         else:
-            # Keeps the logits in the graph, which distributed training wants.
-            penalty = 0.0 * logits.sum()
+            penalty = logits.new_zeros(())
         if self.history is not None:
             self.history.record(self.steps, self.table)
         undecided = ((probabilities > 0.1) & (probabilities < 0.9)).float().mean()
@@ -227,8 +235,7 @@ class SizeControl(torch.nn.Module):
             "undecided_units": undecided,
             **self.steering.stats(),
         }
-        stats = {name: value.detach().reshape(1) for name, value in stats.items()}
-        return penalty.reshape(1), stats
+        return {name: value.detach().reshape(1) for name, value in stats.items()}
 
     def _average(self, task_loss: torch.Tensor) -> None:
         memory = min(self.steps, max(1.0, LOSS_MEMORY * self.config.total_steps))

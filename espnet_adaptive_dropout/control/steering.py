@@ -15,6 +15,10 @@ import torch
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.control.schedule import falling_centre
 
+# With a larger error, of what can go, the logits already move as fast as they can: an
+# integral of it would have to be undone when they have arrived.
+LARGEST_INTEGRATED = 0.02
+
 
 class Steering(torch.nn.Module):
     """Base class.
@@ -37,7 +41,7 @@ class Steering(torch.nn.Module):
         self.register_buffer("bounds", bounds, persistent=False)
 
     def update(self, error: torch.Tensor, progress: float) -> None:
-        """Take note of this step.
+        """Note the error of this step.
 
         Args:
             error: share of the encoder that should be expected to go, less the
@@ -76,6 +80,11 @@ class UncentredL2(Steering):
         return {"retention_centre": self.centre.mean()}
 
 
+def _small(error: torch.Tensor) -> torch.Tensor:
+    """The errors that are not too large to be integrated, and 0 for the others."""
+    return error * (error.abs() <= LARGEST_INTEGRATED)
+
+
 class PlainSchedule(UncentredL2):
     """c falls in a straight line, whatever the size."""
 
@@ -108,11 +117,12 @@ class Feedback(UncentredL2):
         self.register_buffer("integral", self.centre.clone())
 
     def update(self, error, progress):
-        error = error / self.bounds / self.config.alpha
+        error = error / self.bounds
         highest = self.config.initial_logit + self.HEADROOM
-        self.integral -= self.INTEGRAL / self.config.total_steps * error
+        gain = self.INTEGRAL / self.config.alpha / self.config.total_steps
+        self.integral -= gain * _small(error)
         self.integral.clamp_(max=highest)
-        centre = self.integral - self.PROPORTIONAL * error
+        centre = self.integral - self.PROPORTIONAL / self.config.alpha * error
         self.centre.copy_(centre.clamp(max=highest))
 
 
@@ -136,7 +146,7 @@ class Lagrangian(Steering):
 
     def update(self, error, progress):
         error = error / self.bounds
-        self.integral += self.INTEGRAL / self.config.total_steps * error
+        self.integral += self.INTEGRAL / self.config.total_steps * _small(error)
         self.multiplier.copy_(self.integral + self.PROPORTIONAL * error)
 
     def penalty(self, logits, expected):

@@ -11,6 +11,7 @@ from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.control.size_control import SizeControl
 from espnet_adaptive_dropout.encoders.checked_loading import CheckedLoading
 from espnet_adaptive_dropout.encoders.prefix_tokens import PrefixInput
+from espnet_adaptive_dropout.experiments.checkpoint import unscale_logits
 from espnet_adaptive_dropout.modules.activation import fuse_swish
 from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
 from espnet_adaptive_dropout.modules.subsampling import put_channels_last
@@ -29,8 +30,8 @@ class AdaptiveDropoutConformerEncoder(
     names, so that ``--init_param`` takes any stock checkpoint. The feed-forward
     modules' inner dropout gives way to the gates while these sample.
 
-    The model must add :meth:`regularise` to its loss in every training step; models
-    that ESPnet's tasks build do (see ``task_hooks``).
+    The model must call :meth:`regularise` in every training step; models that
+    ESPnet's tasks build do (see ``task_hooks``).
 
     Args:
         adaptive_dropout_conf: options of :class:`AdaptiveDropoutConfig`; None takes
@@ -122,7 +123,9 @@ class AdaptiveDropoutConformerEncoder(
         if self.units.gates:
             fuse_swish(self)
             self.control = self._make_control()
-        self._penalty_due = False
+        # Whether somebody calls ``regularise``, and whether somebody should have.
+        self.is_regularised = False
+        self._has_stepped = False
         # While the same batch passes a second time (see ``distillation``).
         self.clock_stands = False
 
@@ -143,36 +146,48 @@ class AdaptiveDropoutConformerEncoder(
         first) is not a step of the training.
 
         Raises:
-            RuntimeError: the penalty of the last training step was never fetched,
-                or the length of the training is not known.
+            RuntimeError: nobody called :meth:`regularise` after the first training
+                step, or the length of the training is not known.
         """
         stepping = self.training and torch.is_grad_enabled()
         if stepping and self.control is not None and not self.clock_stands:
-            if self._penalty_due:
+            if self._has_stepped and not self.is_regularised:
                 raise RuntimeError(
-                    "the adaptive-dropout penalty was not added to the loss: build "
-                    "the model by an ESPnet task, which adds it, or add what "
-                    "encoder.regularise(loss) returns in every step"
+                    "nothing moves the logits of adaptive dropout: build the model "
+                    "by an ESPnet task, or call encoder.regularise(loss) in every "
+                    "training step, before loss.backward()"
                 )
             self.control.begin_step()
-            self._penalty_due = True
-        return super().forward(xs_pad, ilens, *args, **kwargs)
+        output = super().forward(xs_pad, ilens, *args, **kwargs)
+        self._has_stepped |= stepping
+        return output
 
     def regularise(
-        self, task_loss: torch.Tensor
-    ) -> Tuple[Union[torch.Tensor, float], Dict[str, torch.Tensor]]:
-        """Penalty to add to the loss of this training step, and stats to log.
+        self, loss: torch.Tensor, task_loss: Optional[torch.Tensor] = None
+    ) -> Dict[str, torch.Tensor]:
+        """Let the backward pass of this training step move the logits.
 
         Args:
-            task_loss: loss of this step, detached, one element.
+            loss: loss of this step, one element, differentiable.
+            task_loss: what the penalty is relative to, one element, the same in all
+                processes of a distributed training; None takes ``loss``.
 
         Returns:
-            Penalty (1,) and a dict of (1,) tensors; 0.0 and {} without gates.
+            What to log, a dict of (1,) tensors; empty without gates.
         """
-        self._penalty_due = False
+        self.is_regularised = True
         if self.control is None:
-            return 0.0, {}
-        return self.control.penalise(task_loss)
+            return {}
+        task_loss = loss if task_loss is None else task_loss
+        return self.control.penalise(loss, task_loss.detach())
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        """Also takes what an older release wrote; its logits had another optimizer."""
+        if unscale_logits(state_dict, self.adaptive_dropout_conf.logit_scale):
+            for name, value in self.state_dict().items():
+                if name.startswith("control.optimizer."):
+                    state_dict[prefix + name] = value
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def has_begun(self) -> bool:
@@ -191,10 +206,8 @@ def _attach_gates(owner: torch.nn.Module, config: AdaptiveDropoutConfig) -> None
         gate = AdaptiveDropout(
             attach.unit_count(owner, location),
             initial_logit=config.initial_logit,
-            logit_scale=config.logit_scale or 1.0,
             temperature=config.temperature,
             forward=config.forward,
-            granularity=config.granularity,
             distribution=config.gate,
             dropout_rate=attach.dropout_rate(owner, location),
         )

@@ -1,4 +1,4 @@
-"""ESPnet models that add the adaptive-dropout penalty to their loss."""
+"""ESPnet models whose training steps move the logits of adaptive dropout."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 
 # What ``final_<name>`` is before the size is final: worse than anything after it.
 # ESPnet's reporter turns infinities into NaN, which cannot be ranked.
-LOSS_BEFORE = 1e6
+# A diverged training may have a loss of 1e9, and the reporter multiplies by the
+# number of utterances in float32, whose largest value is 3e38.
+LOSS_BEFORE = 1e30
 _BEFORE = {
     "loss": LOSS_BEFORE,
-    "acc": 0.0,
+    "acc": -1.0,
     "cer_ctc": LOSS_BEFORE,
     "cer_transducer": LOSS_BEFORE,
     "der": LOSS_BEFORE,
@@ -36,15 +38,14 @@ _OTHER_ENCODERS = (
 
 
 class AdaptiveDropoutMixin:
-    """Adds the penalty and the sizes to what an ESPnet model returns.
+    """Regularises the encoder and adds the sizes to what an ESPnet model reports.
 
-    In training the encoder's penalty joins the loss and the sizes join the stats,
-    where ESPnet logs, plots and sends them to TensorBoard. In evaluation the stats
-    get ``final_loss`` and, where the model reports them, ``final_acc``,
-    ``final_cer_ctc``, ``final_cer_transducer`` and ``final_der``: the value once the
-    size is final, 0 (accuracy) or a million (the others) before. A
-    ``best_model_criterion`` on them never averages checkpoints from before and after
-    the freeze.
+    In training the penalty and the sizes join the stats, where ESPnet logs, plots
+    and sends them to TensorBoard. In evaluation the stats get ``final_loss`` and,
+    where the model reports them, ``final_acc``, ``final_cer_ctc``,
+    ``final_cer_transducer`` and ``final_der``: the value once the size is final, a
+    value worse than any before. A ``best_model_criterion`` on them never averages
+    checkpoints from before and after the freeze.
     """
 
     def __init__(self, *args, **kwargs):
@@ -60,8 +61,10 @@ class AdaptiveDropoutMixin:
     def forward(self, *args, **kwargs) -> Tuple[torch.Tensor, Dict, torch.Tensor]:
         """As the ESPnet model's forward: loss (1,), stats, weight (1,)."""
         forward = functools.partial(super().forward, *args, **kwargs)
-        taught = main_encoder(self).adaptive_dropout_conf.distillation > 0.0
-        if self.training and taught:
+        encoder = main_encoder(self)
+        # Also where this step fails and the training goes on with the next.
+        encoder.is_regularised = True
+        if self.training and encoder.adaptive_dropout_conf.distillation > 0.0:
             loss, stats, weight = distil(self, forward)
         else:
             loss, stats, weight = forward()
@@ -69,8 +72,8 @@ class AdaptiveDropoutMixin:
             task_loss = _task_loss(stats)
             task_loss = stats.get("loss", loss) if task_loss is None else task_loss
             task_loss = _mean_over_processes(task_loss.detach(), weight.detach())
-            penalty, sizes = main_encoder(self).regularise(task_loss)
-            return loss + penalty, {**stats, **sizes}, weight
+            stats = {**stats, **encoder.regularise(loss, task_loss)}
+            return loss, stats, weight
         return loss, {**stats, **self._final(stats)}, weight
 
     def _final(self, stats: Dict) -> Dict[str, torch.Tensor]:

@@ -9,7 +9,9 @@ from typing import Dict, Optional, Union
 
 import torch
 
-_GATE_WEIGHT = re.compile(r"(^|\.)(scaled_logits$|control\.)")
+# Name of the logits where they are divided by a scale, in older checkpoints.
+_SCALED = "scaled_logits"
+_GATE_WEIGHT = re.compile(r"(^|\.)((scaled_)?logits$|control\.)")
 
 
 def is_gate_weight(key: str) -> bool:
@@ -58,3 +60,19 @@ def damaged_part(path: Union[str, Path]) -> Optional[str]:
         return None
     with zipfile.ZipFile(path) as archive:
         return archive.testzip()
+
+
+def unscale_logits(state: Dict[str, torch.Tensor], scale: Optional[float]) -> bool:
+    """Give the logits of an older release's checkpoint their present form.
+
+    Args:
+        state: changed in place.
+        scale: ``adaptive_dropout_conf.logit_scale`` of its training.
+
+    Returns:
+        Whether it was such a checkpoint.
+    """
+    old = [key for key in state if key.endswith(_SCALED)]
+    for key in old:
+        state[key[: -len(_SCALED)] + "logits"] = state.pop(key) * (scale or 1.0)
+    return bool(old)

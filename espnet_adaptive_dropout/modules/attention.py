@@ -113,15 +113,11 @@ class _Gated:
             (#batch, time1, size).
         """
         gate = self.value_gate
-        # Masks that differ from frame to frame do not commute with the attention.
-        first = gate is not None and gate.training and gate.granularity == "element"
-        if first:
-            (v,) = self._gate(gate, v)
         context, self.attn = attend(
             q, k, v, position, mask, self.d_k, self.dropout, self.use_sdpa
         )
         context = context.transpose(1, 2).flatten(2)
-        if gate is None or first:
+        if gate is None:
             return self.linear_out(context)
         return gate.into(self.linear_out, context)
 

@@ -8,7 +8,7 @@ output is m_d * x_d (arXiv 2412.04836, "adaptive dropout layer").
 from __future__ import annotations
 
 import math
-from typing import Sequence
+from typing import Optional, Sequence
 
 import torch
 
@@ -21,10 +21,9 @@ TEMPERATURES = {"bernoulli": 1.0, "hard_concrete": 2.0 / 3.0}
 # The interval that Louizos et al. stretch the concrete distribution to.
 STRETCH = (-0.1, 1.1)
 
-FORWARDS = ("hard", "soft", "deterministic")
+FORWARDS = ("hard", "deterministic")
 # What a gate does in training; the size control moves it from one to the next.
 PHASES = ("open", "sampled", "decided")
-GRANULARITIES = ("utterance", "element", "batch")
 
 # A logit this far from zero samples the same mask always (the logistic noise is
 # clamped to +-14) and has a gradient that underflows to nothing.
@@ -92,24 +91,22 @@ class AdaptiveDropout(torch.nn.Module):
     gate takes 1[p > 0.5] in training too, with the gradient of p (straight-through).
     Ordinary dropout, if the gate stands in its place, acts while nothing is sampled.
 
-    The parameter holds ``logit / logit_scale``, so that an optimizer whose step is
-    bounded by the learning rate (Adam) moves the logits ``logit_scale`` times as
-    fast as the weights. It is 1-D and not called a bias, for ESPnet's initialisers
-    and weight-decay groups to leave it alone.
+    The logits are a parameter that requires no gradient: no optimizer moves it. For
+    one forward pass, :meth:`require_gradient` gives a leaf tensor whose gradient says
+    where the loss wants the logits to go.
 
     Args:
         units: number of units.
         initial_logit: logit of every unit at the start; 4.0 means p = 0.98.
-        logit_scale: see above; > 0.
-        temperature: of the Gumbel-sigmoid; > 0.
-        forward: "hard" (0/1 samples, straight-through gradient), "soft" or
-            "deterministic" (no samples); of Bernoulli gates.
+        temperature: temperature of the Gumbel-sigmoid; > 0.
+        forward: "hard" (a 0/1 sample for every utterance, straight-through gradient)
+            or "deterministic" (no samples); of Bernoulli gates.
         distribution: "bernoulli" or "hard_concrete".
-        granularity: one mask for each "utterance" (the default), for each
-            "element" (every frame of every utterance) or for the whole "batch".
-        dropout_rate: of the ordinary dropout.
+        dropout_rate: rate of the ordinary dropout.
 
     Attributes:
+        logits: logits beta of the retention probabilities, (units,).
+        leaf: the logits as a leaf tensor that collects their gradient, or None.
         phase: in training, "open" (all units are kept and the logits rest), "sampled"
             or "decided" (the mask is 1[p > 0.5] and the logits rest).
         shift: added to the logits when masks are sampled; training for several
@@ -123,43 +120,37 @@ class AdaptiveDropout(torch.nn.Module):
         self,
         units: int,
         initial_logit: float = 4.0,
-        logit_scale: float = 1.0,
         temperature: float = 1.0,
         forward: str = "hard",
-        granularity: str = "utterance",
         distribution: str = "bernoulli",
         dropout_rate: float = 0.0,
     ):
         super().__init__()
         self.num_units = units
         self.initial_logit = initial_logit
-        self.logit_scale = logit_scale
         self.temperature = temperature
         self.sampling = forward
-        self.granularity = granularity
         self.distribution = distribution
         self.dropout_rate = dropout_rate
         self.phase = "sampled"
         self.shift = 0.0
-        self.scaled_logits = torch.nn.Parameter(torch.empty(units))
-        self.scaled_logits._no_weight_decay = True
+        self.logits = torch.nn.Parameter(torch.empty(units), requires_grad=False)
+        self.leaf: Optional[torch.Tensor] = None
         self.espnet_initialization_fn()
 
     def espnet_initialization_fn(self) -> None:
         """Set the initial logits (ESPnet calls this after its own ``--init``)."""
-        torch.nn.init.constant_(
-            self.scaled_logits, self.initial_logit / self.logit_scale
-        )
-
-    @property
-    def logits(self) -> torch.Tensor:
-        """Logits beta of the retention probabilities, (units,), differentiable."""
-        return self.scaled_logits * self.logit_scale
+        torch.nn.init.constant_(self.logits, self.initial_logit)
 
     @torch.no_grad()
     def set_logits(self, logits: torch.Tensor) -> None:
         """Overwrite the logits, (units,)."""
-        self.scaled_logits.copy_(logits / self.logit_scale)
+        self.logits.copy_(logits)
+
+    def require_gradient(self) -> torch.Tensor:
+        """Put a new leaf in the place of the logits, until it is taken away."""
+        self.leaf = self.logits.detach().requires_grad_()
+        return self.leaf
 
     def mask(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
         """Return a mask for vectors of ``shape`` (#batch, ..., units).
@@ -170,26 +161,21 @@ class AdaptiveDropout(torch.nn.Module):
         batch, *inner, units = shape
         for_all = (1,) * (len(shape) - 1) + (units,)
         if not self.training:
-            return (self.scaled_logits > 0).to(dtype).view(for_all)
+            return (self.logits > 0).to(dtype).view(for_all)
         if self.phase == "open":
-            return self.scaled_logits.new_ones(for_all, dtype=dtype)
-        logits = self.logits.float() + self.shift
+            return self.logits.new_ones(for_all, dtype=dtype)
+        logits = self.logits if self.leaf is None else self.leaf
+        logits = logits.float() + self.shift
         if self.phase == "decided":
             return (logits > 0).to(dtype).view(for_all)
         if self.sampling == "deterministic":
             soft = torch.sigmoid(logits / self.temperature)
             mask = (logits > 0).to(soft.dtype) + (soft - soft.detach())
             return mask.to(dtype).view(for_all)
-        if self.granularity == "element":
-            size = tuple(shape)
-        else:
-            size = (batch if self.granularity == "utterance" else 1,)
-            size += (1,) * len(inner) + (units,)
-        logits = logits.expand(size)
+        logits = logits.expand(batch, *(1 for _ in inner), units)
         if self.distribution == "hard_concrete":
             return sample_hard_concrete(logits, self.temperature).to(dtype)
-        hard = self.sampling == "hard"
-        return sample_gumbel_sigmoid(logits, self.temperature, hard).to(dtype)
+        return sample_gumbel_sigmoid(logits, self.temperature).to(dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Mask ``x`` (#batch, ..., units)."""
@@ -218,7 +204,7 @@ class AdaptiveDropout(torch.nn.Module):
         if self.is_open:
             return layer(self._dropped(x))
         is_plain = type(layer) in (torch.nn.Linear, PointwiseConv)
-        if not self.training or not is_plain or self.granularity == "element":
+        if not self.training or not is_plain:
             return layer(self(x))
         mask = self.mask(x.shape, x.dtype)
         x = self._dropped(x)
@@ -227,6 +213,5 @@ class AdaptiveDropout(torch.nn.Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_units}, {self.distribution}, "
-            f"temperature={self.temperature:.3g}, "
-            f"forward={self.sampling}, granularity={self.granularity}"
+            f"temperature={self.temperature:.3g}, forward={self.sampling}"
         )

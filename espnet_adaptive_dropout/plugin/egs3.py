@@ -17,14 +17,13 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
-import torch
 from espnet2.bin.asr_inference import Speech2Text
 from espnet3.components.callbacks.default_callbacks import AverageCheckpointsCallback
 from espnet3.systems.esp2_asr.task import ASRTask
-from hydra.utils import instantiate
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from espnet_adaptive_dropout.control.bound import check_length
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
@@ -34,7 +33,6 @@ from espnet_adaptive_dropout.plugin.earlier_training import (
     refuse_changed_size,
 )
 from espnet_adaptive_dropout.plugin.selection import averaged, check_criteria
-from espnet_adaptive_dropout.plugin.training_length import scale_for, sum_of_rates
 
 __all__ = ["ASRTask", "Speech2Text", "TrainingLength"]
 
@@ -42,15 +40,16 @@ __all__ = ["ASRTask", "Speech2Text", "TrainingLength"]
 class TrainingLength(Callback):
     """Tells an encoder with adaptive dropout how long its training will be.
 
-    It sets ``adaptive_dropout_conf.total_steps`` and ``logit_scale`` where the config
+    It sets ``adaptive_dropout_conf.total_steps`` and ``accum_grad`` where the config
     does not, out of what Lightning knows of the data, ``max_epochs`` and
     ``accumulate_grad_batches``. A training is continued with the same ``max_epochs``
     and for the same size. No more checkpoints are averaged than have the final size.
     Models without such an encoder are left alone.
 
     Raises:
-        ValueError: the training has no end (``max_epochs: -1``), selects checkpoints
-            from before the freeze, or continues one that was begun for another size.
+        ValueError: the training has no end (``max_epochs: -1``), is too short, selects
+            checkpoints from before the freeze, or continues one that was begun for
+            another size.
     """
 
     def __init__(self) -> None:
@@ -65,13 +64,9 @@ class TrainingLength(Callback):
         config = encoder.adaptive_dropout_conf
         if config.total_steps is None:
             config.total_steps = _micro_batches(trainer)
-        if config.logit_scale is None:
-            updates = max(config.total_steps // trainer.accumulate_grad_batches, 1)
-            rates = _rates(pl_module.config, updates, config.gates_begin)
-            config.logit_scale = scale_for(rates)
-            for gate in encoder.units.gates.values():
-                gate.logit_scale = config.logit_scale
-                gate.espnet_initialization_fn()
+        if config.accum_grad is None:
+            config.accum_grad = trainer.accumulate_grad_batches
+        check_length(config)
         self._size = config.size_options()
         _select(trainer, pl_module, config)
 
@@ -116,18 +111,3 @@ def _micro_batches(trainer: Trainer) -> int:
             "trainer.max_epochs=-1: adaptive dropout needs a training with an end"
         )
     return int(updates) * trainer.accumulate_grad_batches
-
-
-def _rates(config, updates: int, begin: float) -> float:
-    """Sum of the learning rates from a share of the training on."""
-    if config.get("optimizer") is None:
-        raise ValueError(
-            "several optimizers: set model.encoder_conf.adaptive_dropout_conf."
-            "logit_scale, which follows from the rate of the encoder's optimizer"
-        )
-    optimizer = instantiate(config.optimizer, [torch.nn.Parameter(torch.zeros(1))])
-    by_step = config.get("scheduler_interval", "step") == "step"
-    scheduler = None
-    if by_step and config.get("scheduler") is not None:
-        scheduler = instantiate(config.scheduler, optimizer=optimizer)
-    return sum_of_rates(optimizer, scheduler, updates, begin)

@@ -84,7 +84,7 @@ def _gate_keys(trained: Trained) -> Dict[str, List[str]]:
     return {
         location.name: [
             f"{trained.encoder_entry.prefix}{owner}{location.module}.{location.gate}"
-            f".scaled_logits"
+            f".logits"
             for owner in ([""] if location.in_input_layer else blocks)
         ]
         for location in LOCATIONS.values()

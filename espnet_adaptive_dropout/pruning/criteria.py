@@ -98,7 +98,7 @@ class Retention(Criterion):
                 "train with 'encoder: adaptive_dropout_conformer', or choose another "
                 "criterion"
             )
-        return scores * (trained.options.logit_scale or 1.0), candidates
+        return scores, candidates
 
 
 class Magnitude(EverywhereCriterion):

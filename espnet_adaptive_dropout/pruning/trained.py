@@ -10,7 +10,11 @@ from typing import Any, Dict, List, Optional, Union
 import torch
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
-from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight, without_gates
+from espnet_adaptive_dropout.experiments.checkpoint import (
+    is_gate_weight,
+    unscale_logits,
+    without_gates,
+)
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     ADAPTIVE,
     MODEL,
@@ -127,11 +131,8 @@ class Trained:
         return self.encoder_entry.prefix + group.key(name)
 
     def learnt_logits(self, group: UnitGroup) -> Optional[torch.Tensor]:
-        """Logits of the retention probabilities, (units,), divided by their scale;
-        None where the training had no gate."""
-        return self.state.get(
-            self.key(group, f"{group.location_spec.gate}.scaled_logits")
-        )
+        """Logits of the retention probabilities, (units,); None without a gate."""
+        return self.state.get(self.key(group, f"{group.location_spec.gate}.logits"))
 
     def own_keep(self) -> torch.Tensor:
         """The units that the model as trained keeps (p > 0.5), bool (units,)."""
@@ -181,6 +182,7 @@ def open_trained(
         )
     state = load_state(model_file)
     trained = Trained(load_task(task), config, state, Path(model_file), data, device)
+    unscale_logits(state, trained.options.logit_scale)
     check_frozen(trained, allow_unfrozen)
     check_gates(trained)
     return trained

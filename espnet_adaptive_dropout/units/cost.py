@@ -137,7 +137,7 @@ class SavingByPool(torch.nn.Module):
 
 def parameter_cost(encoder: torch.nn.Module, table) -> Cost:
     """Parameters that go with each unit of ``table``, and all of the encoder's."""
-    gates = {id(gate.scaled_logits) for gate in table.gates.values()}
+    gates = {id(gate.logits) for gate in table.gates.values()}
     total = sum(p.numel() for p in encoder.parameters() if id(p) not in gates)
     each = [
         unit_cost(group.owner(encoder), group.location_spec) for group in table.groups

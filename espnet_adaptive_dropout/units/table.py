@@ -125,10 +125,8 @@ class UnitTable:
         )
 
     def logits(self) -> torch.Tensor:
-        """Logits of the gated units in unit order, differentiable."""
-        gates = list(self.gates.values())  # in unit order, all of one scale
-        scaled = torch.cat([gate.scaled_logits for gate in gates])
-        return scaled * gates[0].logit_scale
+        """Logits of the gated units in unit order, a new tensor (gated units,)."""
+        return torch.cat([gate.logits for gate in self.gates.values()])
 
     @torch.no_grad()
     def set_logits(self, logits: torch.Tensor) -> None:

@@ -93,7 +93,7 @@ def randomise(module: torch.nn.Module, seed: int = 0) -> None:
 
 def adaptive(options: dict, **conf) -> AdaptiveDropoutConformerEncoder:
     """An encoder with gates, in evaluation mode, all units kept."""
-    conf = dict(dict(control="schedule", total_steps=100, logit_scale=1.0), **conf)
+    conf = dict(dict(control="schedule", total_steps=100), **conf)
     conf.setdefault("locations", "all")
     encoder = AdaptiveDropoutConformerEncoder(**options, adaptive_dropout_conf=conf)
     randomise(encoder)

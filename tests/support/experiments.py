@@ -58,7 +58,7 @@ def make_experiment(
     adaptive = encoder == "adaptive_dropout_conformer"
     options = dict(ENCODER)
     if adaptive:
-        defaults = dict(target_reduction=0.4, total_steps=100, logit_scale=2.0)
+        defaults = dict(target_reduction=0.4, total_steps=100)
         options["adaptive_dropout_conf"] = {**defaults, **conf}
     scp, text = write_audio(directory), write_text(directory)
     args = ASRTask.get_parser().parse_args(

@@ -34,17 +34,16 @@ def notes(monkeypatch):
     kept = Notes()
     penalise = SizeControl.penalise
 
-    def noting(self, task_loss):
-        penalty, stats = penalise(self, task_loss)
+    def noting(self, loss, task_loss):
+        stats = penalise(self, loss, task_loss)
         values = {name: float(value) for name, value in stats.items()}
-        # Unlike stats, this has the dtype that the loss will have.
         values.update(
-            penalty_dtype=penalty.dtype,
+            penalty_dtype=stats["retention_penalty"].dtype,
             progress=self.progress,
             loss_average=float(self.loss_average),
         )
         kept.append(values)
-        return penalty, stats
+        return stats
 
     monkeypatch.setattr(SizeControl, "penalise", noting)
     return kept
@@ -80,7 +79,7 @@ def test_ties_are_cut_alike_in_all_processes():
     cuts = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        options = dict(target_reduction=TARGET, total_steps=2, logit_scale=1.0)
+        options = dict(target_reduction=TARGET, total_steps=2)
         encoder = AdaptiveDropoutConformerEncoder(20, **encoder_conf(**options))
         assert len(encoder.units.logits().unique()) == 1
         encoder.control.freeze()
@@ -106,9 +105,9 @@ def test_accumulation_of_gradients_changes_nothing(data, tmp_path, monkeypatch, 
     parts["notes"] = notes
     for training in (whole, parts):
         assert_final(training["state"], training["conf"])
-    # Forward passes are the clock; the speed of the logits follows from updates.
+    # Forward passes are the clock; the logits move with every update of the weights.
     assert parts["conf"]["total_steps"] == 2 * whole["conf"]["total_steps"]
-    assert parts["conf"]["logit_scale"] == whole["conf"]["logit_scale"]
+    assert parts["conf"]["accum_grad"] == 2 and "accum_grad" not in whole["conf"]
     for name in ("progress", "target_reduction"):
         every_other = parts["notes"].column(name)[1::2]
         assert every_other == pytest.approx(whole["notes"].column(name)), name
@@ -141,7 +140,7 @@ class CountingScaler(torch.amp.GradScaler):
     skipped = 0
 
     def __init__(self):
-        super().__init__("cpu", init_scale=2.0**125, backoff_factor=2.0**-40)
+        super().__init__("cpu", init_scale=2.0**127, backoff_factor=2.0**-40)
         type(self).skipped = 0
 
     def update(self, new_scale=None):
@@ -224,6 +223,7 @@ def test_losses_that_are_not_finite(bad, data, tmp_path, monkeypatch, notes):
         calls.append(self.training)
         if self.training and len([1 for training in calls if training]) % 3 == 1:
             loss = loss * bad
+            stats = dict(stats, loss=loss.detach())
         return loss, stats, weight
 
     monkeypatch.setattr(ESPnetASRModel, "forward", failing)

@@ -3,17 +3,16 @@ import itertools
 import pytest
 import torch
 
-from benchmarks.synthetic import Size, Task, logit_scale, train
+from benchmarks.synthetic import Size, Task, train
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.control.steering import STEERING
 
 STEPS = 400
 
 
 def trained(steps=STEPS, **conf):
     torch.manual_seed(0)
-    begin = AdaptiveDropoutConfig.from_dict(conf).gates_begin
-    options = dict(total_steps=steps, logit_scale=logit_scale(steps, begin), **conf)
-    task = Task(Size(32, 96, 2), options)
+    task = Task(Size(32, 96, 2), dict(total_steps=steps, **conf))
     return task.encoder, train(task, steps)
 
 
@@ -61,3 +60,35 @@ def test_hard_concrete_gates_are_steered_as_well():
     _, record = trained(gate="hard_concrete", control="lagrangian")
     assert max(map(abs, errors(record))) < 1.0
     assert record[-1]["undecided_units"] == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda weights: torch.optim.Adam(weights, lr=1e-5),
+        lambda weights: torch.optim.AdamW(weights, lr=1e-4, weight_decay=0.01),
+        lambda weights: torch.optim.SGD(weights, lr=1e-4, momentum=0.9),
+    ],
+)
+def test_the_size_follows_whatever_the_learning_rate(optimizer):
+    """As in a fine-tuning: with small constant rates, and few steps."""
+    torch.manual_seed(0)
+    task = Task(Size(16, 48, 1), dict(total_steps=200))
+    record = train(task, 200, optimizer(task.parameters()))
+    assert max(map(abs, errors(record, 200))) < 2.0
+    assert max(map(abs, errors(record, 200)[-20:])) < 1.0
+
+
+def test_an_error_too_large_to_follow_is_not_integrated():
+    """A centre that ran away would have to come back before it could steer again."""
+    config = AdaptiveDropoutConfig(total_steps=100)
+    for control in ("feedback", "lagrangian"):
+        pools, bounds = torch.zeros(3, dtype=torch.long), torch.tensor([0.8])
+        steering = STEERING[control](config, pools, bounds)
+        start = steering.integral.clone()
+        for _ in range(100):
+            steering.update(torch.tensor([0.4]), 0.5)
+        assert torch.equal(steering.integral, start)
+        steering.update(torch.tensor([0.01]), 0.5)
+        assert not torch.equal(steering.integral, start)

@@ -10,7 +10,7 @@ from espnet_adaptive_dropout.plugin.init_param import without_old_gates
 
 STATE = {
     "encoder.encoders.0.feed_forward.w_1.weight": torch.arange(6.0).view(2, 3),
-    "encoder.encoders.0.feed_forward.dropout.scaled_logits": torch.ones(2),
+    "encoder.encoders.0.feed_forward.dropout.logits": torch.ones(2),
     "encoder.control.step": torch.tensor(3.0),
 }
 GATES = ",".join(list(STATE)[1:])
@@ -68,6 +68,6 @@ def test_weights_of_gates_and_control():
     for key in GATES.split(","):
         assert is_gate_weight(key)
         assert is_gate_weight(key[len("encoder.") :])
-    for key in ("encoder.controller.weight", "scaled_logits.weight", "ctc.ctc_lo.bias"):
+    for key in ("encoder.controller.weight", "logits.weight", "ctc.ctc_lo.bias"):
         assert not is_gate_weight(key)
     assert list(without_gates(STATE)) == list(STATE)[:1]

@@ -159,48 +159,32 @@ def module_of(**adaptive_dropout_conf):
     """What Lightning hands to a callback, as far as ours looks at it."""
     import types
 
-    from omegaconf import OmegaConf
     from support.encoders import adaptive, options_of
 
     encoder = adaptive(options_of("latest"), **adaptive_dropout_conf)
-    config = OmegaConf.create(
-        {
-            "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.01},
-            "scheduler": {
-                "_target_": "espnet2.schedulers.warmup_lr.WarmupLR",
-                "warmup_steps": 10,
-            },
-        }
-    )
     model = types.SimpleNamespace(encoder=encoder)
-    return types.SimpleNamespace(model=model, config=config)
+    return types.SimpleNamespace(model=model)
 
 
 def test_training_length():
     from espnet_adaptive_dropout.plugin.egs3 import TrainingLength
 
-    module = module_of(total_steps=None, logit_scale=None)
+    module = module_of(total_steps=None)
     encoder = module.model.encoder
-    logits = encoder.units.logits().clone()
     TrainingLength().setup(FakeTrainer(), module, "validate")
     assert encoder.adaptive_dropout_conf.total_steps is None
     TrainingLength().setup(FakeTrainer(), module, "fit")
     assert encoder.control.config.total_steps == 30 * 4
-    # Rates: 10 steps rise to 0.01, the others fall with the inverse square root.
-    rates = [0.01 * min(n / 10, (10 / n) ** 0.5) for n in range(1, 31)]
-    assert encoder.control.config.logit_scale == pytest.approx(20 / sum(rates), rel=0.1)
-    assert encoder.units.logits().allclose(logits)
-    (gate, *_) = encoder.units.gates.values()
-    assert gate.scaled_logits.max() < logits.max()
+    assert encoder.control.config.accum_grad == 4
 
 
 def test_what_the_config_sets_stays():
     from espnet_adaptive_dropout.plugin.egs3 import TrainingLength
 
-    module = module_of(total_steps=7, logit_scale=3.0)
+    module = module_of(total_steps=7, accum_grad=3)
     TrainingLength().setup(FakeTrainer(), module, "fit")
     config = module.model.encoder.control.config
-    assert (config.total_steps, config.logit_scale) == (7, 3.0)
+    assert (config.total_steps, config.accum_grad) == (7, 3)
 
 
 def test_a_training_without_end_is_refused():

@@ -71,35 +71,19 @@ def test_number_of_steps(changes, steps, data, tmp_path):
     config = folded if "devices" in changes else {}
     args = arguments_of(data, tmp_path / "exp", config=config, **changes)
     assert completed(args)["total_steps"] == steps
-    assert args.encoder_conf["adaptive_dropout_conf"]["logit_scale"] > 0
+    accum_grad = args.encoder_conf["adaptive_dropout_conf"].get("accum_grad")
+    assert accum_grad == changes.get("accumulate_grad_batches")
 
 
 def test_what_is_set_stays_and_other_encoders_are_left_alone(data, tmp_path):
-    config = dict(encoder_conf=encoder_conf(total_steps=7, logit_scale=3.0))
+    config = dict(encoder_conf=encoder_conf(total_steps=7, accum_grad=3))
     conf = completed(arguments_of(data, tmp_path / "exp", config=config))
-    assert (conf["total_steps"], conf["logit_scale"]) == (7, 3.0)
+    assert (conf["total_steps"], conf["accum_grad"]) == (7, 3)
     assert conf["history_dir"] == str(tmp_path / "exp")
     stock = dict(encoder="conformer", encoder_conf={}, model="espnet")
     args = arguments_of(data, tmp_path / "exp", config=stock, max_epochs=-1)
     complete_lightning(args)
     assert args.encoder_conf == {}
-
-
-def test_a_continued_training_keeps_its_scale(data, tmp_path):
-    rates = dict(optim_conf=dict(lr=0.1))
-    first = arguments_of(data, tmp_path / "exp", config=rates)
-    scale = completed(first)["logit_scale"]
-    (tmp_path / "exp").mkdir()
-    (tmp_path / "exp" / "config.yaml").write_text(
-        yaml.safe_dump({"encoder": first.encoder, "encoder_conf": first.encoder_conf})
-    )
-    longer = dict(config=rates, max_epochs=6)
-    assert (
-        completed(arguments_of(data, tmp_path / "exp", **longer))["logit_scale"] < scale
-    )
-    (tmp_path / "exp" / "last.ckpt").touch()
-    conf = completed(arguments_of(data, tmp_path / "exp", **longer))
-    assert conf["logit_scale"] == scale and conf["total_steps"] == 6 * BATCHES
 
 
 def test_only_epochs_of_the_final_size_are_averaged(data, tmp_path, caplog):

@@ -164,8 +164,8 @@ averages = []
 penalise, train = SizeControl.penalise, Trainer.run.__func__
 
 
-def noting(self, task_loss):
-    result = penalise(self, task_loss)
+def noting(self, loss, task_loss):
+    result = penalise(self, loss, task_loss)
     averages.append([float(self.step), float(self.loss_average), float(task_loss)])
     return result
 

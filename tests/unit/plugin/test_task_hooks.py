@@ -48,7 +48,7 @@ def test_only_the_module_s_own_tasks_and_only_once():
 
 
 def test_any_model_of_a_registry_gets_the_penalty(data):
-    conf = encoder_conf(target_reduction=0.2, total_steps=10, logit_scale=1.0)
+    conf = encoder_conf(target_reduction=0.2, total_steps=10)
     model = build_model(data, model="espnet", encoder_conf=conf)
     assert type(model).__name__ == "AdaptiveDropoutESPnetASRModel"
     _, stats, _ = model.train()(**batch())
@@ -74,7 +74,7 @@ def test_a_training_finds_its_length_without_the_runner(data, tmp_path, monkeypa
     asr_train.main()
     for args in seen:
         options = args.encoder_conf["adaptive_dropout_conf"]
-        assert options["total_steps"] == 2 * 4 and options["logit_scale"] > 0
+        assert options["total_steps"] == 2 * 4
     assert len(seen) == 2
 
 

@@ -1,4 +1,3 @@
-import argparse
 import re
 import subprocess
 import sys
@@ -23,7 +22,6 @@ from support.tiny_training import (
 
 from espnet_adaptive_dropout.plugin import runner
 from espnet_adaptive_dropout.plugin.epoch_length import steps_per_epoch
-from espnet_adaptive_dropout.plugin.training_length import logit_scale
 
 BATCHES = {
     "unsorted": dict(batch_size=2),
@@ -125,59 +123,11 @@ def test_distributed_batches_have_an_utterance_for_each_process(data, tmp_path):
     assert steps_per_epoch(sizes[3]) < steps_per_epoch(sizes[1])
 
 
-# ---- logit scale
-
-
-def scale_of(steps, **changes):
-    args = dict(
-        optim="sgd",
-        optim_conf=dict(lr=0.01),
-        scheduler=None,
-        scheduler_conf={},
-        accum_grad=1,
-    )
-    return logit_scale(argparse.Namespace(**{**args, **changes}), steps)
-
-
-def test_scale_is_the_travel_over_the_sum_of_the_rates():
-    assert scale_of(100) == pytest.approx(20 / (100 * 0.01))
-    # Twice the micro-batches for an update: half the updates.
-    assert scale_of(100, accum_grad=2) == pytest.approx(20 / (50 * 0.01))
-
-
-def test_warm_up_schedulers_count_what_they_give():
-    warm = scale_of(
-        100, scheduler="warmuplr", scheduler_conf=dict(warmup_steps=25), optim="adam"
-    )
-    # lr * sqrt(25) * min(n^-1/2, n * 25^-3/2), written out.
-    rates = [0.01 * min((25 / n) ** 0.5, n / 25) for n in range(1, 101)]
-    assert warm == pytest.approx(20 / sum(rates), rel=0.02)
-    noam = scale_of(
-        100,
-        optim="adam",
-        optim_conf=dict(lr=2.0),
-        scheduler="noamlr",
-        scheduler_conf=dict(model_size=64, warmup_steps=25),
-    )
-    rates = [2.0 * 64**-0.5 * min(n**-0.5, n * 25**-1.5) for n in range(1, 101)]
-    assert noam == pytest.approx(20 / sum(rates), rel=0.02)
-
-
-def test_epoch_schedulers_count_the_initial_rate():
-    plateau = dict(scheduler="reducelronplateau", scheduler_conf=dict(mode="min"))
-    assert scale_of(100, **plateau) == pytest.approx(scale_of(100))
-
-
-def test_scale_is_bounded():
-    assert scale_of(1, optim_conf=dict(lr=1e-4)) == 100.0
-    assert scale_of(100000) == 1.0
-
-
 # ---- what is left alone, what is added
 
 
 def test_explicit_values_stay(data, tmp_path):
-    given = dict(target_reduction=0.2, logit_scale=3.5, history_dir="")
+    given = dict(target_reduction=0.2, accum_grad=3, history_dir="")
     conf = encoder_conf(**given, total_steps=7)
     arguments = command(data, tmp_path / "exp", encoder_conf=conf)
     assert complete(arguments) == arguments
@@ -420,18 +370,6 @@ def test_interrupted_training_ends_as_an_uninterrupted_one(data, tmp_path, monke
         assert torch.equal(tensor, twice[name]), name
 
 
-def test_resuming_for_longer_keeps_the_logits(data, tmp_path, monkeypatch):
-    settings = dict(optim_conf=dict(lr=0.1))  # far from the bounds of the scale
-    arguments = [*command(data, tmp_path / "exp", **settings), "--resume", "true"]
-    first = completed_conf(arguments)
-    train(arguments, monkeypatch)
-    longer = completed_conf([*arguments, "--max_epoch", "4"])
-    assert longer["total_steps"] == 2 * first["total_steps"]
-    assert longer["logit_scale"] == first["logit_scale"]
-    fresh = [*arguments, "--max_epoch", "4", "--resume", "false"]
-    assert completed_conf(fresh)["logit_scale"] != first["logit_scale"]
-
-
 # ---- resuming with other settings
 
 
@@ -514,3 +452,14 @@ def test_a_checkpoint_that_cannot_be_resumed_from(unfinished):
     path.write_bytes(path.read_bytes()[:100])
     message = refusal(arguments)
     assert "checkpoint.pth" in message and "another --output_dir" in message
+
+
+def test_an_older_release_s_logit_scale_is_kept(unfinished):
+    arguments = unfinished()
+    assert "logit_scale" not in completed_conf(arguments)
+    path = Path(arguments[arguments.index("--output_dir") + 1]) / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["encoder_conf"]["adaptive_dropout_conf"]["logit_scale"] = 3.5
+    path.write_text(yaml.safe_dump(config))
+    assert completed_conf(arguments)["logit_scale"] == 3.5
+    assert "logit_scale" not in completed_conf([*arguments, "--resume", "false"])

@@ -15,7 +15,7 @@ from espnet_adaptive_dropout.pruning.prune import PruneOptions, plan_units, rank
 from espnet_adaptive_dropout.pruning.trained import open_trained
 from espnet_adaptive_dropout.units.locations import LOCATIONS
 
-GATE = "encoder.encoders.1.self_attn.value_gate.scaled_logits"
+GATE = "encoder.encoders.1.self_attn.value_gate.logits"
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_a_gate_that_is_missing(experiment):
 def test_a_location_of_the_config_that_is_missing(experiment):
     paper = [name for name, location in LOCATIONS.items() if location.in_paper]
     change_config(experiment, locations=[*paper, "conv_channel"])
-    with pytest.raises(ValueError, match="channel_gate.scaled_logits is missing"):
+    with pytest.raises(ValueError, match="channel_gate.logits is missing"):
         open_(experiment)
 
 
@@ -140,10 +140,10 @@ def test_what_was_frozen_is_what_is_cut(experiment):
     """Whatever the rule of the cut was when the training froze its units."""
 
     def swap(state):  # a unit that stays with one that goes, of the same cost
-        logits = state["encoder.encoders.0.feed_forward.dropout.scaled_logits"]
+        logits = state["encoder.encoders.0.feed_forward.dropout.logits"]
         stays, goes = (logits > 0).nonzero()[0], (logits < 0).nonzero()[0]
         logits[goes], logits[stays] = logits[stays].clone(), logits[goes].clone()
-        large = state["encoder.encoders.1.feed_forward.dropout.scaled_logits"]
+        large = state["encoder.encoders.1.feed_forward.dropout.logits"]
         large[large > 0] = 1e-3
 
     change_weights(experiment, swap)
