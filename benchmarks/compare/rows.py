@@ -11,8 +11,6 @@ from typing import List, Sequence
 
 from benchmarks.compare.runs import (
     ABLATION,
-    CHANNELS,
-    CRITERIA,
     EVERYTHING,
     FAMILY,
     LOCATIONS,
@@ -67,8 +65,6 @@ def all_runs() -> List[Run]:
         *_sizes(),
         *_settings(),
         single("dense_no_dropout", "dense without dropout", "stock", dropout_rate=0.0),
-        *_even(),
-        *_channels(),
         *_everything(),
         *prune_points(
             "random", "random units, then fine-tuning", (0.5,), criterion="random"
@@ -100,27 +96,6 @@ def chosen_runs(patterns: Sequence[str]) -> List[Run]:
             )
         chosen.update(hits)
     return [run for run in runs if run.name in chosen]
-
-
-def _even() -> List[Run]:
-    """The same share removed from every module, with each criterion."""
-    runs = [gated("ours_even", "ours, even over modules", budget="module")]
-    for criterion, title in CRITERIA.items():
-        title = f"{title} even over modules, then fine-tuning"
-        options = dict(criterion=criterion, budget="module")
-        runs.append(cut(f"{criterion}_even", title, **options))
-    return runs
-
-
-def _channels() -> List[Run]:
-    """Channels of the convolution module instead of its inputs, with the same share
-    of every location, as in Torch-Pruning's "isomorphic" pruning."""
-    options = dict(locations=list(CHANNELS), budget="location")
-    runs = [gated("ours_channels", "ours, channels for inputs", **options)]
-    for criterion, title in CRITERIA.items():
-        title = f"{title}, channels for inputs, then fine-tuning"
-        runs.append(cut(f"{criterion}_channels", title, **options, criterion=criterion))
-    return runs
 
 
 def _everything() -> List[Run]:

@@ -7,10 +7,7 @@ import math
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 LOCATIONS = ("ffn_macaron", "ffn", "query", "value", "conv_input")
-# With channels of the convolution module in place of its inputs
-CHANNELS = ("ffn_macaron", "ffn", "query", "value", "conv_channel")
 EVERYTHING = (*LOCATIONS, "conv_channel", "subsampling_1", "subsampling_2")
-CRITERIA = {"magnitude": "magnitude", "taylor": "Taylor"}
 PRUNE_POINTS = (0.3, 0.5, 0.8)
 TARGET = 0.54
 FAMILY = (0.2, 0.4, TARGET, 0.7)
