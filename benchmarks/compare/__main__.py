@@ -86,15 +86,7 @@ def compare(args: argparse.Namespace) -> None:
         ValueError: an option is refused, or runs failed.
     """
     runs = chosen_runs(args.rows.split(","))
-    tests = args.test_sets.split()
-    corpus = prepare(args.recipe_dir, args.train_set, args.valid_set, tests)
-    if args.more_test_speech and not args.list:
-        with only_one(corpus.recipe_dir / "dump", wait=True):
-            tests += add_test_speech(corpus.recipe_dir, args.train_set)
-        corpus = dataclasses.replace(corpus, tests=tuple(tests))
-    if args.utterances is not None:
-        shapes = args.exp.resolve() / f"train_shapes_{args.utterances}"
-        corpus = part_of(corpus, args.utterances, shapes)
+    corpus = find_corpus(args)
     settings = make_settings(args, corpus)
     tasks: List[Task] = []
     notes: List[str] = []
@@ -122,6 +114,20 @@ def compare(args: argparse.Namespace) -> None:
         print(f"compare: {name}: {reason}", file=sys.stderr)
     if failed:
         raise ValueError(f"{len(failed)} of {len(tasks)} tasks failed; see above")
+
+
+def find_corpus(args: argparse.Namespace) -> Corpus:
+    """The data that the options ask for; prepared or synthesised if missing."""
+    tests = args.test_sets.split()
+    corpus = prepare(args.recipe_dir, args.train_set, args.valid_set, tests)
+    if args.more_test_speech and not args.list:
+        with only_one(corpus.recipe_dir / "dump", wait=True):
+            tests += add_test_speech(corpus.recipe_dir, args.train_set)
+        corpus = dataclasses.replace(corpus, tests=tuple(tests))
+    if args.utterances is not None:
+        shapes = args.exp.resolve() / f"train_shapes_{args.utterances}"
+        corpus = part_of(corpus, args.utterances, shapes)
+    return corpus
 
 
 @contextlib.contextmanager
