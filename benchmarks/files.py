@@ -1,24 +1,30 @@
-"""Files written whole or not at all."""
+"""Files of the benchmarks, written whole or not at all in directories made for them."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from espnet_adaptive_dropout.experiments import files
+
 
 def write_text(path: Path, text: str) -> None:
-    """Write under a temporary name, then rename."""
+    """Write a text file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    files.write_text(path, text)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """As JSON; see :func:`write_text`."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    """Write a JSON file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_json(path, content)
+
+
+def write_yaml(path: Path, content: Any) -> None:
+    """Write a YAML file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_yaml(path, content)
 
 
 def read_json(path: Path) -> Any:
@@ -27,10 +33,9 @@ def read_json(path: Path) -> Any:
 
 
 def save_torch(path: Path, content: Any) -> None:
-    """As a PyTorch file; see :func:`write_text`."""
+    """Write a PyTorch file."""
     import torch
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    with files.replacing(path) as partial:
+        torch.save(content, partial)

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import yaml
 
 from benchmarks.compare.runs import PARTS
-from benchmarks.files import write_text
+from benchmarks.files import write_yaml
 
 Config = Dict[str, Any]
 
@@ -73,8 +73,7 @@ class Settings:
         path = self.exp / SETTINGS_FILE
         mine = self.to_dict()
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, yaml.safe_dump(mine, sort_keys=False))
+            write_yaml(path, mine)
             return
         theirs = yaml.safe_load(path.read_text(encoding="utf-8"))
         changed = [name for name in mine if mine[name] != theirs.get(name)]
@@ -222,11 +221,10 @@ def write_config(path: Path, config: Config) -> None:
     Raises:
         ValueError: the run was made with another config.
     """
-    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     if path.exists() and yaml.safe_load(path.read_text(encoding="utf-8")) != config:
         raise ValueError(
             f"{path.parent} was made with another config; remove that directory to "
             f"run it again, or give another --exp"
         )
     if not path.exists():
-        write_text(path, text)
+        write_yaml(path, config)

@@ -21,6 +21,7 @@ from typing import Callable, Dict, List
 
 from benchmarks.compare.commands import Step, Task
 from benchmarks.files import write_json
+from espnet_adaptive_dropout.experiments.files import replacing
 
 PRELOADED = [
     "espnet_adaptive_dropout",
@@ -171,8 +172,8 @@ class Pool:
         if step.module:
             return self.execute(step, self.cwd, log)
         source, target = step.args
-        shutil.copyfile(source, target + ".partial")
-        os.replace(target + ".partial", target)
+        with replacing(target) as partial:
+            shutil.copyfile(source, partial)
         return 0
 
     def _end(self, task: Task, reason: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Tuple
 
 import yaml
 
-from benchmarks.files import save_torch, write_text
+from benchmarks.files import save_torch, write_yaml
 from benchmarks.models.score import score
 from benchmarks.models.torch_prune import torch_prune
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
@@ -62,7 +62,7 @@ def add_gates(args: argparse.Namespace) -> None:
     # The gates are new and have no moments yet.
     resized = ts.resized(checkpoint, stock, gated, lambda state: state)
     save_torch(args.new_checkpoint, {**resized, "model": gated.state_dict()})
-    _write_yaml(args.new_run_config, run_config)
+    write_yaml(args.new_run_config, run_config)
 
 
 def carry_over(args: argparse.Namespace) -> None:
@@ -85,7 +85,7 @@ def carry_over(args: argparse.Namespace) -> None:
     )
     narrow.load_state_dict(resized["model"])  # fails if any shape is wrong
     save_torch(args.new_checkpoint, resized)
-    _write_yaml(args.new_run_config, run_config)
+    write_yaml(args.new_run_config, run_config)
 
 
 def widen(args: argparse.Namespace) -> None:
@@ -141,10 +141,6 @@ def relative_to_survivors(table: Any, scores: Any) -> Any:
     for group in table.groups:
         scores[group.span] *= (scores[group.span] > 0).float().mean()
     return scores
-
-
-def _write_yaml(path: Path, config: Dict[str, Any]) -> None:
-    write_text(path, yaml.safe_dump(config, sort_keys=False))
 
 
 _CUT_DIR = {"cut_dir": "output directory of bin.prune"}

@@ -24,7 +24,7 @@ def torch_prune(args: argparse.Namespace) -> None:
         ValueError: torch-pruning is missing, cannot reach the target, or the narrow
             encoder computes something else than the full one with zeros.
     """
-    from benchmarks.files import save_torch, write_json, write_text
+    from benchmarks.files import save_torch, write_json, write_yaml
     from benchmarks.models import training_state as ts
     from benchmarks.models.torch_units import UnitChooser
     from espnet_adaptive_dropout.experiments.experiment import (
@@ -57,9 +57,7 @@ def torch_prune(args: argparse.Namespace) -> None:
     about = dict(ratio=ratio, reduction=reduction, largest_difference=difference)
     write_json(args.output_dir / "torch_pruning.json", about)
     save_torch(args.output_dir / "train1/checkpoint.pth", resized)
-    write_text(
-        args.output_dir / "run1.yaml", yaml.safe_dump(run_config, sort_keys=False)
-    )
+    write_yaml(args.output_dir / "run1.yaml", run_config)
     print(about)
 
 

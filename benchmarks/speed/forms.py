@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Callable, Dict
 
 import torch
-import yaml
 
-from benchmarks.files import save_torch, write_text
+from benchmarks.files import save_torch, write_yaml
 from benchmarks.speed.build import Builder
 from benchmarks.speed.encoders import INPUT_SIZE, Row
 from benchmarks.speed.timing import Device
@@ -118,8 +117,7 @@ def write_experiment(builder: Builder, row: Row, directory: Path) -> Path:
     weights = builder.model(row).state_dict()
     state = {**model.state_dict(), **weights}
     model.load_state_dict(state)
-    text = yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
-    write_text(directory / "config.yaml", text)
+    write_yaml(directory / "config.yaml", _plain(config))
     save_torch(directory / "model.pth", model.state_dict())
     return directory
 

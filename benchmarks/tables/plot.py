@@ -7,6 +7,7 @@ from typing import List, Optional
 
 from benchmarks.compare.runs import ABLATION, MAIN, SETTINGS, SIZES
 from benchmarks.tables.results import Measured, of_section
+from espnet_adaptive_dropout.experiments.files import replacing
 
 TITLES = {
     MAIN: "same size",
@@ -52,10 +53,9 @@ def plot_rows(rows: List[Measured], dense: Optional[Measured], path: Path) -> No
         "WER on test [%]; dot: a seed, bar: mean, dotted: dense", loc="right"
     )
     figure.tight_layout()
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, dpi=150, format="png")
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=150, format="png")
     plt.close(figure)
-    partial.replace(path)
 
 
 def _draw(panel, rows: List[Measured]) -> None:
