@@ -152,6 +152,8 @@ def cut_options(args: argparse.Namespace) -> PruneOptions:
     from espnet_adaptive_dropout.pruning.prune import PruneOptions
 
     check_data_options(args)
+    if not 0.0 < args.tolerance < float("inf"):
+        raise ValueError(f"--tolerance {args.tolerance}: must be a number above 0")
     if args.cost_frames is not None and args.cost_frames < 1:
         raise ValueError(f"--cost_frames {args.cost_frames}: must be 1 or more")
     return PruneOptions(

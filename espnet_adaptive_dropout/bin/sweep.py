@@ -83,6 +83,8 @@ def run(args: argparse.Namespace) -> None:
 
     for target in args.target_reduction:
         check_target(target)
+    if args.batch_size < 1:
+        raise ValueError(f"--batch_size {args.batch_size}: must be 1 or more")
     decoder, test_sets = None, []
     if args.inference_config is not None:
         decoder = Decoder(args.inference_config, args.nj, args.ngpu, args.task)

@@ -46,8 +46,18 @@ class EncoderEntry:
         return f"{self.option}_conf"
 
     def options(self, config: Mapping[str, Any]) -> Dict[str, Any]:
-        """The encoder's options, a new dict."""
-        return dict(config.get(self.conf) or {})
+        """The encoder's options, a new dict.
+
+        Raises:
+            ValueError: the config has something else there.
+        """
+        options = config.get(self.conf) or {}
+        if not isinstance(options, Mapping):
+            raise ValueError(
+                f"{self.conf}={options!r} is not a mapping of options, such as "
+                f"'output_size: 256'"
+            )
+        return dict(options)
 
     def adaptive_conf(self, config: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
         """``adaptive_dropout_conf`` among the encoder's options; None without one."""

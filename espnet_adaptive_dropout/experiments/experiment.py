@@ -14,6 +14,7 @@ from typing import Any, Dict, Tuple, Union
 import numpy
 import torch
 import yaml
+from typeguard import TypeCheckError
 
 from espnet_adaptive_dropout.experiments.checkpoint import (
     damaged_part,
@@ -154,6 +155,12 @@ def build_model(task: type, config: Dict[str, Any]) -> torch.nn.Module:
     args = argparse.Namespace(**copy.deepcopy(config))
     try:
         return task.build_model(args).eval()
+    except (TypeError, AssertionError, KeyError, RuntimeError, TypeCheckError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ValueError(
+            f"ESPnet cannot build the model of the config ({reason}); was it changed "
+            f"after the training?"
+        ) from error
     except FileNotFoundError as error:
         raise ValueError(
             f"{error.filename}: named in the config but not there; run from the "

@@ -10,13 +10,27 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import torch
 
-from espnet_adaptive_dropout.experiments.data import Batch, labelled_batches, triplets
+from espnet_adaptive_dropout import compat
+from espnet_adaptive_dropout.experiments.data import (
+    Batch,
+    Triplet,
+    labelled_batches,
+    triplets,
+)
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder, recogniser
 
 # Text that noise inputs stand for; the encoder of the task mt reads text.
 TOKENS_PER_SECOND = 10
 # Arguments of an ``encode`` that do not come from the data.
 _NO_DATA = ("bottleneck_feats", "num_spk")
+# What ESPnet raises where it cannot read a file
+_UNREADABLE = (
+    OSError,
+    UnicodeDecodeError,
+    RuntimeError,
+    AssertionError,
+    StopIteration,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,14 +161,43 @@ def data_inputs(
         ValueError: the data cannot be read.
     """
     if data_names(model) == ["speech"]:
-        batch = _audio_batch(task, config, utterances, data)
+        source = _audio_source(config, data)
+        batch = _audio_batch(task, config, utterances, source)
     else:
         source = triplets(data, config, "valid", "--data")
         batches = labelled_batches(task, config, source, utterances)
         _, batch = next(batches, (None, None))
         if batch is None:
             raise ValueError(f"{source[0][0]}: no data for the certificate in it")
-    return capture_encoder_inputs(model, _longest_first(batch))
+    try:
+        inputs = capture_encoder_inputs(model, _longest_first(batch))
+    except RuntimeError as error:  # PyTorch's word for less than a frame
+        raise ValueError(
+            f"{source[0][0]}: too short for the model ({_first_line(error)}); pass "
+            f"--data PATH,NAME,TYPE of longer utterances"
+        ) from None
+    _check_features(inputs, main_encoder(model), source[0][0])
+    return inputs
+
+
+def _check_features(inputs: Inputs, encoder: torch.nn.Module, path: str) -> None:
+    """Refuse features that prove nothing, with a ValueError."""
+    frames = inputs.features.size(1)
+    is_short, limit = compat.check_short_utt(encoder.embed, frames)
+    if is_short:
+        raise ValueError(
+            f"{path}: {frames} frames are too short for the encoder, which needs more "
+            f"than {limit}; pass --data PATH,NAME,TYPE of longer utterances"
+        )
+    if not torch.isfinite(inputs.features).all():
+        raise ValueError(
+            f"{path}: the features of its audio are not all finite; pass --data "
+            f"PATH,NAME,TYPE of sound audio"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _longest_first(batch: Batch) -> Batch:
@@ -164,10 +207,10 @@ def _longest_first(batch: Batch) -> Batch:
     return {k: v[order] if torch.is_tensor(v) else v for k, v in batch.items()}
 
 
-def _audio_batch(
-    task: type, config: Dict[str, Any], utterances: int, data: Optional[Sequence[str]]
-) -> Batch:
-    """Audio alone, without the texts and what they would need."""
+def _audio_source(
+    config: Dict[str, Any], data: Optional[Sequence[str]]
+) -> List[Triplet]:
+    """The audio alone, without the texts and what they would need."""
     found = triplets(data, config, "valid", "--data")
     source = [item for item in found if not item[1].startswith("text")][:1]
     if not source:
@@ -175,6 +218,13 @@ def _audio_batch(
             "no audio for the certificate: pass --data PATH,NAME,TYPE, for example "
             "--data dump/raw/dev/wav.scp,speech,sound"
         )
+    return source
+
+
+def _audio_batch(
+    task: type, config: Dict[str, Any], utterances: int, source: List[Triplet]
+) -> Batch:
+    """The first utterances of the audio."""
     path, name, _ = source[0]
     args = argparse.Namespace(**config)
     try:
@@ -189,9 +239,9 @@ def _audio_batch(
             inference=True,
         )
         _, batch = next(itertools.chain(batches))
-    except (OSError, StopIteration, RuntimeError, AssertionError) as error:
+    except _UNREADABLE as error:
         raise ValueError(
-            f"{path}: cannot read audio for the certificate ({error}); pass --data "
-            f"PATH,NAME,TYPE of readable data"
+            f"{path}: cannot read audio for the certificate ({_first_line(error)}); "
+            f"pass --data PATH,NAME,TYPE of readable data"
         ) from None
     return {"speech": batch[name], "speech_lengths": batch[f"{name}_lengths"]}

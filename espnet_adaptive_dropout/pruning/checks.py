@@ -80,7 +80,10 @@ def check_gates(trained: Trained) -> None:
 def _gate_keys(trained: Trained) -> Dict[str, List[str]]:
     """Names of the gates' logits in the checkpoint, by location."""
     options = trained.encoder_entry.options(trained.config)
-    blocks = [f"encoders.{index}." for index in range(options.get("num_blocks", 6))]
+    number = options.get("num_blocks", 6)
+    if not isinstance(number, int):
+        raise ValueError(f"encoder_conf.num_blocks={number!r} is not a whole number")
+    blocks = [f"encoders.{index}." for index in range(number)]
     return {
         location.name: [
             f"{trained.encoder_entry.prefix}{owner}{location.module}.{location.gate}"
