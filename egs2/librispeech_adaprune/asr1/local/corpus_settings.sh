@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# What run.sh passes to the stages for each corpus, to be sourced with ${corpus},
-# ${corpus_dir} and ${baseline} set: fills the array "settings".
+# Options of asr.sh for each corpus, in the array "settings"; to be sourced with
+# ${corpus}, ${corpus_dir} and ${baseline} set.
 
-# sets_in DIR PART: data sets that the subsets PART-* of a corpus tree become
+# sets_in DIR PART: names of the data sets of the subsets PART-* of a corpus
 sets_in() {
     local tree=$1 path names=
     [ ! -d "$1/LibriSpeech" ] || tree=$1/LibriSpeech
@@ -17,7 +17,7 @@ sets_in() {
 train_sets=train valid_sets=dev test_names="test_clean test_other"
 size=toy pieces=180 kind_of_pieces=unigram decoder=decode_asr_ctc longest=20 factors=
 case "${corpus}" in
-    # Merging gives pieces near whole words, which so small a model learns fastest.
+    # BPE gives pieces close to whole words, which a small model learns fastest.
     toy) kind_of_pieces=bpe ;;
     smoke) size=smoke pieces=28 ;;
     medium) size=100h pieces=1000 decoder=decode_asr ;;
@@ -42,7 +42,7 @@ esac
 case "${corpus_dir:+own} ${corpus}" in
     "own toy" | "own smoke" | "own medium")
         test_names=$(sets_in "${corpus_dir}" test)
-        # a tree without test sets: what it has for development
+        # without test sets, the development set
         : "${test_names:=${valid_sets}}"
         ;;
 esac

@@ -1,8 +1,7 @@
-"""The one table of corpora: subsets, combined sets and where archives come from.
+"""Table of the corpora: subsets, combined sets, address of the archives.
 
-A corpus is a tree in LibriSpeech's form. The official corpora name their subsets;
-for every other tree (the synthesised ones, a user's own) the subsets found on
-disk decide.
+A corpus is a tree in LibriSpeech's form. Those of OpenSLR have fixed subsets; of every
+other tree (the synthesised ones, a user's own) all subsets on disk are used.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _SUBSET_NAME = re.compile(r"(train|dev|test)-[A-Za-z0-9-]+")
 
 
 class CorpusError(Exception):
-    """A fault in the user's data or options, told in one line with its remedy."""
+    """A fault in the user's data or options, with the remedy, in one line."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +49,15 @@ def is_subset_name(name: str) -> bool:
 
 
 def data_set_name(subset: str) -> str:
-    """Return the data directory's name of a subset: train-clean-100's underscored."""
+    """Return the name of a subset's data directory, such as train_clean_100."""
     return subset.replace("-", "_")
 
 
 def plan_sets(corpus: str, found: Iterable[str]) -> dict[str, list[str]]:
-    """Say which data directories to make, and from which subsets.
+    """Return the data directories to make, and the subsets of each.
 
     Args:
-        corpus: A key of ``OFFICIAL``, or any other name for "what was found".
+        corpus: A key of ``OFFICIAL``, or another name, for all subsets found.
         found: Names of the subset directories on disk.
 
     Returns:
@@ -74,7 +73,7 @@ def plan_sets(corpus: str, found: Iterable[str]) -> dict[str, list[str]]:
         missing = [name for name in subsets if name not in present]
         if missing:
             raise CorpusError(
-                f"{corpus} needs the subset {', '.join(missing)}, found only "
+                f"{corpus} lacks {', '.join(missing)}; found only "
                 f"{', '.join(present) or 'none'}: add what is missing or choose "
                 "another --corpus"
             )

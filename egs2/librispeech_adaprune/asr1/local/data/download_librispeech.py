@@ -90,7 +90,7 @@ class Download:
             raise error
 
     def _checksums(self, subsets: Sequence[str]) -> dict[str, str]:
-        """Return the MD5 sum of every archive by its file name, from the server."""
+        """Fetch md5sum.txt; return the MD5 sum of every archive by its file name."""
         url = f"{self.url}/md5sum.txt"
         file = self.output / ".md5sum.txt.part"
         file.unlink(missing_ok=True)

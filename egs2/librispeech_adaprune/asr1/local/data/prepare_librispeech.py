@@ -2,9 +2,9 @@
 """Make Kaldi data directories from a corpus in LibriSpeech's form.
 
 Every subset becomes ``<data_dir>/<subset with underscores>`` with wav.scp, text,
-utt2spk, spk2utt and spk2gender; the corpus's combined sets (train, dev) are merged
-from those. Everything is checked and written under temporary names first: when
-anything is wrong, one line says so and the data directory stays as it was.
+utt2spk, spk2utt and spk2gender; combined sets (train, dev) are merged from those.
+Everything is checked and written under temporary names first: when anything is wrong,
+one line says so and the data directory stays as it was.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def check_marker(data_dir: Path, corpus: str, root: Path | None) -> None:
         root: Directory of the corpus, None if it is not there yet.
 
     Raises:
-        CorpusError: Says what is there and what to do.
+        CorpusError: It holds another corpus.
     """
     wanted = [corpus, str(root)] if corpus == CUSTOM else [corpus]
     marker = data_dir / MARKER
@@ -131,10 +131,10 @@ def check_sets(
 
 
 def prepare(corpus: str, directory: Path, data_dir: Path, nj: int) -> dict[str, str]:
-    """Prepare every data directory of a corpus, or none.
+    """Write all data directories of a corpus, or none.
 
     Args:
-        corpus: An official corpus's name, or any other: every subset there is.
+        corpus: Name of a corpus of OpenSLR, or another name for all subsets found.
         directory: The tree, or a directory that holds it as LibriSpeech/.
         data_dir: Where the data directories go, usually ``data``.
         nj: Number of audio files checked in parallel.
@@ -200,7 +200,7 @@ def _is_current(directory: Path, files: dict[str, str]) -> bool:
     """Return whether a set needs no writing.
 
     Raises:
-        CorpusError: It does, but holds more than this program wrote.
+        CorpusError: It does, but has files that this program did not write.
     """
     if not directory.exists() and not directory.is_symlink():
         return False
@@ -226,8 +226,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--corpus",
         default=CUSTOM,
-        help=f"{', '.join(OFFICIAL)}: its subsets and set names; any other name: "
-        "train and dev from every train-* and dev-* there is",
+        help=f"{', '.join(OFFICIAL)}: the sets of that corpus; any other name: "
+        "train and dev from all train-* and dev-*",
     )
     parser.add_argument("--data_dir", type=Path, default=Path("data"))
     parser.add_argument("--nj", type=int, default=4, help="files checked in parallel")
