@@ -1,8 +1,8 @@
-"""Does the size follow, untuned? ``python -m benchmarks.control``.
+"""Shows how closely the size follows its ramp: ``python -m benchmarks.control``.
 
-Trains on the synthetic task of ``synthetic`` with the gains as they are: for other
-sizes asked for, locations, costs and gates, for an encoder ten times larger and for a
-training ten times longer. What is finished is not run again; control.md has the table.
+Trains on the task of ``synthetic`` with the default gains: for several sizes,
+locations, costs and kinds of gate, for an encoder ten times larger and for a training
+ten times longer. Finished trainings are not run again; control.md has the table.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Dict, List
 import torch
 from tqdm import tqdm
 
+from benchmarks import ROOT
 from benchmarks.files import write_json, write_text
 from benchmarks.synthetic import Size, Task, train
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
@@ -24,7 +25,6 @@ from espnet_adaptive_dropout.experiments.markdown import table_lines
 SMALL = Size(output_size=32, linear_units=96, num_blocks=2)
 LARGE = Size(output_size=80, linear_units=320, num_blocks=3)
 STEPS = 600
-ROOT = Path(__file__).resolve().parent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Trial:
     """One training.
 
     Args:
-        name: of its result.
-        conf: ``adaptive_dropout_conf`` beside the control.
-        size: of the encoder.
-        steps: of the training.
+        name: name of its result.
+        conf: ``adaptive_dropout_conf`` without ``control``.
+        size: size of the encoder.
+        steps: number of training steps.
     """
 
     name: str
@@ -76,14 +76,19 @@ def get_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--exp", type=Path, default=ROOT / "exp/control", help="results go here")
+    add(
+        "--exp",
+        type=Path,
+        default=ROOT / "benchmarks/exp/control",
+        help="results go here",
+    )
     add("--controls", nargs="+", default=["feedback", "lagrangian"])
     add("--seed", type=int, default=0)
     return parser
 
 
 def main(cmd: CommandLine = None) -> None:
-    """Parse ``cmd``, train what is missing and tabulate."""
+    """Parse ``cmd``, train what has no result yet and write the table."""
     execute("control", get_parser, run, cmd)
 
 
@@ -107,7 +112,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def follow(trial: Trial, control: str, seed: int) -> Dict[str, float]:
-    """Train, and compare the size with what it should be.
+    """Train, and compare the size with the ramp and the target.
 
     Returns:
         Largest distance of the expected size from the ramp before the freeze, the

@@ -1,8 +1,8 @@
-"""A small CTC task that is learnt in seconds, to try size control on.
+"""A small CTC task that is learnt in seconds, for trials of the size control.
 
 Sequences of symbols out of a sparse bigram language; every symbol is a random
-codeword of some frames with noise. It is no speech: it makes units matter unequally,
-which is all that control has to cope with.
+codeword of some frames with noise. It is no speech, but it makes some units matter
+more than others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BATCH = 8
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """Architecture of an encoder to try."""
+    """Size of an encoder."""
 
     output_size: int
     linear_units: int
@@ -33,8 +33,8 @@ class Task(torch.nn.Module):
     """Encoder and CTC output for the synthetic language.
 
     Args:
-        size: of the encoder.
-        adaptive_dropout_conf: its options.
+        size: size of the encoder.
+        adaptive_dropout_conf: options of adaptive dropout.
     """
 
     def __init__(self, size: Size, adaptive_dropout_conf: Dict):
@@ -72,7 +72,7 @@ class Task(torch.nn.Module):
         return padded, lengths, symbols, [len(text) for text in symbols]
 
     def loss(self, step: int) -> torch.Tensor:
-        """CTC loss, summed over frames and averaged over utterances, as ESPnet's."""
+        """CTC loss, summed over frames and averaged over utterances, as in ESPnet."""
         features, lengths, symbols, numbers = self.batch(step)
         encoded, lengths, _ = self.encoder(features, lengths)
         scores = self.output(encoded).log_softmax(dim=-1).transpose(0, 1)
