@@ -148,9 +148,11 @@ def _scale_before(args: argparse.Namespace) -> Optional[float]:
     """The logit scale of an older release's training that ``--resume`` goes on with."""
     directory = args.output_dir or ""
     checkpoints = [os.path.join(directory, name) for name in _CHECKPOINTS]
-    if not args.resume or not any(map(os.path.exists, checkpoints)):
+    path = os.path.join(directory, "config.yaml")
+    has_begun = any(map(os.path.exists, checkpoints)) and os.path.exists(path)
+    if not args.resume or not has_begun:
         return None
-    with open(f"{directory}/config.yaml", encoding="utf-8") as file:
+    with open(path, encoding="utf-8") as file:
         config = yaml.safe_load(file)
     options = encoder_entry(config).options(config).get("adaptive_dropout_conf")
     return (options or {}).get("logit_scale")
