@@ -106,6 +106,19 @@ def test_final_scores_count_from_the_freeze(data):
     assert torch.equal(stats["final_loss"], stats["loss"])
 
 
+def test_no_diverged_training_is_worse_than_one_that_is_not_frozen(data):
+    """ESPnet ranks epochs by these; equal ones from the first on."""
+    model = model_of(data).eval()
+    diverged = {"loss": torch.tensor([2.4e8]), "acc": torch.tensor([0.0])}
+    before = model._final(diverged)
+    model.encoder.control.freeze()
+    after = model._final(diverged)
+    assert after["final_loss"] < before["final_loss"]
+    assert after["final_acc"] > before["final_acc"]
+    # The reporter multiplies by the number of utterances.
+    assert torch.isfinite(before["final_loss"] * 1e6)
+
+
 def test_scores_count_at_once_where_nothing_freezes(data):
     model = model_of(data, gates=dict(control="schedule")).eval()
     _, stats, _ = model(**batch())
@@ -190,6 +203,23 @@ def test_an_encoder_whose_penalty_nobody_adds_is_refused_in_the_second_step(data
     encoder(*_features())
     with pytest.raises(RuntimeError, match="regularise"):
         encoder(*_features())
+
+
+def test_the_training_goes_on_after_a_step_that_failed(data, monkeypatch):
+    """As ESPnet users do who catch what goes wrong with a batch."""
+    model = model_of(data).train()
+
+    def failing(*args):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model.decoder, "forward", failing)
+        for _ in range(2):
+            with pytest.raises(MemoryError):
+                model(**batch())
+    loss, stats, _ = model(**batch())
+    loss.backward()
+    assert model.encoder.control.steps == 3 and SIZES <= set(stats)
 
 
 def test_half_precision(data):

@@ -238,6 +238,7 @@ def test_distributed_training_of_two_processes(tmp_path, distillation):
     model = build_model(ASRTask, config)
     load_weights(model, saved, "the checkpoint")
     control = model.encoder.control
+    assert control.optimizer.updates > 0
     assert control.step == control.config.total_steps == len(first["averages"])
     # In so small a model a unit is almost one per cent.
     unit = control.cost.per_unit.min().item() / control.cost.total
