@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import List
+from typing import TYPE_CHECKING, List
 
 from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
 from espnet_adaptive_dropout.bin.prune import (
@@ -20,6 +20,9 @@ from espnet_adaptive_dropout.bin.prune import (
     check_target,
     cut_options,
 )
+
+if TYPE_CHECKING:
+    from espnet_adaptive_dropout.pruning.sweep.decoding import TestSet
 
 EXAMPLE = """\
 adaprune sweep --train_config exp/asr_x/config.yaml \\
@@ -110,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
     print((args.output_dir / "sweep.md").read_text(encoding="utf-8"), end="")
 
 
-def _test_sets(args: argparse.Namespace) -> List:
+def _test_sets(args: argparse.Namespace) -> List[TestSet]:
     """The sets to decode, with all their files there.
 
     Raises:
@@ -135,7 +138,7 @@ def _test_sets(args: argparse.Namespace) -> List:
     return sets
 
 
-def _validation_set(args: argparse.Namespace):
+def _validation_set(args: argparse.Namespace) -> TestSet:
     """The speech of ``--data``, or of the config's validation data."""
     from espnet_adaptive_dropout.experiments.data import triplets
     from espnet_adaptive_dropout.experiments.experiment import load_config

@@ -6,18 +6,32 @@ that the file lacks at its random initial value without a word.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Dict, List
+
+import torch
+
 from espnet_adaptive_dropout.compat import rename_subsampling_output
 
+# What comes after the mixin is an encoder.
+_Encoder: Any = torch.nn.Module if TYPE_CHECKING else object
 
-class CheckedLoading:
+
+class CheckedLoading(_Encoder):
     """Mixin for encoders: refuses weights that are not all there, strict or not.
 
     Also gives the keys of other ESPnet releases the names that this one uses.
     """
 
     def _load_from_state_dict(
-        self, state_dict, prefix, local_metadata, strict, missing, unexpected, errors
-    ):
+        self,
+        state_dict: Dict[str, torch.Tensor],
+        prefix: str,
+        local_metadata: Dict[str, Any],
+        strict: bool,
+        missing: List[str],
+        unexpected: List[str],
+        errors: List[str],
+    ) -> None:
         rename_subsampling_output(state_dict, prefix + "embed.", self.embed)
         # The size control has no say in inference, and may have had other weights in
         # the release that trained the checkpoint; a strict load still misses them.

@@ -90,7 +90,7 @@ def _channels(subsampling: Sequence[int]) -> Sequence[int]:
 def _narrow(layer: torch.nn.Module, widths: BlockWidths) -> None:
     """Replace the parts of an EncoderLayer that are narrower than the stock ones."""
     _narrow_feed_forward(layer.feed_forward, widths.ffn)
-    if layer.feed_forward_macaron is not None:
+    if layer.feed_forward_macaron is not None and widths.ffn_macaron is not None:
         _narrow_feed_forward(layer.feed_forward_macaron, widths.ffn_macaron)
     layer.self_attn = compact_attention(layer.self_attn, widths.query, widths.value)
     if layer.conv_module is not None:
@@ -116,17 +116,17 @@ def _unread_norms(layer: torch.nn.Module, widths: BlockWidths) -> Iterator[str]:
 def _narrow_convolution(
     module: torch.nn.Module, widths: BlockWidths
 ) -> CompactConvolution:
-    kept = torch.tensor(parse_indices(widths.conv_input), dtype=torch.long)
+    kept = parse_indices(widths.conv_input or "")
     inputs = module.pointwise_conv1.in_channels
-    if len(kept) and int(kept[-1]) >= inputs:
+    if kept and kept[-1] >= inputs:
         raise ValueError(
             f"encoder_conf.widths: conv_input={widths.conv_input!r} names an input of "
-            f"{int(kept[-1])}, but there are {inputs}, counted from 0"
+            f"{kept[-1]}, but there are {inputs}, counted from 0"
         )
     channels = widths.conv_channel
     if channels is None:
         channels = module.depthwise_conv.out_channels
-    return CompactConvolution(module, kept, channels)
+    return CompactConvolution(module, torch.tensor(kept, dtype=torch.long), channels)
 
 
 def _narrow_feed_forward(module: torch.nn.Module, units: int) -> None:

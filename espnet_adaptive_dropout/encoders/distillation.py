@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import torch
 from torch.utils._pytree import tree_map_only
@@ -134,10 +134,12 @@ def posteriors(model: torch.nn.Module) -> Iterator[List[Posteriors]]:
     gathered: List[Posteriors] = []
     lengths: List[torch.Tensor] = []
 
-    def before_loss(module, inputs):
+    def before_loss(module: torch.nn.Module, inputs: Any) -> None:
         lengths.append(inputs[1])
 
-    def after_logits(module, inputs, logits):
+    def after_logits(
+        module: torch.nn.Module, inputs: Any, logits: torch.Tensor
+    ) -> None:
         if lengths:  # elsewhere it is asked for predictions
             gathered.append(Posteriors(logits, lengths.pop()))
 
@@ -194,7 +196,7 @@ class SameAugmentation:
     def first(self) -> Iterator[None]:
         """Keep the state from which SpecAugment draws its random numbers."""
 
-        def keep(module, inputs):
+        def keep(module: torch.nn.Module, inputs: Any) -> None:
             self._start = _Generators.now(inputs[0].device)
 
         with self._hooks(before=keep):
@@ -205,19 +207,23 @@ class SameAugmentation:
         """Let SpecAugment, and nothing else, draw the same random numbers again."""
         kept: List[_Generators] = []
 
-        def rewind(module, inputs):
+        def rewind(module: torch.nn.Module, inputs: Any) -> None:
             kept.append(_Generators.now(inputs[0].device))
             if self._start is not None:
                 self._start.restore()
 
-        def go_on(module, inputs, output):
+        def go_on(module: torch.nn.Module, inputs: Any, output: Any) -> None:
             kept.pop().restore()
 
         with self._hooks(before=rewind, after=go_on):
             yield
 
     @contextlib.contextmanager
-    def _hooks(self, before, after=None) -> Iterator[None]:
+    def _hooks(
+        self,
+        before: Callable[[torch.nn.Module, Any], None],
+        after: Optional[Callable[[torch.nn.Module, Any, Any], None]] = None,
+    ) -> Iterator[None]:
         hooks = []
         if self.specaug is not None:
             hooks.append(self.specaug.register_forward_pre_hook(before))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from typing import Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 import torch
 
+# What comes after the mixin is an encoder, with ``forward`` and ``embed``.
+_Encoder: Any = torch.nn.Module if TYPE_CHECKING else object
 
-class PrefixInput:
+
+class PrefixInput(_Encoder):
     """Mixin for encoders: takes the arguments that the task ``s2t_ctc`` passes.
 
     The embedded language and task tokens become the first frames after the
@@ -21,12 +24,12 @@ class PrefixInput:
         self,
         xs_pad: torch.Tensor,
         ilens: torch.Tensor,
-        *args,
+        *args: Any,
         prefix_embeds: Optional[torch.Tensor] = None,
         memory: Optional[torch.Tensor] = None,
         memory_mask: Optional[torch.Tensor] = None,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> Tuple[torch.Tensor, torch.Tensor, Optional[torch.Tensor]]:
         """As the stock encoder's.
 
         Args:
@@ -53,7 +56,9 @@ class PrefixInput:
                 f"choose conv2d8"
             )
 
-        def add_prefix(module, inputs, options):
+        def add_prefix(
+            module: torch.nn.Module, inputs: Any, options: Dict[str, Any]
+        ) -> Tuple[Any, Dict[str, Any]]:
             return inputs, {**options, "prefix_embeds": prefix_embeds}
 
         handle = self.embed.register_forward_pre_hook(add_prefix, with_kwargs=True)

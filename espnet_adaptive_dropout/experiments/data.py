@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Type
 
 import torch
 
@@ -27,7 +27,8 @@ def as_triplet(item: Any) -> Triplet:
             f"{item!r} is not PATH,NAME,TYPE, for example "
             f"dump/raw/dev/wav.scp,speech,sound"
         )
-    return tuple(map(str, parts))
+    path, name, kind = map(str, parts)
+    return path, name, kind
 
 
 def triplets(
@@ -55,7 +56,7 @@ def triplets(
 
 
 def labelled_batches(
-    task: type,
+    task: Type[Any],
     config: Dict[str, Any],
     source: List[Triplet],
     batch_size: int,

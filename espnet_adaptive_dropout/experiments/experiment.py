@@ -9,7 +9,7 @@ import importlib
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Tuple, Union
+from typing import Any, Dict, Tuple, Type, Union
 
 import numpy
 import torch
@@ -146,7 +146,7 @@ def load_state(path: Union[str, Path]) -> Dict[str, torch.Tensor]:
     return state
 
 
-def build_model(task: type, config: Dict[str, Any]) -> torch.nn.Module:
+def build_model(task: Type[Any], config: Dict[str, Any]) -> torch.nn.Module:
     """Build the model of a config, not loaded, in evaluation mode.
 
     Raises:

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import inspect
 import itertools
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Type
 
 import torch
 
@@ -50,7 +50,7 @@ class Inputs:
     def __iter__(self) -> Iterator[torch.Tensor]:
         return iter((self.features, self.lengths))
 
-    def run(self, encoder: torch.nn.Module):
+    def run(self, encoder: torch.nn.Module) -> Any:
         """What ``encoder`` makes of them."""
         return encoder(self.features, self.lengths, **self.options)
 
@@ -84,7 +84,7 @@ def capture_encoder_inputs(model: torch.nn.Module, batch: Batch) -> Inputs:
     """
     captured: List[Inputs] = []
 
-    def stop(module, args, kwargs):
+    def stop(module: torch.nn.Module, args: Any, kwargs: Dict[str, Any]) -> None:
         captured.append(Inputs(args[0], args[1], dict(kwargs)))
         raise _Captured
 
@@ -142,7 +142,7 @@ def noise_inputs(model: torch.nn.Module, seconds: float, rate: int = 16000) -> I
 
 
 def data_inputs(
-    task: type,
+    task: Type[Any],
     model: torch.nn.Module,
     config: Dict[str, Any],
     utterances: int,
@@ -166,9 +166,10 @@ def data_inputs(
     else:
         source = triplets(data, config, "valid", "--data")
         batches = labelled_batches(task, config, source, utterances)
-        _, batch = next(batches, (None, None))
-        if batch is None:
+        first = next(batches, None)
+        if first is None:
             raise ValueError(f"{source[0][0]}: no data for the certificate in it")
+        _, batch = first
     try:
         inputs = capture_encoder_inputs(model, _longest_first(batch))
     except RuntimeError as error:  # PyTorch's word for less than a frame
@@ -222,7 +223,7 @@ def _audio_source(
 
 
 def _audio_batch(
-    task: type, config: Dict[str, Any], utterances: int, source: List[Triplet]
+    task: Type[Any], config: Dict[str, Any], utterances: int, source: List[Triplet]
 ) -> Batch:
     """The first utterances of the audio."""
     path, name, _ = source[0]

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import IO, Any, Iterator, List, Sequence, Set, Union
+from typing import IO, Any, Iterator, List, Optional, Sequence, Set, Type, Union
 
 import yaml
 
@@ -144,7 +144,9 @@ class NewDirectory:
             self._stack = stack.pop_all()
         return self.partial
 
-    def __exit__(self, kind, error, traceback) -> None:
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Any, traceback: Any
+    ) -> None:
         with self._stack:
             if kind is None:
                 self._commit()

@@ -35,8 +35,9 @@ def model_card(config: dict, results: str, zip_name: str, pruning: str = "") -> 
         zip_name: file name of the packed model.
         pruning: the experiment's report.md, or "".
     """
-    parts = [_MARK, f"# {zip_name.rsplit('.', 1)[0]}", _need(config.get("encoder"))]
-    parts.append(_usage(config.get("encoder") in _PLUGIN_ENCODERS, zip_name))
+    encoder = str(config.get("encoder"))
+    parts = [_MARK, f"# {zip_name.rsplit('.', 1)[0]}", _need(encoder)]
+    parts.append(_usage(encoder in _PLUGIN_ENCODERS, zip_name))
     if pruning:
         parts += [
             _demoted(pruning),

@@ -166,7 +166,7 @@ def check_end(
         return
     further = max(args.max_epoch - earlier.epochs, 0)
     end = earlier.steps + further * per_epoch
-    freeze = config.freeze_at * config.total_steps
+    freeze = config.freeze_at * (config.total_steps or 0)
     if end > freeze and further:
         return
     if not further:

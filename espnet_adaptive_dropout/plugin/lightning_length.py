@@ -57,7 +57,7 @@ def complete_lightning(args: argparse.Namespace) -> None:
     config = AdaptiveDropoutConfig.from_dict(known)
     check_same_size(view, config)
     setattr(view, entry.conf, {**options, "adaptive_dropout_conf": known})
-    added = missing_options(view, config.total_steps)
+    added = missing_options(view, known["total_steps"])
     options["adaptive_dropout_conf"] = {**known, **added}
     setattr(args, entry.conf, options)
     if conf.get("best_model_criterion"):
@@ -68,7 +68,8 @@ def _of_final_size(
     view: argparse.Namespace, conf: Mapping[str, Any], config: AdaptiveDropoutConfig
 ) -> List[List[Any]]:
     """The criteria, with no more checkpoints averaged than have the final size."""
-    ends = epoch_ends(EarlierTraining(), None, view.max_epoch, config.total_steps)
+    steps = config.total_steps or 0
+    ends = epoch_ends(EarlierTraining(), None, view.max_epoch, steps)
     criteria = conf["best_model_criterion"]
     # "step" is the last epochs, "valid/acc" a score.
     scores = [tuple(name.split("/", 1)) for name, _, _ in criteria if "/" in name]

@@ -11,7 +11,7 @@ import importlib.abc
 import importlib.machinery
 import sys
 from types import ModuleType
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence
 
 ESPNET = "espnet2"
 TASK_PACKAGE = "espnet2.tasks."
@@ -89,14 +89,16 @@ class _RegisteringLoader(importlib.abc.Loader):
     def __init__(self, loader: importlib.abc.Loader):
         self.loader = loader
 
-    def create_module(self, spec):
+    def create_module(
+        self, spec: importlib.machinery.ModuleSpec
+    ) -> Optional[ModuleType]:
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
         self.loader.exec_module(module)
         register(module)
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
 
 
@@ -104,7 +106,10 @@ class _TaskFinder(importlib.abc.MetaPathFinder):
     """Finds task modules as Python does, with our loader around theirs."""
 
     def find_spec(
-        self, name: str, path: Optional[Sequence[str]], target=None
+        self,
+        name: str,
+        path: Optional[Sequence[str]],
+        target: Optional[ModuleType] = None,
     ) -> Optional[importlib.machinery.ModuleSpec]:
         if not is_hooked_module(name):
             return None

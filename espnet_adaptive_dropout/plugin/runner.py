@@ -71,7 +71,7 @@ def _run_module(name: str, arguments: List[str]) -> None:
         raise SystemExit(f"espnet_adaptive_dropout: {name} has no main()")
     if name == "espnet2.bin.pack":
         arguments = with_pruning_files(arguments)
-    sys.argv = [module.__file__, *arguments]
+    sys.argv = [str(module.__file__), *arguments]
     if name in _RESTARTED:
         spec = importlib.util.find_spec(_RESTARTED[name])
         sys.modules["__main__"].__spec__ = spec

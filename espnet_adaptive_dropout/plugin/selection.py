@@ -18,7 +18,8 @@ def frozen_epochs(ends: Sequence[float], config: AdaptiveDropoutConfig) -> int:
     """
     if not config.freezes:
         return len(ends)
-    return sum(end > config.freeze_at * config.total_steps for end in ends)
+    total = config.total_steps or 0
+    return sum(end > config.freeze_at * total for end in ends)
 
 
 def averaged(wanted: int, ends: Sequence[float], config: AdaptiveDropoutConfig) -> int:

@@ -18,7 +18,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import Callable, Iterator, Type
+from typing import Any, Callable, Iterator, Optional, Sequence, Type
 
 import torch
 
@@ -40,11 +40,12 @@ def hook_tasks(module: ModuleType) -> None:
             continue
         method = vars(value).get("build_model")
         if isinstance(method, classmethod) and not hasattr(method.__func__, _MARK):
-            value.build_model = classmethod(_building(method.__func__))
-            if hasattr(value, "main"):
-                value.main = classmethod(_completing(value.main.__func__))
-                worker = _refusing(value.main_worker.__func__)
-                value.main_worker = classmethod(worker)
+            task: Type[Any] = value
+            task.build_model = classmethod(_building(method.__func__))
+            if hasattr(task, "main"):
+                task.main = classmethod(_completing(task.main.__func__))
+                worker = _refusing(task.main_worker.__func__)
+                task.main_worker = classmethod(worker)
 
 
 def hook_lightning(module: ModuleType) -> None:
@@ -68,7 +69,7 @@ def _refusals_in_one_line(*kinds: Type[Exception]) -> Iterator[None]:
 
 def _completing_lightning(initialise: Callable) -> Callable:
     @functools.wraps(initialise)
-    def complete_and_initialise(self, args):
+    def complete_and_initialise(self: Any, args: argparse.Namespace) -> None:
         from espnet_adaptive_dropout.plugin.init_param import load_init_param
         from espnet_adaptive_dropout.plugin.lightning_length import complete_lightning
 
@@ -85,7 +86,7 @@ def _completing_lightning(initialise: Callable) -> Callable:
 
 def _building(build_model: Callable) -> Callable:
     @functools.wraps(build_model)
-    def build(cls, args):
+    def build(cls: Type[Any], args: argparse.Namespace) -> Any:
         from espnet_adaptive_dropout.encoders.penalised_model import with_penalty
 
         try:
@@ -107,7 +108,7 @@ def _raised_here(error: Exception) -> bool:
 
 def _refusing(main_worker: Callable) -> Callable:
     @functools.wraps(main_worker)
-    def work(cls, args):
+    def work(cls: Type[Any], args: argparse.Namespace) -> Any:
         with _refusals_in_one_line(RefusedConfig):
             return main_worker(cls, args)
 
@@ -116,7 +117,11 @@ def _refusing(main_worker: Callable) -> Callable:
 
 def _completing(main: Callable) -> Callable:
     @functools.wraps(main)
-    def complete_and_run(cls, args=None, cmd=None):
+    def complete_and_run(
+        cls: Type[Any],
+        args: Optional[argparse.Namespace] = None,
+        cmd: Optional[Sequence[str]] = None,
+    ) -> Any:
         if args is None:
             from espnet_adaptive_dropout.plugin.training_length import (
                 complete_arguments,

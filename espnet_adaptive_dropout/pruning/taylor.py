@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Tuple
+from typing import Dict, Iterable, List, Tuple
 
 import torch
 from tqdm import tqdm
@@ -13,7 +13,10 @@ from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
 
 
 def taylor_scores(
-    table: UnitTable, model: torch.nn.Module, batches, expected: int
+    table: UnitTable,
+    model: torch.nn.Module,
+    batches: Iterable[Tuple[List[str], Dict[str, torch.Tensor]]],
+    expected: int,
 ) -> torch.Tensor:
     """Mean over ``batches`` of the squared mask gradients, float32 (units,).
 

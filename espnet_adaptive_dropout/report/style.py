@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -80,7 +80,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Decorate a function that draws a figure: it draws in this style."""
 
     @functools.wraps(draw)
-    def draw_in_style(*args, **kwargs) -> Figure:
+    def draw_in_style(*args: Any, **kwargs: Any) -> Figure:
         with matplotlib.rc_context(_SETTINGS):
             return draw(*args, **kwargs)
 

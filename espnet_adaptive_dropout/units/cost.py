@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from typing import Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 
 from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.modules.mac_counter import operator_counter
 from espnet_adaptive_dropout.units.unit_cost import shared_cost, unit_cost, unit_macs
+
+if TYPE_CHECKING:
+    from espnet_adaptive_dropout.units.table import UnitTable
 
 COSTS = ("parameters", "macs")
 _PRODUCTS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
@@ -135,7 +138,7 @@ class SavingByPool(torch.nn.Module):
         return saved.index_add(0, self.pools_of_pairs.flatten(), halves)
 
 
-def parameter_cost(encoder: torch.nn.Module, table) -> Cost:
+def parameter_cost(encoder: torch.nn.Module, table: UnitTable) -> Cost:
     """Parameters that go with each unit of ``table``, and all of the encoder's."""
     gates = {id(gate.logits) for gate in table.gates.values()}
     total = sum(p.numel() for p in encoder.parameters() if id(p) not in gates)
@@ -147,7 +150,9 @@ def parameter_cost(encoder: torch.nn.Module, table) -> Cost:
 
 
 def mac_cost(
-    encoder: torch.nn.Module, table, inputs: Tuple[torch.Tensor, torch.Tensor]
+    encoder: torch.nn.Module,
+    table: UnitTable,
+    inputs: Tuple[torch.Tensor, torch.Tensor],
 ) -> Cost:
     """Multiply-accumulates that go with each unit for an utterance like ``inputs``.
 
@@ -194,18 +199,18 @@ def zero_inputs(
 
 @torch.no_grad()
 def _measure(
-    encoder: torch.nn.Module, inputs
+    encoder: torch.nn.Module, inputs: Tuple[torch.Tensor, torch.Tensor]
 ) -> Tuple[int, Tuple[int, int], Dict[int, int]]:
     """MACs of a forward pass, the lengths of frames and of positions that the blocks
     see, and how often every weight is used, by the id of the parameter."""
     lengths: List[Tuple[int, int]] = []
     uses: Dict[int, int] = {}
 
-    def note_lengths(module, args):
+    def note_lengths(module: torch.nn.Module, args: Any) -> None:
         positions = args[3].size(1) if len(args) == 5 else 0
         lengths.append((args[0].size(1), positions))
 
-    def note_uses(module, args, output):
+    def note_uses(module: torch.nn.Module, args: Any, output: torch.Tensor) -> None:
         # Weights are (outputs, ...): one use for each output of all channels.
         uses[id(module.weight)] = output.numel() // module.weight.shape[0]
 
@@ -229,7 +234,9 @@ def _measure(
 
 
 def _shared(
-    encoder: torch.nn.Module, table, uses: Optional[Dict[int, int]] = None
+    encoder: torch.nn.Module,
+    table: UnitTable,
+    uses: Optional[Dict[int, int]] = None,
 ) -> Tuple[Shared, ...]:
     """Of all pairs of groups of an owner; of parameters, or MACs with ``uses``."""
     found = []
@@ -244,7 +251,7 @@ def _shared(
     return tuple(found)
 
 
-def _spread(table, each: List[float]) -> torch.Tensor:
+def _spread(table: UnitTable, each: Sequence[float]) -> torch.Tensor:
     return torch.cat(
         [
             torch.full((group.num_units,), float(cost), dtype=torch.float64)

@@ -9,7 +9,7 @@ reporting all read this table.
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable, Dict, Iterable, List, Optional, Tuple, Union
+from typing import Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
 
 import torch
 
@@ -233,7 +233,7 @@ def expand(names: Union[str, Iterable[str]]) -> List[str]:
     Raises:
         ValueError: a name is unknown.
     """
-    chosen = set()
+    chosen: Set[str] = set()
     for name in [names] if isinstance(names, str) else names:
         if name not in LOCATIONS and name not in ALIASES:
             raise ValueError(

@@ -75,7 +75,12 @@ class UnitTable:
         self.num_units = sum(group.num_units for group in self.groups)
         self.parameters = parameter_cost(encoder, self)
 
-    def _add(self, block: Optional[int], owner, location: locations.Location) -> None:
+    def _add(
+        self,
+        block: Optional[int],
+        owner: torch.nn.Module,
+        location: locations.Location,
+    ) -> None:
         module = getattr(owner, location.module)
         start = self.groups[-1].span.stop if self.groups else 0
         group = UnitGroup(

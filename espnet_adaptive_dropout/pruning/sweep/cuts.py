@@ -186,7 +186,7 @@ class Cutter:
         config_file = directory / "config.yaml"
         model_file = directory / self.trained.model_file.name
 
-        facts = read_result(directory / SOURCES, self._sources(target))
+        facts = read_result(directory / SOURCES, self._sources(target)) or {}
         return SizedModel(
             row_name(target),
             directory,

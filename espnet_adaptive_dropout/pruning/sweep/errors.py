@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List
+from typing import Any, Callable, Dict, List, Sequence
 
 
 def error_rates(
@@ -70,7 +70,12 @@ def _plain(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def _errors(process, expected: List[str], actual: List[str], split) -> int:
+def _errors(
+    process: Callable[[List[str], List[str]], Any],
+    expected: List[str],
+    actual: List[str],
+    split: Callable[[str], Sequence[str]],
+) -> int:
     """Number of errors; jiwer refuses empty references, which count here too."""
     spoken = [pair for pair in zip(expected, actual) if pair[0]]
     silent = [hypothesis for text, hypothesis in zip(expected, actual) if not text]

@@ -86,21 +86,24 @@ def _sweep(options: SweepOptions) -> Dict[str, Any]:
     cutter = Cutter(trained, options.train_config, options.cut, options.output_dir)
     cuts = cutter.cut_all(options.targets, print)
     rows = [cutter.as_trained(), *cuts]
+    entries: List[Dict[str, Any]] = [{"name": row.name, **row.facts} for row in rows]
     result = {
         "train_config": str(options.train_config),
         "model_file": str(options.model_file),
         "criterion": options.cut.criterion,
         "criterion_conf": options.cut.criterion_conf,
-        "sizes": [{"name": row.name, **row.facts} for row in rows],
+        "sizes": entries,
     }
     _write(result, options.output_dir)
-    for row, entry in zip(rows, result["sizes"]):
+    for row, entry in zip(rows, entries):
         if options.validate:
             entry["valid"] = _validate(row, trained.task, options)
             loss = entry["valid"].get("loss", float("nan"))
             print(f"{row.name}: validation loss {loss:.4g}")
             _write(result, options.output_dir)
-        for test_set in options.test_sets if options.decoder else []:
+        for test_set in options.test_sets:
+            if options.decoder is None:
+                break
             rates = _decode(row, test_set, options.decoder)
             for kind in ("wer", "cer"):
                 entry.setdefault(kind, {})[test_set.name] = rates[kind]
@@ -115,7 +118,7 @@ def _validate(row: SizedModel, task: type, options: SweepOptions) -> Dict[str, f
     sources = {
         "model": row.sources,
         "data": options.cut.data,
-        "files": digests(path for path in files if Path(path).is_file()),
+        "files": digests(path for path in map(Path, files) if path.is_file()),
         "batch_size": options.batch_size,
     }
     path = row.directory / "validation.json"

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import math
 import os
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any, Dict, Iterable, List, Optional, Type
 
 import torch
 from tqdm import tqdm
@@ -20,7 +20,7 @@ _OPTION = (
 
 
 def validate(
-    task: type,
+    task: Type[Any],
     config: Dict[str, Any],
     model: torch.nn.Module,
     data: Optional[List[str]] = None,
@@ -59,7 +59,9 @@ def validate(
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
-def _observe(model: torch.nn.Module, batches: Iterable, options) -> Dict[str, float]:
+def _observe(
+    model: torch.nn.Module, batches: Iterable, options: Any
+) -> Dict[str, float]:
     """The means that ESPnet's trainer would log for the batches."""
     from espnet2.train.distributed_utils import DistributedOption
     from espnet2.train.reporter import Reporter
@@ -95,7 +97,7 @@ def _shape_files(config: Dict[str, Any]) -> List[str]:
 
 
 def _batches(
-    task: type,
+    task: Type[Any],
     config: Dict[str, Any],
     data: Optional[List[str]],
     batch_size: int,
@@ -113,7 +115,7 @@ def _batches(
     return factory.build_iter(1, shuffle=False)
 
 
-def _trainer_options(config: Dict[str, Any], ngpu: int):
+def _trainer_options(config: Dict[str, Any], ngpu: int) -> Any:
     from espnet2.train.trainer import TrainerOptions
 
     names = [field.name for field in dataclasses.fields(TrainerOptions)]

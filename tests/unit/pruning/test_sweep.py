@@ -7,6 +7,7 @@ import yaml
 from support.experiments import make_experiment
 
 from espnet_adaptive_dropout.bin import prune, sweep
+from espnet_adaptive_dropout.experiments.tables import read_table
 from espnet_adaptive_dropout.pruning.sweep import cuts, decoding
 from espnet_adaptive_dropout.pruning.sweep.cuts import row_name
 
@@ -162,7 +163,7 @@ def stand_in(monkeypatch):
     def decode(self, train_config, model_file, test_set, directory):
         calls.append((train_config.parent.name, test_set.name))
         directory.mkdir(parents=True, exist_ok=True)
-        names = decoding.read_text(test_set.scp)
+        names = read_table(test_set.scp)
         return {name: "▁A ▁B" for name in names}
 
     monkeypatch.setattr(decoding.Decoder, "decode", decode)
