@@ -98,7 +98,9 @@ def test_everything_ends_when_it_is_stopped(start, tmp_path):
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         time.sleep(0.05)
     done.send_signal(signal.SIGTERM)
-    assert done.wait(timeout=20) == 128 + signal.SIGTERM
+    _, err = done.communicate(timeout=20)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert err == "run.sh: interrupted; go on with --stage 11\n"
     with pytest.raises(ProcessLookupError):
         for _ in range(100):
             os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.slow
 
 # Few parallel jobs: each one imports ESPnet, which takes longer than its work.
 OPTIONS = "--corpus smoke --ngpu 0 --nj 1 --inference_nj 1 --test_sets test_clean"
+# Short epochs
+OPTIONS = [*OPTIONS.split(), "--asr_args", "--num_iters_per_epoch 12"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def run(tmp_path_factory):
 
     def call(*options):
         return subprocess.run(
-            ["./run.sh", *OPTIONS.split(), *options],
+            ["./run.sh", *OPTIONS, *options],
             cwd=directory,
             env=env,
             capture_output=True,

@@ -208,8 +208,9 @@ def test_stages_after_an_interrupted_one_are_refused(stages):
     _, calls = stages("--stage", "4", "--stop_stage", "5")
     assert steps(calls) == ["4", "5"]
     # A training goes on where it stopped, and what there is can be decoded.
-    _, calls = stages("--stage", "10", FAIL="11")
+    done, calls = stages("--stage", "10", FAIL="11")
     assert steps(calls) == ["10", "11"]
+    assert "run.sh: error: stage 11 failed" in done.stderr
     done, calls = stages("--stage", "12")
     assert "run stage 11 first" in done.stderr and calls == []
     stages("--stage", "11", FAIL="12")

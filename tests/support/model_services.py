@@ -98,7 +98,7 @@ class _HubHandler(_Handler):
         if writing and self.headers.get("Authorization") != f"Bearer {hub.token}":
             return self.json(401, {"error": "Invalid user token."})
         if path == "/api/agent-harnesses":
-            return self.json(200, [])
+            return self.json(200, {})
         if path == "/api/validate-yaml":
             content = json.loads(self.body)["content"]
             hub.cards.append(yaml.safe_load(content.split("---")[1]))

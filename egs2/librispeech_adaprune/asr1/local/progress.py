@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Runs a stage of asr.sh and shows how far it is: progress.py ./asr.sh OPTIONS...
+"""Runs a stage of asr.sh and shows how far it is.
+
+    progress.py ./asr.sh OPTIONS... --stage N --stop_stage N
 
 asr.sh prints where the logs of its jobs are. This program reads them while the jobs
 run: the epochs of a training with losses, removed share and remaining time, and for
@@ -183,8 +185,9 @@ def stop(process: subprocess.Popen) -> None:
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    stage, signals = sys.argv[-1], []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: signals.append(number))
     process = subprocess.Popen(
         sys.argv[1:],
         stdin=subprocess.DEVNULL,
@@ -198,24 +201,20 @@ def main() -> int:
         target=pass_on, args=(process.stdout, progress, lock), daemon=True
     )
     reader.start()
-    try:
-        while process.poll() is None:
-            with lock:
-                progress.read()
-                progress.show()
-            time.sleep(0.2)
-    except KeyboardInterrupt:
+    while process.poll() is None and not signals:
+        with lock:
+            progress.read()
+            progress.show()
+        time.sleep(0.2)
+    if signals:
         stop(process)
-        return 130
-    except SystemExit:
-        stop(process)
-        raise
+        print(f"run.sh: interrupted; go on with --stage {stage}", file=sys.stderr)
+        return 128 + signals[0]
     reader.join(timeout=5.0)
     progress.read()
     if sys.stdout.isatty():
-        progress.stream.write("\r\033[K")
+        sys.stdout.write("\r\033[K")
     if process.returncode:
-        stage = "".join(sys.argv[1:]).partition("--stage")[2].partition("-")[0]
         reason = progress.reason() or "see above"
         print(f"run.sh: error: stage {stage} failed: {reason}", file=sys.stderr)
     return process.returncode
