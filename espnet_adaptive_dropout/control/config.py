@@ -202,6 +202,17 @@ class AdaptiveDropoutConfig:
         """Whether the size becomes final before the training ends."""
         return self.control != "schedule" and self.freeze_at < 1.0
 
+    @property
+    def freeze_step(self) -> float:
+        """Number of training steps after which the size is frozen.
+
+        Raises:
+            ValueError: the length of the training is not known.
+        """
+        if self.total_steps is None:
+            raise ValueError("adaptive_dropout_conf.total_steps is not set")
+        return self.freeze_at * self.total_steps
+
     def size_options(self) -> Dict[str, Any]:
         """Values of ``SIZE_OPTIONS``, equal where they mean the same."""
         values = {name: getattr(self, name) for name in SIZE_OPTIONS}

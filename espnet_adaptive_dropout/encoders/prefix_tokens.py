@@ -34,12 +34,12 @@ class PrefixInput(_Encoder):
 
         Args:
             xs_pad: features (#batch, frames, dim).
-            ilens: (#batch,).
-            *args: of the stock encoder.
+            ilens: lengths of the utterances (#batch,).
+            *args: other arguments of the stock encoder.
             prefix_embeds: (#batch, tokens, output_size), or None.
             memory: not used.
             memory_mask: not used.
-            **kwargs: of the stock encoder.
+            **kwargs: other keyword arguments of the stock encoder.
 
         Returns:
             Output (#batch, tokens + frames, output_size), lengths (#batch,), None.

@@ -9,15 +9,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from typing import Any, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.experiments.encoder_entry import ADAPTIVE, encoder_entry
-from espnet_adaptive_dropout.experiments.experiment import (
-    load_checkpoint,
-    load_config,
-    load_state,
-)
+from espnet_adaptive_dropout.experiments.experiment import load_checkpoint, load_config
 
 # Written by ESPnet's own trainer and by its Lightning trainer.
 CHECKPOINT, LIGHTNING_CHECKPOINT = "checkpoint.pth", "last.ckpt"
@@ -25,7 +21,7 @@ CHECKPOINT, LIGHTNING_CHECKPOINT = "checkpoint.pth", "last.ckpt"
 
 @dataclasses.dataclass(frozen=True)
 class EarlierTraining:
-    """Progress of a training of ESPnet's own trainer.
+    """Progress of a training.
 
     Args:
         epochs: number of epochs that are over.
@@ -92,7 +88,7 @@ def _other(where: str, option: str, value: Any, before: Any) -> ValueError:
 
 
 def earlier_training(args: argparse.Namespace) -> EarlierTraining:
-    """Progress of the training that ESPnet's own trainer will resume.
+    """Progress of the training that ESPnet will resume.
 
     Args:
         args: arguments of the training that is about to start.
@@ -101,29 +97,36 @@ def earlier_training(args: argparse.Namespace) -> EarlierTraining:
         All zero where there is nothing to resume.
 
     Raises:
-        ValueError: ``checkpoint.pth`` cannot be read.
+        ValueError: the checkpoint cannot be read.
     """
-    path = os.path.join(args.output_dir or "", CHECKPOINT)
-    if not args.resume or not os.path.exists(path):
-        return EarlierTraining()
-    try:
-        state, reporter = load_state(path), load_checkpoint(path)["reporter"]
-    except (ValueError, KeyError) as error:
-        reason = error if isinstance(error, ValueError) else f"{path}: no {error} in it"
-        raise ValueError(
-            f"{reason}; to start the training anew, remove the file or choose another "
-            f"--output_dir"
-        ) from None
-    prefix = f"{encoder_entry(vars(args)).prefix}control."
-    return EarlierTraining(
-        epochs=int(reporter["epoch"]),
-        steps=int(_number(state, f"{prefix}step")),
-        is_frozen=_number(state, f"{prefix}frozen") > 0,
-    )
+    directory = args.output_dir or ""
+    for name in (CHECKPOINT, LIGHTNING_CHECKPOINT):
+        path = os.path.join(directory, name)
+        if not args.resume or not os.path.exists(path):
+            continue
+        try:
+            epochs, state = _progress(load_checkpoint(path))
+        except (ValueError, KeyError) as error:
+            is_ours = isinstance(error, ValueError)
+            reason = error if is_ours else f"{path}: no {error} in it"
+            raise ValueError(
+                f"{reason}; to start the training anew, remove the file or choose "
+                f"another --output_dir"
+            ) from None
+        prefix = f"{encoder_entry(vars(args)).prefix}control."
+        steps, frozen = (float(state.get(prefix + n, 0.0)) for n in ("step", "frozen"))
+        return EarlierTraining(epochs, int(steps), frozen > 0)
+    return EarlierTraining()
 
 
-def _number(state: Mapping[str, Any], name: str) -> float:
-    return float(state.get(name, 0.0))
+def _progress(checkpoint: Mapping[str, Any]) -> Tuple[int, Dict[str, Any]]:
+    """Number of epochs that are over, and the model's weights."""
+    if "pytorch-lightning_version" not in checkpoint:
+        return int(checkpoint["reporter"]["epoch"]), checkpoint["model"]
+    prefix = "model."
+    state = checkpoint["state_dict"].items()
+    weights = {n[len(prefix) :]: v for n, v in state if n.startswith(prefix)}
+    return int(checkpoint["epoch"]) + 1, weights
 
 
 def epoch_ends(
@@ -166,7 +169,7 @@ def check_end(
         return
     further = max(args.max_epoch - earlier.epochs, 0)
     end = earlier.steps + further * per_epoch
-    freeze = config.freeze_at * (config.total_steps or 0)
+    freeze = config.freeze_step
     if end > freeze and further:
         return
     if not further:

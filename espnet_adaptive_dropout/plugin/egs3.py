@@ -98,7 +98,8 @@ def _select(
     criteria = [tuple(callback.monitor.split("/", 1)) for callback in kept]
     model_conf = pl_module.config.get("model", {}).get("model_conf", {})
     check_criteria(criteria, config, model_conf)
-    ends = epoch_ends(EarlierTraining(), None, trainer.max_epochs, config.total_steps)
+    steps = config.total_steps or _micro_batches(trainer)
+    ends = epoch_ends(EarlierTraining(), None, trainer.max_epochs, steps)
     for callback in kept:
         callback.save_top_k = averaged(callback.save_top_k, ends, config)
 

@@ -25,12 +25,12 @@ def correct_version(espnet2: ModuleType) -> None:
     Args:
         espnet2: the package, just imported.
     """
-    directory = Path(espnet2.__file__).resolve().parent
+    directory = Path(str(espnet2.__file__)).resolve().parent
     installed = _installed_elsewhere(directory)
     if installed is None:
         return
     version = _version_of(directory)
-    espnet2.__version__ = version
+    vars(espnet2)["__version__"] = version
     if version != installed:
         logging.getLogger(__name__).warning(
             f"ESPnet {version} in {directory.parent} is used, not the installed "

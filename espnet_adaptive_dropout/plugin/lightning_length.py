@@ -17,7 +17,9 @@ from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
 from espnet_adaptive_dropout.plugin.earlier_training import (
     EarlierTraining,
+    check_end,
     check_same_size,
+    earlier_training,
     epoch_ends,
 )
 from espnet_adaptive_dropout.plugin.epoch_length import steps_per_epoch
@@ -56,20 +58,24 @@ def complete_lightning(args: argparse.Namespace) -> None:
     known.setdefault("total_steps", steps)
     config = AdaptiveDropoutConfig.from_dict(known)
     check_same_size(view, config)
+    earlier = earlier_training(view)
+    check_end(view, config, earlier, math.ceil(steps / view.max_epoch))
     setattr(view, entry.conf, {**options, "adaptive_dropout_conf": known})
     added = missing_options(view, known["total_steps"])
     options["adaptive_dropout_conf"] = {**known, **added}
     setattr(args, entry.conf, options)
     if conf.get("best_model_criterion"):
-        conf["best_model_criterion"] = _of_final_size(view, conf, config)
+        ends = epoch_ends(EarlierTraining(), None, view.max_epoch, known["total_steps"])
+        conf["best_model_criterion"] = _of_final_size(view, conf, config, ends)
 
 
 def _of_final_size(
-    view: argparse.Namespace, conf: Mapping[str, Any], config: AdaptiveDropoutConfig
+    view: argparse.Namespace,
+    conf: Mapping[str, Any],
+    config: AdaptiveDropoutConfig,
+    ends: List[float],
 ) -> List[List[Any]]:
     """The criteria, with no more checkpoints averaged than have the final size."""
-    steps = config.total_steps or 0
-    ends = epoch_ends(EarlierTraining(), None, view.max_epoch, steps)
     criteria = conf["best_model_criterion"]
     # "step" is the last epochs, "valid/acc" a score.
     scores = [tuple(name.split("/", 1)) for name, _, _ in criteria if "/" in name]

@@ -18,8 +18,7 @@ def frozen_epochs(ends: Sequence[float], config: AdaptiveDropoutConfig) -> int:
     """
     if not config.freezes:
         return len(ends)
-    total = config.total_steps or 0
-    return sum(end > config.freeze_at * total for end in ends)
+    return sum(end > config.freeze_step for end in ends)
 
 
 def averaged(wanted: int, ends: Sequence[float], config: AdaptiveDropoutConfig) -> int:

@@ -95,7 +95,9 @@ def gather(options: ReportOptions) -> Findings:
     task = load_task(options.task)
     trained = _trained(config)
     gated = trained.size_options()["locations"] if trained else None
-    costs, *shares = compare_costs(task, config, pruned_config, rounds, gated)
+    costs, unprunable, ungated = compare_costs(
+        task, config, pruned_config, rounds, gated
+    )
     export = _export_directory(options)
     untimed: List[str] = []
     forms: Dict[str, ExportedForm] = {}
@@ -111,8 +113,8 @@ def gather(options: ReportOptions) -> Findings:
         pruning=_read_pruning(options.pruned),
         wer={d.resolve().name: read_wer(d / "RESULTS.md") for d in directories},
         costs=costs,
-        unprunable=shares[0],
-        ungated=shares[1],
+        unprunable=unprunable,
+        ungated=ungated,
         curves=curves,
         forms=forms,
         missing=[],

@@ -163,7 +163,7 @@ def size_over_training(
     return figure
 
 
-def _above(axes) -> float:
+def _above(axes: Axes) -> float:
     """An upper limit that leaves room for the highest marker."""
     values = [value for line in axes.lines for value in line.get_ydata()]
     return 1.08 * np.nanmax([1e-3, *values])

@@ -86,6 +86,24 @@ def test_what_is_set_stays_and_other_encoders_are_left_alone(data, tmp_path):
     assert args.encoder_conf == {}
 
 
+def write_checkpoint(directory, epochs=1, frozen=0.0):
+    """What Lightning would have left after some epochs."""
+    directory.mkdir(exist_ok=True)
+    control = dict(step=float(epochs * BATCHES), frozen=frozen)
+    state = {f"model.encoder.control.{n}": torch.tensor(v) for n, v in control.items()}
+    content = {"pytorch-lightning_version": "2.5", "epoch": epochs - 1}
+    torch.save({**content, "state_dict": state}, directory / "last.ckpt")
+
+
+def test_a_resumed_training_that_would_not_be_frozen(data, tmp_path):
+    write_checkpoint(tmp_path / "exp", epochs=3)
+    with pytest.raises(ValueError, match="max_epoch=3, but .* holds 3 epochs"):
+        completed(arguments_of(data, tmp_path / "exp"))
+    completed(arguments_of(data, tmp_path / "exp", max_epochs=4))
+    write_checkpoint(tmp_path / "exp", epochs=3, frozen=1.0)
+    completed(arguments_of(data, tmp_path / "exp"))
+
+
 def test_only_epochs_of_the_final_size_are_averaged(data, tmp_path, caplog):
     criteria = [["step", "max", 3], ["valid/final_loss", "min", 2]]
     changes = dict(best_model_criterion=criteria, max_epochs=10)
@@ -103,7 +121,7 @@ def test_a_continued_training_keeps_its_size(data, tmp_path):
     (tmp_path / "exp" / "config.yaml").write_text(
         yaml.safe_dump({"encoder": first.encoder, "encoder_conf": first.encoder_conf})
     )
-    (tmp_path / "exp" / "last.ckpt").touch()
+    write_checkpoint(tmp_path / "exp")
     other = dict(encoder_conf=encoder_conf(target_reduction=0.3))
     with pytest.raises(ValueError, match="target_reduction: 0.3, but .*: 0.2, which"):
         completed(arguments_of(data, tmp_path / "exp", config=other))

@@ -1,5 +1,4 @@
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -234,24 +233,6 @@ def test_a_training_that_is_to_be_frozen_does_not_stop_early(data, tmp_path, cap
     arguments = command(data, tmp_path / "exp", patience=3)
     assert parse(complete(arguments)).patience is None
     assert "patience=3" in caplog.text
-
-
-def test_refusals_are_one_line_of_the_command(data, tmp_path):
-    arguments = command(
-        data, tmp_path / "exp", encoder_conf=encoder_conf(targt_reduction=0.2)
-    )
-    process = subprocess.run(
-        [sys.executable, "-m", "espnet_adaptive_dropout"]
-        + ["-m", "espnet2.bin.asr_train", *arguments],
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 1
-    (line,) = [
-        line for line in process.stderr.splitlines() if "Flash Attention" not in line
-    ]
-    assert "no option targt_reduction" in line
-    assert not (tmp_path / "exp").exists()
 
 
 def test_models_that_are_spread_over_devices(data, tmp_path):
