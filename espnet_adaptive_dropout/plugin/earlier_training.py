@@ -45,19 +45,36 @@ def check_same_size(args: argparse.Namespace, config: AdaptiveDropoutConfig) -> 
         ValueError: an option that determines the size has changed, or the training
             in ``output_dir`` is one of another encoder; the message has both values.
     """
-    directory = args.output_dir or ""
-    path = os.path.join(directory, "config.yaml")
-    names = (CHECKPOINT, LIGHTNING_CHECKPOINT)
-    has_begun = any(os.path.exists(os.path.join(directory, name)) for name in names)
-    if not args.resume or not has_begun or not os.path.exists(path):
+    before = _earlier_config(args)
+    if before is None:
         return
-    before = load_config(path)
+    directory = args.output_dir
     entry = encoder_entry(before)
     if before[entry.option] != ADAPTIVE:
         raise _other(directory, entry.option, ADAPTIVE, before[entry.option])
     options = entry.options(before).get("adaptive_dropout_conf")
     begun_for = AdaptiveDropoutConfig.from_dict(options).size_options()
     refuse_changed_size(directory, begun_for, config.size_options())
+
+
+def _earlier_config(args: argparse.Namespace) -> Optional[Dict[str, Any]]:
+    """Config of the training that ESPnet will resume, None if there is none."""
+    directory = args.output_dir or ""
+    path = os.path.join(directory, "config.yaml")
+    names = (CHECKPOINT, LIGHTNING_CHECKPOINT)
+    has_begun = any(os.path.exists(os.path.join(directory, name)) for name in names)
+    if not args.resume or not has_begun or not os.path.exists(path):
+        return None
+    return load_config(path)
+
+
+def logit_scale_before(args: argparse.Namespace) -> Optional[float]:
+    """The logit scale of an older release's training that ``--resume`` goes on with."""
+    before = _earlier_config(args)
+    if before is None:
+        return None
+    options = encoder_entry(before).options(before).get("adaptive_dropout_conf")
+    return (options or {}).get("logit_scale")
 
 
 def refuse_changed_size(

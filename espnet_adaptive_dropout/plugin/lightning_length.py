@@ -57,6 +57,7 @@ def complete_lightning(args: argparse.Namespace) -> None:
     view.max_epoch, steps = _length(conf, steps_per_epoch(view))
     known.setdefault("total_steps", steps)
     config = AdaptiveDropoutConfig.from_dict(known)
+    known["total_steps"] = config.total_steps
     check_same_size(view, config)
     earlier = earlier_training(view)
     check_end(view, config, earlier, math.ceil(steps / view.max_epoch))

@@ -8,10 +8,7 @@ batch settings and ``max_epoch``; the runner adds it to the command line.
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any, Dict, List, Optional
-
-import yaml
 
 from espnet_adaptive_dropout.control.bound import check_length
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
@@ -21,13 +18,11 @@ from espnet_adaptive_dropout.plugin.earlier_training import (
     check_same_size,
     earlier_training,
     epoch_ends,
+    logit_scale_before,
 )
 from espnet_adaptive_dropout.plugin.epoch_length import process_count, steps_per_epoch
 from espnet_adaptive_dropout.plugin.init_param import without_old_gates
 from espnet_adaptive_dropout.plugin.selection import selection_arguments
-
-# Of ESPnet's own trainer and of its Lightning trainer.
-_CHECKPOINTS = ("checkpoint.pth", "last.ckpt")
 
 
 def complete_arguments(
@@ -108,7 +103,7 @@ def missing_options(args: argparse.Namespace, total_steps: int) -> Dict[str, Any
     _refuse_spread_models(args)
     if config.accum_grad is None and args.accum_grad > 1:
         config.accum_grad = added["accum_grad"] = args.accum_grad
-    scale = _scale_before(args)
+    scale = logit_scale_before(args)
     if config.logit_scale is None and scale is not None:
         added["logit_scale"] = scale
     check_length(config)
@@ -142,17 +137,3 @@ def _refuse_spread_models(args: argparse.Namespace) -> None:
             f"ngpu={args.ngpu} in one process: adaptive dropout needs a process "
             f"for every GPU, --multiprocessing_distributed true"
         )
-
-
-def _scale_before(args: argparse.Namespace) -> Optional[float]:
-    """The logit scale of an older release's training that ``--resume`` goes on with."""
-    directory = args.output_dir or ""
-    checkpoints = [os.path.join(directory, name) for name in _CHECKPOINTS]
-    path = os.path.join(directory, "config.yaml")
-    has_begun = any(map(os.path.exists, checkpoints)) and os.path.exists(path)
-    if not args.resume or not has_begun:
-        return None
-    with open(path, encoding="utf-8") as file:
-        config = yaml.safe_load(file)
-    options = encoder_entry(config).options(config).get("adaptive_dropout_conf")
-    return (options or {}).get("logit_scale")

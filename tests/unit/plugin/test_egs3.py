@@ -163,7 +163,7 @@ def module_of(**adaptive_dropout_conf):
 
     encoder = adaptive(options_of("latest"), **adaptive_dropout_conf)
     model = types.SimpleNamespace(encoder=encoder)
-    return types.SimpleNamespace(model=model)
+    return types.SimpleNamespace(model=model, config={})
 
 
 def test_training_length():
