@@ -53,10 +53,10 @@ def check_bound(
     """Check the sizes of a training.
 
     Args:
-        config: of the gates, for the message.
+        config: options of adaptive dropout, for the message.
         sizes: shares of the encoder's cost to remove.
-        table: the encoder's units.
-        cost: what is counted.
+        table: unit table of the encoder.
+        cost: cost of its units.
 
     Raises:
         ValueError: one is above the bound; the message has that of each location.

@@ -70,8 +70,8 @@ class AdaptiveDropoutConfig:
             runner takes the training's; 1 without it.
         initial_logit: logit of every unit at the start (4.0: p = 0.98).
         gate: distribution of the masks, "bernoulli" or "hard_concrete".
-        temperature: of the samples; None takes 1 for Bernoulli and 2/3 for hard
-            concrete gates.
+        temperature: temperature of the samples; None takes 1 for Bernoulli and 2/3
+            for hard concrete gates.
         forward: "hard" samples of Bernoulli gates, or "deterministic": the mask is
             1[p > 0.5] in training too.
         alpha: weight of the L2 penalty, in units of the task loss per gated unit.

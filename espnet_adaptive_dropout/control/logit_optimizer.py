@@ -2,8 +2,8 @@
 
 The logits are parameters that require no gradient: every optimizer, weight decay,
 gradient clipping and DistributedDataParallel leaves such parameters exactly as they
-are, and checkpoints hold them like any weight. Their steps are made here, at the end
-of every backward pass, with a rate that follows from the length of the training alone.
+are, and checkpoints hold them like any weight. They are updated here, at the end of
+the backward pass, at a rate that depends on the length of the training alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class LogitOptimizer(torch.nn.Module):
     All state is in float32 buffers that are equal in all processes.
 
     Args:
-        config: options of the training.
+        config: options of adaptive dropout.
         table: unit table of the encoder.
     """
 
@@ -46,7 +46,7 @@ class LogitOptimizer(torch.nn.Module):
         self._leaves: List[torch.Tensor] = []
 
     def begin(self) -> None:
-        """Let the masks of the coming forward pass depend on the logits."""
+        """Collect the gradient of the logits in the coming forward pass."""
         gates = self.table.gates.values()
         self._leaves = [gate.require_gradient() for gate in gates]
 
@@ -56,7 +56,7 @@ class LogitOptimizer(torch.nn.Module):
         """Update the logits when the backward pass of ``loss`` ends.
 
         The trainer may multiply the loss (by a loss scale, by 1 / accum_grad, by the
-        utterances' weights): what it multiplied by is divided out again.
+        number of utterances); the gradient is divided by the mean of these factors.
 
         Args:
             loss: loss of this step, one element, differentiable.

@@ -1,8 +1,7 @@
 """The clock, the penalty and the freeze of an encoder's gates.
 
-How the penalty steers the retention probabilities to the size asked for is said in
-``steering.py``. What is common to all ways is here: the expected size follows a ramp,
-then the units are ranked, cut to exactly the size and frozen.
+The expected size follows a ramp, to which the penalty of ``steering.py`` moves it;
+then the units are ranked, cut to exactly the target and frozen.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ class SizeControl(torch.nn.Module):
     All state is in float32 buffers: ESPnet's checkpoint averaging sums integers.
 
     Args:
-        config: what to reach, and how.
-        table: the encoder's units.
-        cost: what is counted.
+        config: options of adaptive dropout.
+        table: unit table of the encoder.
+        cost: cost of the units, of which the size is a share.
 
     Raises:
         ValueError: a size asked for is more than the gated locations can give.
@@ -63,7 +62,7 @@ class SizeControl(torch.nn.Module):
         if config.history_dir and config.total_steps:
             self.history = RetentionHistory(config.history_dir, config.total_steps)
         self._counted: Optional[float] = None
-        self._known: Dict[str, Tuple[torch.Tensor, int, float]] = {}
+        self._values: Dict[str, Tuple[torch.Tensor, int, float]] = {}
         if config.control != "schedule":
             check_bound(config, self.sizes, table, cost)
 
@@ -71,17 +70,17 @@ class SizeControl(torch.nn.Module):
         """Share of the encoder expected to go, by pool, (pools,), differentiable.
 
         Args:
-            logits: of the gated units, (units,).
+            logits: logits of the gated units, (units,).
         """
         return self.saving(torch.sigmoid(-logits)) / self.cost.total
 
     def _value(self, name: str) -> float:
-        """Value of a buffer; a GPU is asked only after others have changed it."""
+        """Value of a buffer, copied from the GPU only after somebody changed it."""
         buffer = getattr(self, name)
-        known, version, value = self._known.get(name, (None, 0, 0.0))
-        if known is not buffer or version != buffer._version:
+        last, version, value = self._values.get(name, (None, 0, 0.0))
+        if last is not buffer or version != buffer._version:
             value = float(buffer)
-            self._known[name] = (buffer, buffer._version, value)
+            self._values[name] = (buffer, buffer._version, value)
         return value
 
     @property
@@ -118,7 +117,7 @@ class SizeControl(torch.nn.Module):
             )
         steps = self.steps + 1
         self.step += 1
-        self._known["step"] = (self.step, self.step._version, float(steps))
+        self._values["step"] = (self.step, self.step._version, float(steps))
         due = self.config.freezes and self.progress > self.config.freeze_at
         if due and not self.is_frozen:
             self.freeze()
@@ -200,7 +199,7 @@ class SizeControl(torch.nn.Module):
     ) -> Dict[str, torch.Tensor]:
         """Let the backward pass of this step's loss move the logits.
 
-        The penalty moves the logits alone, and so it is no part of the loss.
+        The penalty acts on the logits alone and is no part of the loss.
 
         Args:
             loss: loss of this step, one element, differentiable.
@@ -244,7 +243,7 @@ class SizeControl(torch.nn.Module):
         self.loss_average += change.nan_to_num(0.0, 0.0, 0.0)
 
     def _count(self) -> float:
-        """``actual_reduction``, counted afresh now and then: it takes a while."""
+        """``actual_reduction``, counted in some steps only because it is slow."""
         every = max(1, self.config.total_steps // COUNTS)
         if self._counted is None or (not self.is_frozen and self.steps % every == 0):
             self._counted = self.actual_reduction()

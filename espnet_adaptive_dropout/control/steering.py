@@ -15,8 +15,8 @@ import torch
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.control.schedule import falling_centre
 
-# With a larger error, of what can go, the logits already move as fast as they can: an
-# integral of it would have to be undone when they have arrived.
+# With a larger error, relative to what can go, the logits already move as fast as they
+# can; what the integral gained from it would make them overshoot.
 LARGEST_INTEGRATED = 0.02
 
 
@@ -27,8 +27,8 @@ class Steering(torch.nn.Module):
     is steered by itself.
 
     Args:
-        config: of the gates.
-        pools: pool of every gated unit, (units,).
+        config: options of adaptive dropout.
+        pools: number of the pool of every gated unit, (units,).
         bounds: largest share of the encoder that every pool can give, (pools,).
     """
 
@@ -44,8 +44,8 @@ class Steering(torch.nn.Module):
         """Note the error of this step.
 
         Args:
-            error: share of the encoder that should be expected to go, less the
-                share that is, of every pool, (pools,).
+            error: target less expected share of the encoder to go, of every pool,
+                (pools,).
             progress: share of the training that is over.
         """
         raise NotImplementedError
@@ -54,14 +54,14 @@ class Steering(torch.nn.Module):
         """The penalty, () in units of the task loss.
 
         Args:
-            logits: (units,), differentiable.
+            logits: logits of the gated units, (units,), differentiable.
             expected: share of the encoder expected to go, of every pool, (pools,),
                 differentiable.
         """
         raise NotImplementedError
 
     def stats(self) -> Dict[str, torch.Tensor]:
-        """What to log, () each."""
+        """Values to log, () each."""
         raise NotImplementedError
 
 
