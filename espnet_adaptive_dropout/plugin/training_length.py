@@ -100,7 +100,7 @@ def missing_options(args: argparse.Namespace, total_steps: int) -> Dict[str, Any
     config = _config(args)
     config.total_steps = total_steps
     added: Dict[str, Any] = {}
-    _refuse_spread_models(args)
+    _refuse_other_copies(args)
     if config.accum_grad is None and args.accum_grad > 1:
         config.accum_grad = added["accum_grad"] = args.accum_grad
     scale = logit_scale_before(args)
@@ -124,8 +124,14 @@ def _steps_per_epoch(
         return None
 
 
-def _refuse_spread_models(args: argparse.Namespace) -> None:
-    """The freeze sets the logits, of which every process must have the only copy."""
+def _refuse_other_copies(args: argparse.Namespace) -> None:
+    """Refuse trainings in which a process or a checkpoint lacks the logits."""
+    save = getattr(args, "save_strategy", "all")
+    if save != "all":
+        raise ValueError(
+            f"save_strategy={save}: the checkpoints would lack the logits, which "
+            f"require no gradient; adaptive dropout needs save_strategy: all"
+        )
     if getattr(args, "use_deepspeed", False):
         raise ValueError(
             "use_deepspeed=true: DeepSpeed keeps the weights elsewhere and would undo "

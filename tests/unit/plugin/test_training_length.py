@@ -243,6 +243,13 @@ def test_models_that_are_spread_over_devices(data, tmp_path):
     assert "use_deepspeed" in refusal([*arguments, "--use_deepspeed", "true"])
 
 
+def test_checkpoints_without_the_logits(data, tmp_path):
+    arguments = command(data, tmp_path / "exp")
+    message = refusal([*arguments, "--save_strategy", "required_grad_only"])
+    assert "save_strategy: all" in message
+    complete([*arguments, "--save_strategy", "all"])
+
+
 # ---- initial weights
 
 
