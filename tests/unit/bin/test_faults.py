@@ -213,12 +213,12 @@ for name, change in (
 ):
     add(MODEL, f"model {name}", "valid.pth: .*copy it again", change=change)
 W_1 = "encoder.encoders.0.feed_forward.w_1.weight"
-GATE = "encoder.encoders.0.self_attn.query_gate.scaled_logits"
+GATE = "encoder.encoders.0.self_attn.query_gate.logits"
 add("prune measure", "weight missing", W_1, change=weights(lambda s: s.pop(W_1)))
 add(
     "prune", "gate missing", f"{GATE} is missing", change=weights(lambda s: s.pop(GATE))
 )
-for name in ("scaled_logits", "w_1.weight", "running_var", "ctc_lo", "decoder.embed"):
+for name in ("gate.logits", "w_1.weight", "running_var", "ctc_lo", "decoder.embed"):
     for value in (NAN, INF):
         change = first_value(name, value)
         add("prune", f"{value} in {name}", f"valid.pth: .*{name}", change=change)

@@ -162,21 +162,6 @@ def test_nothing_is_kept_of_a_wrong_file(compact, tmp_path, capsys, monkeypatch)
     assert "nothing was written" in message
 
 
-def test_what_is_refused(compact, tmp_path, capsys):
-    trained, output = compact.parent / "trained", tmp_path / "export"
-    assert "prune it with bin.prune" in refused(capsys, trained, output)
-    nothing = ("--onnx", "false", "--int8", "false")
-    assert "leaves nothing to do" in refused(capsys, compact, output, *nothing)
-    message = refused(capsys, compact, output, "--data", "gone.scp,speech,sound")
-    assert "gone.scp" in message
-    taken = tmp_path / "taken"
-    taken.mkdir()
-    (taken / "file").touch()
-    with pytest.raises(SystemExit, match="was not made by this command"):
-        run(compact, taken)
-    assert [path.name for path in taken.iterdir()] == ["file"]
-
-
 def test_other_encoders_are_refused(tmp_path, capsys):
     other = tmp_path / "other"
     other.mkdir()

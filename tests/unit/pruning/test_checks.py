@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
 
 import pytest
 import torch
@@ -54,17 +53,6 @@ def plan(directory, **options):
     return trained, *plan_units(trained, rank(trained, options), options)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [GATE, "encoder.after_norm.weight", "ctc.ctc_lo.bias", "decoder.embed.0.weight"],
-)
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_weights_that_are_not_finite(experiment, name, value):
-    change_weights(experiment, lambda state: state[name].view(-1)[3].fill_(value))
-    with pytest.raises(ValueError, match=f"valid.pth: {name} has values that are NaN"):
-        open_(experiment)
-
-
 def test_a_mask_of_minus_infinity_is_no_damage(tmp_path):
     mask = torch.full((3, 3), -float("inf")).triu(1)
     torch.save({"mask": mask.nan_to_num(0.0, 0.0, -float("inf"))}, tmp_path / "a.pth")
@@ -86,34 +74,10 @@ def test_other_precisions_are_converted(experiment, dtype):
     assert plan_.reduction == pytest.approx(0.4, abs=0.01)
 
 
-def test_a_flipped_byte_is_seen(experiment):
-    path = experiment / "valid.pth"
-    with zipfile.ZipFile(path) as archive:
-        parts = [info for info in archive.infolist() if "/data/" in info.filename]
-        largest = max(parts, key=lambda info: info.file_size)
-    content = bytearray(path.read_bytes())
-    content[largest.header_offset + 200 + largest.file_size // 2] ^= 16
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match="valid.pth: damaged, the checksum of"):
-        open_(experiment)
-
-
-def test_a_gate_that_is_missing(experiment):
-    change_weights(experiment, lambda state: state.pop(GATE))
-    with pytest.raises(ValueError, match=f"{GATE} is missing"):
-        open_(experiment)
-
-
 def test_a_location_of_the_config_that_is_missing(experiment):
     paper = [name for name, location in LOCATIONS.items() if location.in_paper]
     change_config(experiment, locations=[*paper, "conv_channel"])
     with pytest.raises(ValueError, match="channel_gate.logits is missing"):
-        open_(experiment)
-
-
-def test_gates_that_the_config_does_not_name(experiment):
-    change_config(experiment, locations=["ffn"])
-    with pytest.raises(ValueError, match="has gates of .*, which .*locations of the"):
         open_(experiment)
 
 

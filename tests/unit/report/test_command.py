@@ -176,41 +176,9 @@ def test_a_report_can_be_made_again(experiment, tmp_path):
     assert not (output / "widths.png").exists()
 
 
-def test_a_directory_that_is_something_else_is_left_alone(experiment, capsys):
-    trained, compact = experiment
-    before = sorted(path.name for path in compact.iterdir())
-    with pytest.raises(SystemExit) as stop:
-        report.main(["--exp", str(trained), "--output_dir", str(compact)])
-    assert "was not made by this command" in str(stop.value)
-    assert sorted(path.name for path in compact.iterdir()) == before
-
-
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        (["--sweep", "nothing.json"], "nothing.json: cannot read the sweep"),
-        (["--pruned", "nothing"], "nothing/config.yaml: cannot read the config"),
-        (["--task", "nothing"], "no espnet2.tasks.nothing"),
-    ],
-)
-def test_mistakes_end_in_one_line(experiment, tmp_path, options, message):
-    output = tmp_path / "report"
-    with pytest.raises(SystemExit) as stop:
-        report.main(
-            ["--exp", str(experiment[0]), "--output_dir", str(output), *options]
-        )
-    assert message in str(stop.value) and "\n" not in str(stop.value)
-    assert not output.exists()
-
-
 def test_a_compact_experiment_is_refused_as_the_full_one(experiment, tmp_path):
     with pytest.raises(SystemExit, match="not a full-width Conformer"):
         make_report(tmp_path / "report", experiment[1])
-
-
-def test_a_pruned_directory_of_something_else_is_refused(experiment, tmp_path):
-    with pytest.raises(SystemExit, match="--pruned takes what bin.prune makes"):
-        make_report(tmp_path / "report", experiment[0], "--pruned", experiment[0])
 
 
 def test_only_wer_is_read_from_results(tmp_path):
