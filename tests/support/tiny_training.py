@@ -148,6 +148,19 @@ def build_model(data: Path, **changes: Any) -> torch.nn.Module:
     return ASRTask.build_model(parse(arguments))
 
 
+def model_before_training(arguments: List[str]) -> torch.nn.Module:
+    """The model as ESPnet's training makes it before the first step."""
+    from espnet2.tasks.asr import ASRTask
+    from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
+
+    args = parse(complete(arguments))
+    torch.manual_seed(5)
+    model = ASRTask.build_model(args)
+    for item in args.init_param:
+        load_pretrained_model(item, model, args.ignore_init_mismatch)
+    return model
+
+
 def batch() -> Dict[str, torch.Tensor]:
     """Three utterances of different lengths, as ESPnet's collate function gives."""
     generator = torch.Generator().manual_seed(0)

@@ -1,12 +1,9 @@
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from espnet2.bin import asr_train
-from espnet2.train.trainer import Trainer
 from support.tiny_training import (
     TEXTS,
     build_model,
@@ -14,21 +11,12 @@ from support.tiny_training import (
     complete,
     completed_conf,
     encoder_conf,
+    model_before_training,
     parse,
-    split_data,
     write_data,
 )
 
-from espnet_adaptive_dropout.plugin import runner
 from espnet_adaptive_dropout.plugin.epoch_length import steps_per_epoch
-
-BATCHES = {
-    "unsorted": dict(batch_size=2),
-    "sorted": dict(batch_size=4),
-    "folded": dict(batch_size=4, fold_length=[6000, 3]),
-    "numel": dict(batch_bins=20000),
-    "length": dict(batch_bins=15000),
-}
 
 
 @pytest.fixture(scope="module")
@@ -36,29 +24,7 @@ def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"))
 
 
-def train(arguments, monkeypatch):
-    """What ``python -m espnet_adaptive_dropout -m espnet2.bin.asr_train`` does."""
-    monkeypatch.setattr(sys, "argv", list(sys.argv))
-    runner.main(["-m", "espnet2.bin.asr_train", *arguments])
-
-
-def state_of(path):
-    state = torch.load(path, weights_only=True)
-    return state.get("model", state)
-
-
 # ---- number of steps
-
-
-@pytest.mark.parametrize("kind", BATCHES)
-def test_steps_are_the_forwards_of_a_real_training(kind, data, tmp_path, monkeypatch):
-    arguments = command(data, tmp_path / "exp", batch_type=kind, **BATCHES[kind])
-    expected = completed_conf(arguments)["total_steps"]
-    train(arguments, monkeypatch)
-    state = state_of(tmp_path / "exp" / "checkpoint.pth")
-    assert state["encoder.control.step"] == expected
-    assert state["encoder.control.frozen"] == 1
-    assert expected % 2 == 0 and 4 <= expected <= 2 * len(TEXTS)
 
 
 @pytest.mark.parametrize(
@@ -82,23 +48,9 @@ def test_steps_are_the_forwards_of_a_real_training(kind, data, tmp_path, monkeyp
         ),
     ],
 )
-def test_settings_that_change_the_number(changes, steps, data, tmp_path, monkeypatch):
+def test_settings_that_change_the_number(changes, steps, data, tmp_path):
     arguments = command(data, tmp_path / "exp", **changes)
     assert completed_conf(arguments)["total_steps"] == steps
-    train(arguments, monkeypatch)
-    state = state_of(tmp_path / "exp" / "checkpoint.pth")
-    assert state["encoder.control.step"] == steps
-
-
-def test_splits_of_multiple_iterator(data, tmp_path, monkeypatch):
-    split_data(data)
-    arguments = command(
-        data, tmp_path / "exp", split=True, multiple_iterator=True, batch_size=1
-    )
-    assert completed_conf(arguments)["total_steps"] == 2 * len(TEXTS)
-    train(arguments, monkeypatch)
-    state = state_of(tmp_path / "exp" / "checkpoint.pth")
-    assert state["encoder.control.step"] == 2 * len(TEXTS)
 
 
 def test_categories_change_the_batches(tmp_path):
@@ -253,47 +205,6 @@ def test_checkpoints_without_the_logits(data, tmp_path):
 # ---- initial weights
 
 
-@pytest.fixture(scope="module")
-def trained(data, tmp_path_factory):
-    """A checkpoint of a training with adaptive dropout, frozen."""
-    root = tmp_path_factory.mktemp("trained")
-    runner_arguments = complete(command(data, root / "exp", max_epoch=3))
-    asr_train.main(runner_arguments)
-    return root / "exp" / "3epoch.pth"
-
-
-def model_of(arguments):
-    """The model as ESPnet's training makes it before the first step."""
-    from espnet2.tasks.asr import ASRTask
-    from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
-
-    args = parse(complete(arguments))
-    torch.manual_seed(5)
-    model = ASRTask.build_model(args)
-    for item in args.init_param:
-        load_pretrained_model(item, model, args.ignore_init_mismatch)
-    return model
-
-
-@pytest.mark.parametrize("suffix", ["", ":encoder:encoder", ":::decoder"])
-def test_gates_start_new_from_an_adaptive_checkpoint(suffix, trained, data, tmp_path):
-    old = state_of(trained)
-    assert old["encoder.control.step"] > 0 and old["encoder.control.frozen"] == 1
-    arguments = command(data, tmp_path / "exp")
-    position = len(arguments) // 2 * 2  # between two options
-    arguments[position:position] = ["--init_param", f"{trained}{suffix}"]
-    model = model_of(arguments)
-    logits = model.encoder.units.logits()
-    assert torch.allclose(logits, torch.tensor(4.0))
-    for name in ("step", "frozen", "loss_average"):
-        assert getattr(model.encoder.control, name) == 0, name
-    new = model.state_dict()
-    name = "encoder.encoders.0.feed_forward.w_1.weight"
-    assert torch.equal(new[name], old[name])
-    copied = torch.equal(new["decoder.embed.0.weight"], old["decoder.embed.0.weight"])
-    assert copied == (suffix == "")
-
-
 def test_stock_checkpoints_and_the_other_arguments_stay(data, tmp_path):
     stock = dict(encoder="conformer", model="espnet")
     conf = encoder_conf()
@@ -307,7 +218,7 @@ def test_stock_checkpoints_and_the_other_arguments_stay(data, tmp_path):
     assert args.init_param == [str(path)]
     assert args.seed == 3
     assert completed[: len(arguments)] == arguments
-    new = model_of(arguments).state_dict()
+    new = model_before_training(arguments).state_dict()
     for name, tensor in model.state_dict().items():
         assert torch.equal(new[name], tensor), name
 
@@ -318,44 +229,6 @@ def test_initial_checkpoint_that_is_not_there(data, tmp_path):
     (tmp_path / "cut.pth").write_bytes(b"PK\x03\x04 cut short")
     arguments = command(data, tmp_path / "exp", init_param=[f"{tmp_path}/cut.pth"])
     assert "cut.pth" in refusal(arguments)
-
-
-# ---- interruption
-
-
-def test_interrupted_training_ends_as_an_uninterrupted_one(data, tmp_path, monkeypatch):
-    settings = dict(
-        max_epoch=3,
-        accum_grad=2,
-        optim_conf=dict(lr=0.5),
-        scheduler="noamlr",
-        scheduler_conf=dict(model_size=8, warmup_steps=3),
-    )
-    train(command(data, tmp_path / "once", **settings), monkeypatch)
-    once = state_of(tmp_path / "once" / "checkpoint.pth")
-
-    real, epochs = Trainer.train_one_epoch.__func__, []
-
-    def stop_in_the_third_epoch(cls, *args, **kwargs):
-        epochs.append(1)
-        if len(epochs) == 3:
-            raise KeyboardInterrupt
-        return real(cls, *args, **kwargs)
-
-    arguments = [*command(data, tmp_path / "twice", **settings), "--resume", "true"]
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "train_one_epoch", classmethod(stop_in_the_third_epoch))
-        with pytest.raises(KeyboardInterrupt):
-            train(arguments, monkeypatch)
-    half = state_of(tmp_path / "twice" / "checkpoint.pth")
-    assert half["encoder.control.step"] == 8 and half["encoder.control.frozen"] == 0
-    assert half["encoder.control.steering.centre"] != 4.0
-    train(arguments, monkeypatch)
-    twice = state_of(tmp_path / "twice" / "checkpoint.pth")
-    assert once["encoder.control.step"] == 12 and once["encoder.control.frozen"] == 1
-    assert once.keys() == twice.keys()
-    for name, tensor in once.items():
-        assert torch.equal(tensor, twice[name]), name
 
 
 # ---- resuming with other settings
