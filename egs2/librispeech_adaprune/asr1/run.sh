@@ -95,53 +95,53 @@ options=("${settings[@]}" --nj "${processors}" --inference_nj "${processors}"
     "${rest[@]}")
 
 # What asr.sh will do by these options, with its defaults for those that are not given
-declare -A of=([stage]=1 [stop_stage]=15 [expdir]=exp [dumpdir]=dump [lang]=noinfo
+declare -A option=([stage]=1 [stop_stage]=15 [expdir]=exp [dumpdir]=dump [lang]=noinfo
     [feats_type]=raw [token_type]=bpe [nbpe]=30 [use_lm]=true [use_ngram]=false)
-for name in skip_{data_prep,train,eval}; do of[${name}]=false; done
-for name in skip_{packing,upload_hf}; do of[${name}]=true; done
+for name in skip_{data_prep,train,eval}; do option[${name}]=false; done
+for name in skip_{packing,upload_hf}; do option[${name}]=true; done
 for ((i = 0; i < ${#options[@]}; i += 2)); do
-    of[${options[i]#--}]=${options[i + 1]}
+    option[${options[i]#--}]=${options[i + 1]}
 done
-if [ -z "${of[local_data_opts]:-}" ]; then
-    sets="${of[train_set]} ${of[valid_set]} ${of[test_sets]}"
+if [ -z "${option[local_data_opts]:-}" ]; then
+    sets="${option[train_set]} ${option[valid_set]} ${option[test_sets]}"
     options+=(--local_data_opts "--corpus ${corpus} --nj ${processors} \
 --sets ${sets// /,}${corpus_dir:+ --corpus_dir ${corpus_dir}}")
 fi
-[ "${of[stop_stage]}" -le 15 ] || of[stop_stage]=15
-stage=${of[stage]} stop_stage=${of[stop_stage]}
+[ "${option[stop_stage]}" -le 15 ] || option[stop_stage]=15
+stage=${option[stage]} stop_stage=${option[stop_stage]}
 
-skipped=" ${of[skip_stages]:-} "
-[ "${of[skip_data_prep]}" = false ] || skipped+="1 2 3 4 5 "
-[ "${of[skip_train]}" = false ] || skipped+="2 4 5 6 7 8 9 10 11 "
-[ -n "${of[speed_perturb_factors]:-}" ] || skipped+="2 "
-[ "${of[use_lm]}" = true ] || skipped+="6 7 8 "
-[ "${of[use_ngram]}" = true ] || skipped+="9 "
-[ "${of[skip_eval]}" = false ] || skipped+="12 13 "
-[ "${of[skip_packing]}" = false ] || skipped+="14 "
-[ "${of[skip_upload_hf]}" = false ] || skipped+="15 "
-! wanted 15 || [ -n "${of[hf_repo]:-}" ] || die "stage 15 needs --hf_repo USER/NAME"
+skipped=" ${option[skip_stages]:-} "
+[ "${option[skip_data_prep]}" = false ] || skipped+="1 2 3 4 5 "
+[ "${option[skip_train]}" = false ] || skipped+="2 4 5 6 7 8 9 10 11 "
+[ -n "${option[speed_perturb_factors]:-}" ] || skipped+="2 "
+[ "${option[use_lm]}" = true ] || skipped+="6 7 8 "
+[ "${option[use_ngram]}" = true ] || skipped+="9 "
+[ "${option[skip_eval]}" = false ] || skipped+="12 13 "
+[ "${option[skip_packing]}" = false ] || skipped+="14 "
+[ "${option[skip_upload_hf]}" = false ] || skipped+="15 "
+! wanted 15 || [ -n "${option[hf_repo]:-}" ] || die "stage 15 needs --hf_repo USER/NAME"
 
 # The directories are those that asr.sh would choose.
-data_tag=${of[feats_type]}
-[ "${of[lang]}" = noinfo ] || data_tag+=_${of[lang]}
-data_tag+=_${of[token_type]}
-[ "${of[token_type]}" != bpe ] || data_tag+=${of[nbpe]}
-sp=${of[speed_perturb_factors]:+_sp}
-args_tag=$(echo "${of[asr_args]:-}" | sed -e 's/--/_/g' -e 's/[ |=/]//g')
-asr_tag=${of[asr_tag]:-$(basename "${of[asr_config]}" .yaml)_${data_tag}${args_tag}${sp}}
-asr_exp=${of[asr_exp]:-${of[expdir]}/asr_${asr_tag}}
-asr_stats_dir=${of[asr_stats_dir]:-${of[expdir]}/asr_stats_${data_tag}${sp}}
+data_tag=${option[feats_type]}
+[ "${option[lang]}" = noinfo ] || data_tag+=_${option[lang]}
+data_tag+=_${option[token_type]}
+[ "${option[token_type]}" != bpe ] || data_tag+=${option[nbpe]}
+sp=${option[speed_perturb_factors]:+_sp}
+args_tag=$(echo "${option[asr_args]:-}" | sed -e 's/--/_/g' -e 's/[ |=/]//g')
+asr_tag=${option[asr_tag]:-$(basename "${option[asr_config]}" .yaml)_${data_tag}${args_tag}${sp}}
+asr_exp=${option[asr_exp]:-${option[expdir]}/asr_${asr_tag}}
+asr_stats_dir=${option[asr_stats_dir]:-${option[expdir]}/asr_stats_${data_tag}${sp}}
 options+=(--asr_stats_dir "${asr_stats_dir}")
 
 # Everything that can be refused is refused now.
-checks=(--asr_config "${of[asr_config]}" --target_reduction "${target_reduction}"
+checks=(--asr_config "${option[asr_config]}" --target_reduction "${target_reduction}"
     --criterion "${criterion}" --sweep "${sweep}" --prune "${prune}" --export "${export}")
 ! wanted 11 || checks+=(--check_bound true)
-if wanted 11 && [ "${of[ngpu]}" != "${gpus}" ] && [[ ${cuda_cmd} == *run.pl* ]]; then
-    checks+=(--ngpu "${of[ngpu]}")
+if wanted 11 && [ "${option[ngpu]}" != "${gpus}" ] && [[ ${cuda_cmd} == *run.pl* ]]; then
+    checks+=(--ngpu "${option[ngpu]}")
 fi
 facts=$(python3 local/check_options.py "${checks[@]}") || exit 1
-encoder=${facts% *} model_file=${of[inference_asr_model]:-${facts#* }}
+encoder=${facts% *} model_file=${option[inference_asr_model]:-${facts#* }}
 options+=(--inference_asr_model "${model_file}")
 final_exp=${asr_exp}
 if [ "${encoder}" != adaptive_dropout_conformer ]; then
@@ -152,16 +152,16 @@ fi
 
 corpus_id="${corpus}${corpus_dir:+ ${corpus_dir}}"
 if [ "${baseline}" = true ] && [ "${stage}" -eq 1 ] \
-    && [ -f "${asr_stats_dir}/valid/text_shape.${of[token_type]}" ] \
+    && [ -f "${asr_stats_dir}/valid/text_shape.${option[token_type]}" ] \
     && [ "$(cat data/.corpus 2> /dev/null)" = "${corpus_id}" ]; then
     log "stages 1-10 have been run for this corpus; going on with stage 11"
     stage=11
 fi
 check_corpus "${asr_exp}" "give another --asr_tag, or remove it"
 wanted 1 || check_corpus data "start with --stage 1, which replaces it"
+lock data "$([ "${stage}" -le 10 ] && echo exclusive || echo shared)"
 check_unfinished data
 check_unfinished "${final_exp}"
-lock data "$([ "${stage}" -le 10 ] && echo exclusive || echo shared)"
 
 for number in 1 2 3 4 5 6 7 8 9 10; do
     wanted "${number}" || continue
@@ -173,7 +173,10 @@ for number in 1 2 3 4 5 6 7 8 9 10; do
         run_stage "${number}" data
     fi
 done
-[ "${stop_stage}" -ge 11 ] || exit 0
+if [ "${stop_stage}" -lt 11 ]; then
+    log "done: stages ${stage} to ${stop_stage}, ${SECONDS} s"
+    exit 0
+fi
 lock data shared
 lock "${asr_exp}" exclusive
 options+=(--asr_exp "${asr_exp}")
@@ -211,14 +214,14 @@ done
 if [ -n "${sweep}" ] && [ "${stage}" -le 14 ]; then
     log "sweep: ${asr_exp}/${model_file} -> ${asr_exp}_sweep${criterion:+_${criterion}}"
     sets=()
-    for name in ${of[test_sets]}; do
-        [ -d "${of[dumpdir]}/raw/${name}" ] || name=org/${name}   # the validation set
-        sets+=("${of[dumpdir]}/raw/${name}")
+    for name in ${option[test_sets]}; do
+        [ -d "${option[dumpdir]}/raw/${name}" ] || name=org/${name}   # the validation set
+        sets+=("${option[dumpdir]}/raw/${name}")
     done
     # shellcheck disable=SC2086
     adaprune sweep "${trained[@]}" --output_dir "${asr_exp}_sweep${criterion:+_${criterion}}" \
-        --target_reduction ${sweep} "${cut[@]}" --nj "${of[inference_nj]}" \
-        --inference_config "${of[inference_config]}" --test_sets "${sets[@]}"
+        --target_reduction ${sweep} "${cut[@]}" --nj "${option[inference_nj]}" \
+        --inference_config "${option[inference_config]}" --test_sets "${sets[@]}"
 fi
 if [ "${report}" = true ] && [ "${stage}" -le 14 ]; then
     figures=(--exp "${asr_exp}" --output_dir "${asr_exp}/report")
@@ -227,12 +230,12 @@ if [ "${report}" = true ] && [ "${stage}" -le 14 ]; then
     adaprune report "${figures[@]}"
 fi
 if wanted 15; then
-    log "Stage 15: upload to https://huggingface.co/${of[hf_repo]}"
+    log "Stage 15: upload to https://huggingface.co/${option[hf_repo]}"
     local/upload.sh "${final_exp}/$(basename "${final_exp}")_${model_file%.*}.zip" \
-        "${of[hf_repo]}"
+        "${option[hf_repo]}"
 fi
 if wanted 13; then
-    python3 local/compare.py --expdir "${of[expdir]}" --corpus "${corpus_id}" \
-        --out "${of[expdir]}/RESULTS_compare.md"
+    python3 local/compare.py --expdir "${option[expdir]}" --corpus "${corpus_id}" \
+        --out "${option[expdir]}/RESULTS_compare.md"
 fi
 log "done: stages ${stage} to ${stop_stage}, ${SECONDS} s"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# Functions of run.sh, to be sourced; ${options}, ${corpus_id} and others are its.
+# Functions of run.sh, to be sourced; ${options}, ${option[NAME]}, ${corpus_id} and others are its.
 
 log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') (run.sh) $*"; }
 
@@ -73,7 +73,7 @@ run_stage() {
     [ "$1" -eq 11 ] || touch "${mark}"
     python3 local/progress.py ./asr.sh "${options[@]}" --stage "$1" --stop_stage "$1"
     if [ "$1" -eq 2 ] && [[ $(command -v sox) == */local/bin/sox ]]; then
-        sox --convert "data/${of[train_set]}_sp" "${of[nj]}"
+        sox --convert "data/${option[train_set]}_sp" "${option[nj]}"
     fi
     rm -f "${mark}"
     log "Stage $1 took $((SECONDS - started)) s"
