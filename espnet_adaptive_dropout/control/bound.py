@@ -25,7 +25,7 @@ def check_length(config: AdaptiveDropoutConfig) -> None:
     """
     if config.control == "schedule":
         return
-    updates = config.total_steps // (config.accum_grad or 1)
+    updates = config.known_steps // (config.accum_grad or 1)
     end = min(config.freeze_at, 1.0)
     moves = int(end * updates) - int(config.ramp_start * updates)
     length = (

@@ -207,11 +207,24 @@ class AdaptiveDropoutConfig:
         """Number of training steps after which the size is frozen.
 
         Raises:
-            ValueError: the length of the training is not known.
+            RuntimeError: the length of the training is not known.
+        """
+        return self.freeze_at * self.known_steps
+
+    @property
+    def known_steps(self) -> int:
+        """``total_steps``, which must be known.
+
+        Raises:
+            RuntimeError: it is not.
         """
         if self.total_steps is None:
-            raise ValueError("adaptive_dropout_conf.total_steps is not set")
-        return self.freeze_at * self.total_steps
+            raise RuntimeError(
+                "adaptive_dropout_conf.total_steps is not set: start the training "
+                "with 'python -m espnet_adaptive_dropout -m <espnet2.bin...>', "
+                "which works it out, or set it in encoder_conf"
+            )
+        return self.total_steps
 
     def size_options(self) -> Dict[str, Any]:
         """Values of ``SIZE_OPTIONS``, equal where they mean the same."""

@@ -119,6 +119,6 @@ class LogitOptimizer(torch.nn.Module):
         Falls with the square root of the time, as ESPnet's usual schedulers do.
         """
         config = self.config
-        progress = step / config.total_steps
+        progress = step / config.known_steps
         travelled = 0.5 * progress**-0.5 / (1.0 - config.gates_begin**0.5)
-        return self.TRAVEL * travelled * (config.accum_grad or 1) / config.total_steps
+        return self.TRAVEL * travelled * (config.accum_grad or 1) / config.known_steps

@@ -91,7 +91,7 @@ class SizeControl(torch.nn.Module):
     @property
     def progress(self) -> float:
         """Share of the training that is over."""
-        return self.steps / self.config.total_steps
+        return self.steps / self.config.known_steps
 
     @property
     def is_frozen(self) -> bool:
@@ -109,16 +109,11 @@ class SizeControl(torch.nn.Module):
         Raises:
             RuntimeError: the number of steps is not known.
         """
-        if self.config.total_steps is None:
-            raise RuntimeError(
-                "adaptive_dropout_conf.total_steps is not set: start the training "
-                "with 'python -m espnet_adaptive_dropout -m <espnet2.bin...>', "
-                "which works it out, or set it in encoder_conf"
-            )
         steps = self.steps + 1
+        progress = steps / self.config.known_steps
         self.step += 1
         self._values["step"] = (self.step, self.step._version, float(steps))
-        due = self.config.freezes and self.progress > self.config.freeze_at
+        due = self.config.freezes and progress > self.config.freeze_at
         if due and not self.is_frozen:
             self.freeze()
         phase = self.phase
@@ -237,14 +232,14 @@ class SizeControl(torch.nn.Module):
         return {name: value.detach().reshape(1) for name, value in stats.items()}
 
     def _average(self, task_loss: torch.Tensor) -> None:
-        memory = min(self.steps, max(1.0, LOSS_MEMORY * self.config.total_steps))
+        memory = min(self.steps, max(1.0, LOSS_MEMORY * self.config.known_steps))
         change = (task_loss.float().mean() - self.loss_average) / memory
         # ESPnet skips an update whose loss is not finite and trains on; so do we.
         self.loss_average += change.nan_to_num(0.0, 0.0, 0.0)
 
     def _count(self) -> float:
         """``actual_reduction``, counted in some steps only because it is slow."""
-        every = max(1, self.config.total_steps // COUNTS)
+        every = max(1, self.config.known_steps // COUNTS)
         if self._counted is None or (not self.is_frozen and self.steps % every == 0):
             self._counted = self.actual_reduction()
         return self._counted

@@ -68,15 +68,20 @@ class Steering(torch.nn.Module):
 class UncentredL2(Steering):
     """The paper's penalty alpha * sum_d (beta_d - c)^2; c is a buffer."""
 
-    def __init__(self, config, pools, bounds):
+    def __init__(
+        self,
+        config: AdaptiveDropoutConfig,
+        pools: torch.Tensor,
+        bounds: torch.Tensor,
+    ):
         super().__init__(config, pools, bounds)
         first = torch.full_like(bounds, float(config.initial_logit))
         self.register_buffer("centre", first)
 
-    def penalty(self, logits, expected):
+    def penalty(self, logits: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
         return self.config.alpha * (logits - self.centre[self.pools]).square().mean()
 
-    def stats(self):
+    def stats(self) -> Dict[str, torch.Tensor]:
         return {"retention_centre": self.centre.mean()}
 
 
@@ -88,7 +93,7 @@ def _small(error: torch.Tensor) -> torch.Tensor:
 class PlainSchedule(UncentredL2):
     """c falls in a straight line, whatever the size."""
 
-    def update(self, error, progress):
+    def update(self, error: torch.Tensor, progress: float) -> None:
         config = self.config
         self.centre.fill_(
             falling_centre(
@@ -112,14 +117,19 @@ class Feedback(UncentredL2):
     # c may rise this far above the initial logit, to call units back.
     HEADROOM = 4.0
 
-    def __init__(self, config, pools, bounds):
+    def __init__(
+        self,
+        config: AdaptiveDropoutConfig,
+        pools: torch.Tensor,
+        bounds: torch.Tensor,
+    ):
         super().__init__(config, pools, bounds)
         self.register_buffer("integral", self.centre.clone())
 
-    def update(self, error, progress):
+    def update(self, error: torch.Tensor, progress: float) -> None:
         error = error / self.bounds
         highest = self.config.initial_logit + self.HEADROOM
-        gain = self.INTEGRAL / self.config.alpha / self.config.total_steps
+        gain = self.INTEGRAL / self.config.alpha / self.config.known_steps
         self.integral -= gain * _small(error)
         self.integral.clamp_(max=highest)
         centre = self.integral - self.PROPORTIONAL / self.config.alpha * error
@@ -139,20 +149,25 @@ class Lagrangian(Steering):
     # What such an error throughout adds to it over a whole training.
     INTEGRAL = 20000.0
 
-    def __init__(self, config, pools, bounds):
+    def __init__(
+        self,
+        config: AdaptiveDropoutConfig,
+        pools: torch.Tensor,
+        bounds: torch.Tensor,
+    ):
         super().__init__(config, pools, bounds)
         self.register_buffer("integral", torch.zeros_like(bounds))
         self.register_buffer("multiplier", torch.zeros_like(bounds))
 
-    def update(self, error, progress):
+    def update(self, error: torch.Tensor, progress: float) -> None:
         error = error / self.bounds
-        self.integral += self.INTEGRAL / self.config.total_steps * _small(error)
+        self.integral += self.INTEGRAL / self.config.known_steps * _small(error)
         self.multiplier.copy_(self.integral + self.PROPORTIONAL * error)
 
-    def penalty(self, logits, expected):
+    def penalty(self, logits: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
         return -(self.multiplier * expected).sum() / self.bounds.sum()
 
-    def stats(self):
+    def stats(self) -> Dict[str, torch.Tensor]:
         return {"retention_multiplier": self.multiplier.mean()}
 
 

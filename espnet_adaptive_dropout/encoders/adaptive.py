@@ -13,7 +13,7 @@ from espnet_adaptive_dropout.encoders.checked_loading import CheckedLoading
 from espnet_adaptive_dropout.encoders.prefix_tokens import PrefixInput
 from espnet_adaptive_dropout.experiments.checkpoint import unscale_logits
 from espnet_adaptive_dropout.modules.activation import fuse_swish
-from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
+from espnet_adaptive_dropout.modules.gate import TEMPERATURES, AdaptiveDropout
 from espnet_adaptive_dropout.modules.subsampling import put_channels_last
 from espnet_adaptive_dropout.units import attach
 from espnet_adaptive_dropout.units.cost import mac_cost, zero_inputs
@@ -138,7 +138,7 @@ class AdaptiveDropoutConformerEncoder(
         return SizeControl(config, self.units, cost)
 
     def forward(
-        self, xs_pad: torch.Tensor, ilens: torch.Tensor, *args, **kwargs
+        self, xs_pad: torch.Tensor, ilens: torch.Tensor, *args: Any, **kwargs: Any
     ) -> Tuple[torch.Tensor, torch.Tensor, Optional[torch.Tensor]]:
         """As the stock encoder's; in training it also advances the size control.
 
@@ -181,7 +181,9 @@ class AdaptiveDropoutConformerEncoder(
         task_loss = loss if task_loss is None else task_loss
         return self.control.penalise(loss, task_loss.detach())
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
+    def _load_from_state_dict(
+        self, state_dict: Dict[str, torch.Tensor], prefix: str, *args: Any
+    ) -> None:
         """Also takes what an older release wrote; its logits had another optimizer."""
         if unscale_logits(state_dict, self.adaptive_dropout_conf.logit_scale):
             for name, value in self.state_dict().items():
@@ -206,7 +208,7 @@ def _attach_gates(owner: torch.nn.Module, config: AdaptiveDropoutConfig) -> None
         gate = AdaptiveDropout(
             attach.unit_count(owner, location),
             initial_logit=config.initial_logit,
-            temperature=config.temperature,
+            temperature=config.temperature or TEMPERATURES[config.gate],
             forward=config.forward,
             distribution=config.gate,
             dropout_rate=attach.dropout_rate(owner, location),

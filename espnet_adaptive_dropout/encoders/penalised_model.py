@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
@@ -37,7 +37,11 @@ _OTHER_ENCODERS = (
 )
 
 
-class AdaptiveDropoutMixin:
+# What comes after the mixin is an ESPnet model.
+_Model: Any = torch.nn.Module if TYPE_CHECKING else object
+
+
+class AdaptiveDropoutMixin(_Model):
     """Regularises the encoder and adds the sizes to what an ESPnet model reports.
 
     In training the penalty and the sizes join the stats, where ESPnet logs, plots
@@ -48,7 +52,7 @@ class AdaptiveDropoutMixin:
     checkpoints from before and after the freeze.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         encoder = main_encoder(self)
         if not isinstance(encoder, AdaptiveDropoutConformerEncoder):
@@ -58,7 +62,9 @@ class AdaptiveDropoutMixin:
                 "with ESPnet's own model"
             )
 
-    def forward(self, *args, **kwargs) -> Tuple[torch.Tensor, Dict, torch.Tensor]:
+    def forward(
+        self, *args: Any, **kwargs: Any
+    ) -> Tuple[torch.Tensor, Dict, torch.Tensor]:
         """As the ESPnet model's forward: loss (1,), stats, weight (1,)."""
         forward = functools.partial(super().forward, *args, **kwargs)
         encoder = main_encoder(self)
@@ -143,7 +149,7 @@ def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
         return model
     if isinstance(_encoder_or_none(model), AdaptiveDropoutConformerEncoder):
         check_distillation(model)
-        model.__class__ = penalised(type(model))
+        model.__class__ = penalised(type(model))  # type: ignore[arg-type]
     return model
 
 

@@ -12,7 +12,7 @@ m_v . (A v).
 from __future__ import annotations
 
 import math
-from typing import Optional, Tuple
+from typing import TYPE_CHECKING, Any, Optional, Tuple
 
 import torch
 
@@ -62,7 +62,15 @@ def attend(
     return torch.matmul(dropout(weights), value), weights
 
 
-def _attend_fused(query, key, value, position, padding, d_k, rate):
+def _attend_fused(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    position: Optional[torch.Tensor],
+    padding: Optional[torch.Tensor],
+    d_k: int,
+    rate: float,
+) -> torch.Tensor:
     """The context, by PyTorch's scaled_dot_product_attention."""
     bias = None if padding is None else ~padding
     if position is not None:
@@ -74,11 +82,16 @@ def _attend_fused(query, key, value, position, padding, d_k, rate):
     )
 
 
-class _Gated:
+# What comes after the mixin is an attention module.
+_Attention: Any = torch.nn.Module if TYPE_CHECKING else object
+
+
+class _Gated(_Attention):
     """What the gated attentions share: masks by head, and the output layer."""
 
     query_gate: Optional[AdaptiveDropout]
     value_gate: Optional[AdaptiveDropout]
+    dropout: torch.nn.Module
 
     def __init__(self, stock: compat.MultiHeadedAttention):
         compat.adopt(self, stock)
@@ -101,7 +114,14 @@ class _Gated:
         mask = mask.view(*mask.shape[:2], heads, d_k).transpose(1, 2)
         return tuple(vector * mask for vector in vectors)
 
-    def _attend(self, q, k, v, position, mask) -> torch.Tensor:
+    def _attend(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        position: Optional[torch.Tensor],
+        mask: Optional[torch.Tensor],
+    ) -> torch.Tensor:
         """Attention, value gate and output layer.
 
         Args:
@@ -129,7 +149,14 @@ class AdaptiveDropoutAttention(_Gated, compat.MultiHeadedAttention):
         stock: the module whose parts are taken over.
     """
 
-    def forward(self, query, key, value, mask, expand_kv=False):
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: Optional[torch.Tensor],
+        expand_kv: bool = False,
+    ) -> torch.Tensor:
         """As the stock module's forward."""
         q, k, v = self.forward_qkv(query, key, value, expand_kv)
         (q,) = self._gate(self.query_gate, q)
@@ -137,7 +164,14 @@ class AdaptiveDropoutAttention(_Gated, compat.MultiHeadedAttention):
 
 
 class _GatedRelPosition(_Gated):
-    def forward(self, query, key, value, pos_emb, mask):
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        pos_emb: torch.Tensor,
+        mask: Optional[torch.Tensor],
+    ) -> torch.Tensor:
         """As the stock module's forward."""
         q, k, v = self.forward_qkv(query, key, value)
         p = self.linear_pos(pos_emb).view(pos_emb.size(0), -1, self.h, self.d_k)

@@ -8,7 +8,7 @@ output is m_d * x_d (arXiv 2412.04836, "adaptive dropout layer").
 from __future__ import annotations
 
 import math
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence
 
 import torch
 
@@ -34,11 +34,11 @@ class _StraightThrough(torch.autograd.Function):
     """Threshold forward, identity backward."""
 
     @staticmethod
-    def forward(ctx, soft: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, soft: torch.Tensor) -> torch.Tensor:
         return (soft > 0.5).to(soft.dtype)
 
     @staticmethod
-    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         return gradient
 
 
