@@ -23,7 +23,11 @@ from espnet_adaptive_dropout.pruning.sweep.reuse import (
     write_result,
 )
 from espnet_adaptive_dropout.pruning.sweep.table import to_markdown
-from espnet_adaptive_dropout.pruning.sweep.validation import validate, validation_files
+from espnet_adaptive_dropout.pruning.sweep.validation import (
+    check_data,
+    validate,
+    validation_files,
+)
 from espnet_adaptive_dropout.pruning.trained import open_trained
 
 
@@ -83,6 +87,8 @@ def _sweep(options: SweepOptions) -> Dict[str, Any]:
         "cuda" if options.ngpu else "cpu",
         options.cut.allow_unfrozen,
     )
+    if options.validate:
+        check_data(trained.task, trained.config, options.cut.data, options.batch_size)
     cutter = Cutter(trained, options.train_config, options.cut, options.output_dir)
     cuts = cutter.cut_all(options.targets, print)
     rows = [cutter.as_trained(), *cuts]

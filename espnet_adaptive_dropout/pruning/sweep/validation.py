@@ -59,6 +59,33 @@ def validate(
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
+def check_data(
+    task: Type[Any],
+    config: Dict[str, Any],
+    data: Optional[List[str]] = None,
+    batch_size: int = 8,
+) -> None:
+    """Read one batch as :func:`validate` will, before any work is done.
+
+    Args:
+        task: ESPnet task class.
+        config: of the training.
+        data: as for :func:`validate`.
+        batch_size: as for :func:`validate`.
+
+    Raises:
+        ValueError: the data cannot be read, or there are none.
+    """
+    try:
+        first = next(iter(_batches(task, config, data, batch_size, ngpu=0)), None)
+    except (OSError, RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"the validation data cannot be read: {reason}") from None
+    if first is None:
+        path = validation_files(config, data)[0]
+        raise ValueError(f"{path}: no utterances in it to validate with")
+
+
 def _observe(
     model: torch.nn.Module, batches: Iterable, options: Any
 ) -> Dict[str, float]:

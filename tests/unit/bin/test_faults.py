@@ -410,6 +410,16 @@ add(
 )
 add("sweep", "no such model", "none.pth: ", "--model_file", "{r}/none.pth")
 
+SPEECH = ("--data", "{r}/exp/wav.scp,speech,sound")
+add("sweep", "speech without text", "wav.scp: .*text", *SPEECH)
+add(
+    "sweep",
+    "a text is missing",
+    "one: .*utt1",
+    *(*SPEECH, "--data", "{r}/one,text,text"),
+    change=content("one", b"utt0 C\n"),
+)
+
 # Training
 for name, conf, said in (
     ("unknown option", dict(nope=1), "no option nope; known are"),
@@ -445,7 +455,7 @@ def command_line(command: str, root: Path, experiment: str) -> List[str]:
     model = ["--train_config", f"{directory}/config.yaml"]
     model += ["--model_file", f"{directory}/valid.pth"]
     more = {"measure": [], "export": [*output, "--measure_time", "false"]}
-    more["sweep"] = [*output, TARGET, "0.2", "0.4", "--skip_validation"]
+    more["sweep"] = [*output, TARGET, "0.2", "0.4"]
     return [*model, *more.get(command, output)]
 
 
