@@ -119,13 +119,13 @@ class AdaptiveDropoutConformerEncoder(
             _attach_gates(owner, self.adaptive_dropout_conf)
         put_channels_last(self.embed)
         self.units = UnitTable(self)
+        # Whether somebody calls ``regularise``, and whether somebody should have.
+        self.is_regularised = False
+        self._has_stepped = False
         self.control: Optional[SizeControl] = None
         if self.units.gates:
             fuse_swish(self)
             self.control = self._make_control()
-        # Whether somebody calls ``regularise``, and whether somebody should have.
-        self.is_regularised = False
-        self._has_stepped = False
         # While the same batch passes a second time (see ``distillation``).
         self.clock_stands = False
 
