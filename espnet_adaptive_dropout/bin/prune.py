@@ -15,13 +15,17 @@ import argparse
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Tuple
 
 from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
 from espnet_adaptive_dropout.experiments.files import NewDirectory
 
 if TYPE_CHECKING:
+    import torch
+
+    from espnet_adaptive_dropout.pruning.plan import PruningPlan
     from espnet_adaptive_dropout.pruning.prune import PruneOptions
+    from espnet_adaptive_dropout.pruning.trained import Trained
 
 EXAMPLE = """\
 adaprune prune --train_config exp/asr_x/config.yaml \\
@@ -111,8 +115,9 @@ def run(args: argparse.Namespace) -> None:
     """Print the plan or write the pruned experiment.
 
     Raises:
-        ValueError: see :func:`pruning.prune.prune`; or the output directory is
-            missing on the command line or something else's.
+        ValueError: an option, the config, the checkpoint or the data are refused,
+            the certificate does not hold, or the output directory is missing on the
+            command line or something else's.
         OSError: the result cannot be written.
     """
     check_target(args.target_reduction)
@@ -169,9 +174,14 @@ def cut_options(args: argparse.Namespace) -> PruneOptions:
     )
 
 
-def print_plan(args: argparse.Namespace) -> None:
-    """What ``--dry_run`` does."""
-    from espnet_adaptive_dropout.pruning.groups import describe
+def open_and_plan(
+    args: argparse.Namespace,
+) -> Tuple[Trained, torch.Tensor, PruningPlan, PruneOptions]:
+    """The trained model, which units of it stay, the plan, and how to prune.
+
+    Raises:
+        ValueError: an option, the config or the checkpoint is refused.
+    """
     from espnet_adaptive_dropout.pruning.prune import plan_units, rank
     from espnet_adaptive_dropout.pruning.trained import open_trained
 
@@ -185,6 +195,14 @@ def print_plan(args: argparse.Namespace) -> None:
         allow_unfrozen=args.allow_unfrozen,
     )
     keep, plan = plan_units(trained, rank(trained, options), options)
+    return trained, keep, plan, options
+
+
+def print_plan(args: argparse.Namespace) -> None:
+    """What ``--dry_run`` does."""
+    from espnet_adaptive_dropout.pruning.groups import describe
+
+    trained, keep, plan, _ = open_and_plan(args)
     print(describe(trained, keep))
     macs = (
         "" if plan.cost == "parameters" else f" and {plan.cost_reduction:.2%} of MACs"
@@ -196,23 +214,20 @@ def print_plan(args: argparse.Namespace) -> None:
 
 
 def prune_to_directory(args: argparse.Namespace) -> None:
-    """Run :func:`pruning.prune.prune` and write its result."""
-    from espnet_adaptive_dropout.pruning.prune import prune
+    """Prune into ``--output_dir``."""
     from espnet_adaptive_dropout.pruning.write import FORMER, PLAN, write_experiment
 
     start = time.perf_counter()
-    options = cut_options(args)
-    options.target_reduction = args.target_reduction
     with NewDirectory(args.output_dir, PLAN, FORMER) as partial:
-        pruned = prune(args.train_config, args.model_file, options, args.task)
-        write_experiment(pruned, partial, args.model_file.name, args.output_dir)
+        report = write_experiment(*open_and_plan(args), partial, args.output_dir)
         share_images(args.train_config.parent, partial)
-    report = pruned.report
+    certificate = report["certificate"]
     print(
         f"{args.output_dir}: {report['reduction']:.2%} of the encoder removed, "
         f"{report['before']['encoder_params']:,} -> "
         f"{report['after']['encoder_params']:,} parameters, largest difference "
-        f"{pruned.certificate}, "
+        f"{certificate['largest_difference']:.1e} in double precision, "
+        f"{certificate['rounding']:.1e} in {certificate['dtype']}, "
         f"{time.perf_counter() - start:.1f} s"
     )
 

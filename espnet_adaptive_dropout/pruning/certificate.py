@@ -8,7 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import Any, Dict, Iterable, Iterator, Tuple
+import math
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Sequence,
+    Tuple,
+)
 
 import torch
 
@@ -16,21 +27,27 @@ from espnet_adaptive_dropout.experiments.features import Inputs
 
 # What rounding may do in the model's own precision, as a share of the largest output
 ROUNDING = 1e-4
+# Longest utterance of random features, in frames
+RANDOM_FRAMES = 160
+# Rows of attention scores at a time, to compute few at a time for a short utterance
+FEW_ROWS = 8
 
 
 @dataclasses.dataclass
 class Certificate:
-    """Largest difference between masked and compact encoder on real features.
+    """Largest difference between the masked and the compact encoder.
 
     Args:
         largest_difference: max |masked - compact| over all real frames, in double
             precision.
-        tolerance: what that may be at most.
-        rounding: the same difference in the precision of the model.
+        tolerance: largest value of it that passes.
+        rounding: the same difference in the precision of the model, where it is
+            largest relative to the output.
         dtype: that precision.
-        largest_output: max |masked|, for scale.
-        utterances: number of utterances compared.
-        frames: number of encoder input frames compared.
+        largest_output: max |masked| of the same utterances, for scale.
+        utterances: number of real utterances compared.
+        frames: number of their encoder input frames.
+        random_utterances: number of utterances of random features compared.
     """
 
     largest_difference: float
@@ -40,6 +57,7 @@ class Certificate:
     largest_output: float
     utterances: int
     frames: int
+    random_utterances: int = 0
 
     @property
     def holds(self) -> bool:
@@ -60,7 +78,6 @@ class Certificate:
         return {**dataclasses.asdict(self), "holds": self.holds}
 
 
-@torch.no_grad()
 def certify(
     masked: torch.nn.Module,
     compact: torch.nn.Module,
@@ -69,18 +86,33 @@ def certify(
 ) -> Certificate:
     """Compare two encoders in evaluation mode.
 
+    On real data as a CPU evaluates it, and on random features in all the ways in
+    which a compact encoder computes: on a CPU with all frames at once and, as for a
+    long utterance, few at a time; and as on a GPU or in training, with gradients.
+    Units that real data leave silent have an effect on random features.
+
     Args:
         masked: adaptive-dropout encoder at full width whose gates say what stays.
         compact: the pruned encoder.
-        inputs: of both.
-        tolerance: absolute, in double precision.
+        inputs: real inputs of both.
+        tolerance: largest difference that passes, absolute, in double precision.
 
     Returns:
         The certificate; ask it whether it ``holds``.
     """
+    random = random_inputs(inputs)
+
+    def compare(real: Inputs, random: Inputs) -> List[Tuple[float, float]]:
+        return [
+            *_compare(masked, compact, real, (_at_once,)),
+            *_compare(masked, compact, random, (_at_once, _few_rows, _with_gradients)),
+        ]
+
     with double_precision((masked, compact, *inputs.modules())):
-        exact, _ = _compare(masked, compact, inputs.double())
-    rounding, largest_output = _compare(masked, compact, inputs)
+        found = compare(inputs.double(), random.double())
+    exact = max((difference for difference, _ in found), key=_badness)
+    found = compare(inputs, random)
+    rounding, largest_output = max(found, key=lambda x: _badness(x[0] / (x[1] or 1.0)))
     return Certificate(
         exact,
         tolerance,
@@ -89,12 +121,69 @@ def certify(
         largest_output,
         len(inputs.lengths),
         int(inputs.lengths.sum()),
+        len(random.lengths),
     )
+
+
+def _badness(difference: float) -> float:
+    """For comparisons: nothing is worse than NaN."""
+    return float("inf") if math.isnan(difference) else difference
+
+
+def random_inputs(inputs: Inputs) -> Inputs:
+    """Random features in place of the first frames of real ones.
+
+    They grow from a tenth of the real ones' size to ten times it, and every
+    utterance is half as long as the one before.
+    """
+    features, lengths = inputs.features[:, :RANDOM_FRAMES], inputs.lengths
+    generator = torch.Generator().manual_seed(0)
+    if features.is_floating_point():
+        noise = torch.randn(features.shape, generator=generator).to(features)
+        growth = torch.logspace(-1, 1, features.size(1)).to(features)
+        noise *= growth[None, :, None] * inputs.features.std().clamp(min=1e-3)
+    else:
+        most = int(features.max()) + 1
+        noise = torch.randint(most, features.shape, generator=generator)
+    halves = RANDOM_FRAMES // 2 ** torch.arange(len(lengths)).clamp(max=3)
+    longest = halves.clamp(max=features.size(1)).to(lengths)
+    lengths = torch.minimum(lengths, longest)
+    return Inputs(noise[:, : int(lengths.max())], lengths, inputs.options)
+
+
+Way = Callable[[torch.nn.Module], ContextManager]
+
+
+@contextlib.contextmanager
+def _at_once(encoder: torch.nn.Module) -> Iterator[None]:
+    """As an utterance of a few seconds is evaluated on a CPU."""
+    yield
+
+
+@contextlib.contextmanager
+def _few_rows(encoder: torch.nn.Module) -> Iterator[None]:
+    """As a long utterance is evaluated on a CPU: not all frames at once."""
+    modules = [module for module in encoder.modules() if getattr(module, "rows", None)]
+    rows = [module.rows for module in modules]
+    for module in modules:
+        module.rows = FEW_ROWS
+    try:
+        yield
+    finally:
+        for module, before in zip(modules, rows):
+            module.rows = before
+
+
+@contextlib.contextmanager
+def _with_gradients(encoder: torch.nn.Module) -> Iterator[None]:
+    """As on a GPU and in training, where heads are computed together."""
+    with torch.enable_grad():
+        yield
 
 
 @contextlib.contextmanager
 def double_precision(modules: Iterable[torch.nn.Module]) -> Iterator[None]:
-    """Weights and buffers in double precision for a while.
+    """Holds weights and buffers in double precision for a while.
 
     In place, because ESPnet's attention keeps its last weights, which cannot be
     copied after a forward pass with gradients.
@@ -115,15 +204,32 @@ def double_precision(modules: Iterable[torch.nn.Module]) -> Iterator[None]:
 
 
 def _compare(
-    masked: torch.nn.Module, compact: torch.nn.Module, inputs: Inputs
-) -> Tuple[float, float]:
-    """Largest difference over real frames, and largest output of the first."""
-    expected, expected_lengths, _ = inputs.run(masked)
-    actual, actual_lengths, _ = inputs.run(compact)
-    if isinstance(expected, tuple):  # with intermediate CTC outputs
-        expected, actual = expected[0], actual[0]
+    masked: torch.nn.Module,
+    compact: torch.nn.Module,
+    inputs: Inputs,
+    ways: Sequence[Way],
+) -> Iterator[Tuple[float, float]]:
+    """For each way of computing, largest difference over real frames, and largest
+    output of the masked encoder."""
+    expected, expected_lengths = _outputs(masked, inputs)
     real = torch.arange(expected.size(1))[None, :] < expected_lengths[:, None]
-    difference = float("inf")
-    if torch.equal(expected_lengths, actual_lengths):
-        difference = (expected - actual)[real].abs().max().item()
-    return difference, expected[real].abs().max().item()
+    for way in ways:
+        with way(compact):
+            actual, actual_lengths = _outputs(compact, inputs)
+        difference = float("inf")
+        if torch.equal(expected_lengths, actual_lengths):
+            difference = (expected - actual)[real].abs().max().item()
+        yield difference, expected[real].abs().max().item()
+
+
+def _outputs(
+    encoder: torch.nn.Module, inputs: Inputs
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """Last output, (#batch, frames, dim), and lengths; takes part in no gradient."""
+    if torch.is_grad_enabled() and inputs.features.is_floating_point():
+        features = inputs.features.clone().requires_grad_()
+        inputs = dataclasses.replace(inputs, features=features)
+    outputs, lengths, _ = inputs.run(encoder)
+    if isinstance(outputs, tuple):  # with intermediate CTC outputs
+        outputs = outputs[0]
+    return outputs.detach(), lengths

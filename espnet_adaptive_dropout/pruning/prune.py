@@ -1,10 +1,9 @@
-"""Prunes a trained experiment into an ordinary, smaller ESPnet experiment."""
+"""The steps of pruning: rank the units, plan which stay, cut the weights."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import torch
@@ -13,22 +12,14 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
     EXPORTED,
     MODEL,
     encoder_entry,
-    main_encoder,
     stock_model_name,
 )
-from espnet_adaptive_dropout.experiments.experiment import build_model, load_weights
-from espnet_adaptive_dropout.experiments.features import data_inputs
-from espnet_adaptive_dropout.experiments.sizes import sizes
-from espnet_adaptive_dropout.pruning.certificate import Certificate, certify
 from espnet_adaptive_dropout.pruning.checks import check_frozen_size
 from espnet_adaptive_dropout.pruning.criteria import criterion_choices
 from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
-from espnet_adaptive_dropout.pruning.report import make_report
 from espnet_adaptive_dropout.pruning.surgery import cut_weights
 from espnet_adaptive_dropout.pruning.trained import (
     Trained,
-    open_trained,
-    set_masks,
 )
 from espnet_adaptive_dropout.units.ranked_cut import even_scores, ranked_cut
 
@@ -82,38 +73,6 @@ class Ranking:
     scores: torch.Tensor
     candidates: torch.Tensor
     needs_target: bool
-
-
-@dataclasses.dataclass
-class Pruned:
-    """A pruned experiment, not yet written."""
-
-    config: Dict[str, Any]
-    state: Dict[str, torch.Tensor]
-    plan: PruningPlan
-    certificate: Certificate
-    report: Dict[str, Any]
-
-
-def prune(
-    train_config: Path, model_file: Path, options: PruneOptions, task: str = "asr"
-) -> Pruned:
-    """Open, rank, plan, cut and certify.
-
-    Raises:
-        ValueError: config, checkpoint, criterion, target or data are refused, or
-            the compact encoder differs from the masked one by more than the
-            tolerance.
-    """
-    trained = open_trained(
-        train_config,
-        model_file,
-        task,
-        options.data,
-        allow_unfrozen=options.allow_unfrozen,
-    )
-    keep, plan = plan_units(trained, rank(trained, options), options)
-    return cut(trained, keep, plan, options)
 
 
 def rank(trained: Trained, options: PruneOptions) -> Ranking:
@@ -184,36 +143,16 @@ def _cuts_otherwise(trained: Trained, options: PruneOptions) -> bool:
 
 
 def cut(
-    trained: Trained, keep: torch.Tensor, plan: PruningPlan, options: PruneOptions
-) -> Pruned:
-    """Make the compact experiment that keeps ``keep`` and prove that it is right.
-
-    Raises:
-        ValueError: the data cannot be read or the certificate does not hold.
-    """
-    table, masked = trained.table, trained.model
-    set_masks(table, keep)
+    trained: Trained, keep: torch.Tensor
+) -> Tuple[Dict[str, Any], Dict[str, torch.Tensor]]:
+    """Config and weights of the compact experiment that keeps ``keep``."""
     config = compact_experiment_config(
-        trained.config, compact_options(table, keep), stock_model_name(trained.task)
+        trained.config,
+        compact_options(trained.table, keep),
+        stock_model_name(trained.task),
     )
-    state = cut_weights(trained.state, table, keep, trained.encoder_entry.prefix)
-    compact = build_model(trained.task, config)
-    load_weights(compact, state, "the compact model")
-    inputs = data_inputs(
-        trained.task, masked, trained.config, options.utterances, options.data
-    )
-    certificate = certify(
-        main_encoder(masked), main_encoder(compact), inputs, options.tolerance
-    )
-    if not certificate.holds:
-        raise ValueError(
-            f"the compact encoder differs from the masked one by {certificate}: more "
-            f"than --tolerance {options.tolerance:.0e} or than rounding; nothing was "
-            f"written"
-        )
-    report = make_report(table, keep, plan, certificate, sizes(masked), sizes(compact))
-    _check_removed(report)
-    return Pruned(config, state, plan, certificate, report)
+    prefix = trained.encoder_entry.prefix
+    return config, cut_weights(trained.state, trained.table, keep, prefix)
 
 
 def compact_experiment_config(
@@ -222,9 +161,9 @@ def compact_experiment_config(
     """The training config of the compact model: ordinary, ready for fine-tuning.
 
     Args:
-        config: of the training.
-        options: of the compact encoder, see ``plan.compact_options``.
-        model: takes the place of ``model: adaptive_dropout``.
+        config: training config.
+        options: options of the compact encoder, see ``plan.compact_options``.
+        model: model that replaces ``model: adaptive_dropout``.
     """
     entry = encoder_entry(config)
     encoder_conf = entry.options(config)
@@ -246,13 +185,3 @@ def compact_experiment_config(
 
 def _without_final(part: Any) -> Any:
     return re.sub("^(valid/)?final_", r"\1", part) if isinstance(part, str) else part
-
-
-def _check_removed(report: Dict[str, Any]) -> None:
-    before, after = report["before"], report["after"]
-    removed = before["encoder_params"] - after["encoder_params"]
-    if removed != report["removed_parameters"]:
-        raise ValueError(
-            f"internal error: the plan removes {report['removed_parameters']} "
-            f"parameters but the compact encoder lacks {removed}; nothing was written"
-        )

@@ -54,8 +54,10 @@ def to_markdown(report: Dict[str, Any]) -> str:
         "",
         _summary(report),
         "",
-        f"Largest difference between the masked and the compact encoder on "
-        f"{certificate['utterances']} real utterances: "
+        f"Largest difference between the masked and the compact encoder, opened from "
+        f"the files, on {certificate['utterances']} real utterances and "
+        f"{certificate['random_utterances']} of random features, in evaluation and as "
+        f"in training: "
         f"{certificate['largest_difference']:.1e} in double precision (tolerance "
         f"{certificate['tolerance']:.0e}), {certificate['rounding']:.1e} with the "
         f"rounding of {certificate['dtype']}.",

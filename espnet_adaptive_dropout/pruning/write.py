@@ -1,17 +1,25 @@
-"""Writes a pruned experiment as an ESPnet experiment directory."""
+"""Writes a pruned experiment, and proves that what was written is right."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Dict
 
 import torch
 
+from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+from espnet_adaptive_dropout.experiments.experiment import open_model
+from espnet_adaptive_dropout.experiments.features import data_inputs
 from espnet_adaptive_dropout.experiments.files import write_json, write_text, write_yaml
-from espnet_adaptive_dropout.pruning.prune import Pruned
-from espnet_adaptive_dropout.pruning.report import to_markdown
+from espnet_adaptive_dropout.experiments.sizes import sizes
+from espnet_adaptive_dropout.pruning.certificate import certify
+from espnet_adaptive_dropout.pruning.plan import PruningPlan
+from espnet_adaptive_dropout.pruning.prune import PruneOptions, cut
+from espnet_adaptive_dropout.pruning.report import make_report, to_markdown
+from espnet_adaptive_dropout.pruning.trained import Trained, set_masks
 
 PLAN = "plan.yaml"
-# What releases that did not list their files have written
+# Patterns of what releases without a list of files have written
 FORMER = (
     *("config.yaml", PLAN, "certificate.json", "report.json", "report.md"),
     *("*.pth", "images", "made_from.json"),
@@ -19,26 +27,72 @@ FORMER = (
 
 
 def write_experiment(
-    pruned: Pruned, directory: Path, model_name: str, output_dir: Path
-) -> None:
+    trained: Trained,
+    keep: torch.Tensor,
+    plan: PruningPlan,
+    options: PruneOptions,
+    directory: Path,
+    output_dir: Path,
+) -> Dict[str, Any]:
     """Fill ``directory`` with config, model, plan, certificate and report.
 
+    The certificate compares the masked encoder with the files as they were written.
+
     Args:
-        pruned: what to write.
+        trained: the experiment to prune.
+        keep: which units stay, without unused ones, bool (units,).
+        plan: description of ``keep``.
+        options: how to prune.
         directory: an empty directory.
-        model_name: file name of the model in it.
         output_dir: what ``directory`` will be called, for the config.
 
+    Returns:
+        The report.
+
     Raises:
-        OSError: it cannot be written.
+        ValueError: the data cannot be read, or the compact encoder differs from the
+            masked one by more than the tolerance.
+        OSError: the directory cannot be written.
     """
-    config = {**pruned.config, "output_dir": str(output_dir)}
-    write_yaml(directory / "config.yaml", config)
-    write_yaml(directory / PLAN, pruned.plan.to_dict())
-    write_json(directory / "certificate.json", pruned.certificate.to_dict())
-    write_json(directory / "report.json", pruned.report)
-    write_text(directory / "report.md", to_markdown(pruned.report))
+    config, state = cut(trained, keep)
+    config_file = directory / "config.yaml"
+    model_file = directory / trained.model_file.name
+    write_yaml(config_file, {**config, "output_dir": str(output_dir)})
     try:
-        torch.save(pruned.state, directory / model_name)
-    except RuntimeError as error:  # PyTorch's word for a full disk
-        raise OSError(f"cannot write {directory / model_name}: {error}") from error
+        torch.save(state, model_file)
+    except RuntimeError as error:  # how PyTorch reports a full disk
+        raise OSError(f"cannot write {model_file}: {error}") from error
+    masked = trained.model
+    set_masks(trained.table, keep)
+    inputs = data_inputs(
+        trained.task, masked, trained.config, options.utterances, options.data
+    )
+    _, compact = open_model(trained.task, config_file, model_file)
+    certificate = certify(
+        main_encoder(masked), main_encoder(compact), inputs, options.tolerance
+    )
+    if not certificate.holds:
+        raise ValueError(
+            f"the compact encoder differs from the masked one by {certificate}: more "
+            f"than --tolerance {options.tolerance:.0e} or than rounding; nothing was "
+            f"written"
+        )
+    report = make_report(
+        trained.table, keep, plan, certificate, sizes(masked), sizes(compact)
+    )
+    _check_removed(report)
+    write_yaml(directory / PLAN, plan.to_dict())
+    write_json(directory / "certificate.json", certificate.to_dict())
+    write_json(directory / "report.json", report)
+    write_text(directory / "report.md", to_markdown(report))
+    return report
+
+
+def _check_removed(report: Dict[str, Any]) -> None:
+    before, after = report["before"], report["after"]
+    removed = before["encoder_params"] - after["encoder_params"]
+    if removed != report["removed_parameters"]:
+        raise ValueError(
+            f"internal error: the plan removes {report['removed_parameters']} "
+            f"parameters but the compact encoder lacks {removed}; nothing was written"
+        )

@@ -17,7 +17,6 @@ from espnet_adaptive_dropout.pruning.prune import (
     PruneOptions,
     Ranking,
     compact_experiment_config,
-    cut,
     plan_units,
     rank,
 )
@@ -171,13 +170,13 @@ class Cutter:
     def _cut(self, target: float, keep: torch.Tensor, plan: PruningPlan) -> float:
         path = self.output_dir / row_name(target)
         with NewDirectory(path, PLAN, FORMER) as partial:
-            pruned = cut(self.trained, keep, plan, self.options)
+            options = self.options
+            report = write_experiment(self.trained, keep, plan, options, partial, path)
             facts = {
                 "target_reduction": target,
                 "reduction": plan.reduction,
-                **pruned.report["after"],
+                **report["after"],
             }
-            write_experiment(pruned, partial, self.trained.model_file.name, path)
             write_result(partial / SOURCES, self._sources(target), facts)
         return plan.reduction
 

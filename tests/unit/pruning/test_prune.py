@@ -83,6 +83,7 @@ def test_ordinary_experiment_that_computes_the_same(experiment):
     assert report["after"]["encoder_macs"] < report["before"]["encoder_macs"]
     certificate = json.loads((compact_dir / "certificate.json").read_text())
     assert certificate["holds"] and certificate["utterances"] == 3
+    assert certificate["random_utterances"] == 3
     assert certificate["largest_difference"] < 1e-12 < certificate["rounding"] < 1e-5
     text = (compact_dir / "report.md").read_text()
     assert "| query | value | conv_input | conv_channel | ffn |" in text
@@ -208,17 +209,14 @@ def test_the_curves_of_the_training_go_along(experiment):
     assert (compact / "images" / "loss.png").read_bytes() == b"png"
 
 
-def test_run_again_replaces_its_own_output_only(experiment, capsys):
+def test_run_again_replaces_its_own_files_only(experiment):
     first = run(experiment)
-    (first / "old").write_text("left over")
+    (first / "notes").write_text("mine")
     again = run(experiment, "--target_reduction", "0.2")
-    assert not (again / "old").exists()
+    assert (again / "notes").read_text() == "mine"
+    report = json.loads((again / "report.json").read_text())
+    assert report["reduction"] == pytest.approx(0.2, abs=0.01)
     assert sorted(p.name for p in experiment.parent.iterdir()) == ["compact", "exp"]
-    (experiment.parent / "other").mkdir()
-    (experiment.parent / "other" / "precious").write_text("x")
-    with pytest.raises(SystemExit, match="exists and was not made by this command"):
-        run(experiment, output="other")
-    assert (experiment.parent / "other" / "precious").read_text() == "x"
 
 
 def test_target_above_the_bound(experiment, capsys):
@@ -284,6 +282,18 @@ def test_certificate_beyond_tolerance_saves_nothing(experiment, capsys):
     message = refused(experiment, capsys, "--tolerance", "1e-30")
     assert "differs from the masked one by" in message
     assert "more than --tolerance 1e-30" in message
+
+
+def test_what_was_written_is_what_is_certified(experiment, capsys, monkeypatch):
+    save = torch.save
+
+    def damaged(state, path):
+        state = dict(state)
+        state["encoder.after_norm.bias"] = state["encoder.after_norm.bias"] + 1e-6
+        save(state, path)
+
+    monkeypatch.setattr(torch, "save", damaged)
+    assert "differs from the masked one by" in refused(experiment, capsys)
 
 
 def test_full_disk_leaves_nothing(experiment, capsys, monkeypatch):
