@@ -84,7 +84,7 @@ def test_ordinary_experiment_that_computes_the_same(experiment):
     certificate = json.loads((compact_dir / "certificate.json").read_text())
     assert certificate["holds"] and certificate["utterances"] == 3
     assert certificate["random_utterances"] == 3
-    assert certificate["largest_difference"] < 1e-12 < certificate["rounding"] < 1e-5
+    assert certificate["largest_difference"] < 1e-12 and certificate["rounding"] < 1e-5
     text = (compact_dir / "report.md").read_text()
     assert "| query | value | conv_input | conv_channel | ffn |" in text
     assert "Channels of the input layer: 16 / 16 and 16 / 16." in text

@@ -96,9 +96,12 @@ def test_cuts_are_those_of_bin_prune(experiment):
 def test_run_again_makes_only_what_is_missing(experiment, monkeypatch, capsys):
     first = run(experiment, targets=["0.2"])
     made = []
-    monkeypatch.setattr(
-        cuts, "cut", lambda *args, real=cuts.cut: made.append(1) or real(*args)
-    )
+
+    def write(*args, real=cuts.write_experiment):
+        made.append(1)
+        return real(*args)
+
+    monkeypatch.setattr(cuts, "write_experiment", write)
     time = (experiment.parent / "sweep/r20/valid.pth").stat().st_mtime_ns
     again = run(experiment, targets=["0.3", "0.2"])
     assert len(made) == 1
