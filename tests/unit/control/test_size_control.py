@@ -4,7 +4,7 @@ import pytest
 import torch
 from support.encoders import adaptive, batch, options_of
 
-STEPS = 240
+STEPS = 160
 
 
 def train(encoder, steps, optimizer=None, record=None):

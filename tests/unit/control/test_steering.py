@@ -7,12 +7,13 @@ from benchmarks.synthetic import Size, Task, train
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.control.steering import STEERING
 
-STEPS = 400
+STEPS = 240
+SIZE = Size(32, 96, 2)
 
 
 def trained(steps=STEPS, **conf):
     torch.manual_seed(0)
-    task = Task(Size(32, 96, 2), dict(total_steps=steps, **conf))
+    task = Task(SIZE, dict(total_steps=steps, **conf))
     return task.encoder, train(task, steps)
 
 

@@ -188,3 +188,10 @@ def test_checkpoint_of_an_older_release_is_renamed():
     state[other] = torch.full_like(state[mine], 7.0)
     encoder.load_state_dict(state, strict=False)
     assert (encoder.state_dict()[mine] == 7.0).all()
+
+
+def test_macs_are_counted_before_the_first_step():
+    encoder = adaptive(options_of("latest"), cost="macs", cost_frames=50)
+    assert encoder.control.cost.name == "macs"
+    encoder.train()(*batch())
+    assert encoder.control.steps == 1
