@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests of the recipe."""
+"""Options, fixtures of the recipe's tests, and the order of the files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import hypothesis
 import numpy as np
 import pytest
 import soundfile
-from support.paths import RECIPE
+from support.forking import ForkingPython
+from support.paths import RECIPE, TESTS
 
 _LINKED = ("run.sh", "path.sh", "cmd.sh", "local", "conf")
 
@@ -40,6 +41,35 @@ def pytest_configure(config: pytest.Config) -> None:
         print_blob=bool(examples),
     )
     hypothesis.settings.load_profile("here")
+
+
+# The longest files first, so that two workers end at about the same time.
+LONGEST = (
+    "recipe/test_recipe_smoke.py",
+    "integration/test_egs3_recipe.py",
+    "integration/test_tasks.py",
+    "integration/test_runner.py",
+    "integration/test_registry.py",
+    "integration/test_lightning.py",
+    "integration/test_plain_commands.py",
+    "integration/test_sharing.py",
+    "integration/test_packaging.py",
+    "recipe/test_recorded_speech.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests; those of a file stay together."""
+    ranks = {str(TESTS / name): rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(str(item.path), len(ranks)))
+
+
+@pytest.fixture(scope="session")
+def forking_python():
+    """Runs commands in forks of a Python that has ESPnet imported."""
+    python = ForkingPython()
+    yield python
+    python.stop()
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """ESPnet3: the example recipe, with its own commands, at the smallest size."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 import yaml
+from support.forking import Command
 from support.paths import ROOT
 from support.tiny_tasks import write_data
 
@@ -59,23 +57,24 @@ def recipe(tmp_path_factory):
     return recipe
 
 
-def run(recipe, *arguments):
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    process = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=recipe,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 0, process.stderr[-3000:]
-    return process
+@pytest.fixture
+def run(recipe, forking_python):
+    """Function that runs Python in a directory; returns what it printed."""
+
+    def call(*arguments, cwd=recipe):
+        log = recipe.parent / "log"
+        log.unlink(missing_ok=True)
+        env = {"PYTHONPATH": str(ROOT)}  # for the processes that ESPnet3 starts
+        (status,) = forking_python(Command(arguments, cwd, log, env))
+        assert status == 0, log.read_text()[-3000:]
+        return log.read_text()
+
+    return call
 
 
-def decode(recipe, inference):
+def decode(run, recipe, inference):
     run(
-        *(recipe, "run.py", "--stages", "infer", "measure"),
+        *("run.py", "--stages", "infer", "measure"),
         *("--training_config", "conf/training.yaml"),
         *("--inference_config", f"conf/{inference}.yaml"),
         *("--metrics_config", "conf/metrics.yaml"),
@@ -89,12 +88,9 @@ def decode(recipe, inference):
     assert len(hypotheses.read_text().splitlines()) == 4
 
 
-@pytest.mark.slow
-def test_train_prune_decode(recipe):
+def test_train_prune_decode(recipe, run):
     stages = ["train_tokenizer", "collect_stats", "train"]
-    run(
-        recipe, "run.py", "--stages", *stages, "--training_config", "conf/training.yaml"
-    )
+    run("run.py", "--stages", *stages, "--training_config", "conf/training.yaml")
     model = recipe / "exp/training/valid.final_loss.ave_1best.pth"
     assert model.exists()
     # Six steps of two batches an epoch, frozen after three.
@@ -104,15 +100,15 @@ def test_train_prune_decode(recipe):
     assert state["encoder.control.frozen"] == 1
     assert state["encoder.control.step"] in (4, 6)
     run(
-        *(recipe, "-m", "espnet_adaptive_dropout.bin.prune"),
+        *("-m", "espnet_adaptive_dropout.bin.prune"),
         *("--train_config", "exp/training/config.yaml", "--model_file", str(model)),
         *("--data", f"{recipe.parent}/data/wav.scp,speech,sound"),
         *("--output_dir", "exp/training_compact"),
     )
     report = json.loads((recipe / "exp/training_compact/report.json").read_text())
     assert report["reduction"] == pytest.approx(0.2, abs=0.02)
-    decode(recipe, "inference_compact")
-    assert_packs(recipe)
+    decode(run, recipe, "inference_compact")
+    assert_packs(run, recipe)
 
 
 OPEN = """
@@ -125,10 +121,10 @@ print("RESULT", model(numpy.random.default_rng(0).normal(0, 0.1, 16000))["text"]
 """
 
 
-def assert_packs(recipe):
+def assert_packs(run, recipe):
     """The packed model decodes, elsewhere and alone."""
     run(
-        *(recipe, "run.py", "--stages", "pack_model"),
+        *("run.py", "--stages", "pack_model"),
         *("--training_config", "conf/training.yaml"),
         *("--inference_config", "conf/inference_compact.yaml"),
         *("--metrics_config", "conf/metrics.yaml"),
@@ -142,4 +138,4 @@ def assert_packs(recipe):
     readme = (packed / "README.md").read_text()
     assert "pip install espnet-adaptive-dropout" in readme
     shutil.move(recipe / "data", recipe / "moved")
-    assert "RESULT" in run(packed.parent, "-c", OPEN, str(packed)).stdout
+    assert "RESULT" in run("-c", OPEN, str(packed), cwd=packed.parent)

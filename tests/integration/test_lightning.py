@@ -33,7 +33,6 @@ def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"))
 
 
-@pytest.mark.slow
 def test_two_processes(data, tmp_path):
     """Lightning starts the second by the name that the runner has left for it."""
     pytest.importorskip("lightning", reason="the trainer is Lightning's")

@@ -178,7 +178,6 @@ def test_each_python_gets_its_line_of_espnet(wheel, python, accepted, refused):
     assert not espnet.specifier.contains(refused)
 
 
-@pytest.mark.slow
 def test_commands_and_registries_from_the_installed_files(installed, tmp_path):
     python, site = installed
     assert "usage:" in call(python, "-m", PACKAGE, "-h", cwd=tmp_path)

@@ -113,7 +113,6 @@ def test_refused_upload(packed, tmp_path):
     assert hub.repositories == {}
 
 
-@pytest.mark.slow
 def test_from_user_to_user(packed, tmp_path, monkeypatch, capsys):
     """Over the Hugging Face hub, over Zenodo, and as a file."""
     readme = (packed.parent / "README.md").read_bytes()

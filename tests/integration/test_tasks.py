@@ -70,7 +70,6 @@ def check_export(tiny, compact, output):
     assert 0.0 < form["difference"]["relative"] <= 1e-5
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_train_prune_decode(name, data, tmp_path, monkeypatch):
     tiny = TASKS[name]

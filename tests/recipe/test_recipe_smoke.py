@@ -18,8 +18,6 @@ import pytest
 import yaml
 from support.paths import RECIPE
 
-pytestmark = pytest.mark.slow
-
 # Few parallel jobs: each one imports ESPnet, which takes longer than its work.
 OPTIONS = "--corpus smoke --ngpu 0 --nj 1 --inference_nj 1 --test_sets test_clean"
 # Short epochs
@@ -111,7 +109,7 @@ def test_packed_model_has_card_and_plan(finished):
 def test_decoding_again_does_not_prune_again(finished, run):
     plan = the_one(finished[0], "exp/*_compact/plan.yaml")
     before = plan.stat().st_mtime_ns
-    done = run("--stage", "13")
+    done = run("--stage", "13", "--stop_stage", "13")
     assert done.returncode == 0, done.stderr
     assert "is there and newer than" in done.stdout
     assert plan.stat().st_mtime_ns == before

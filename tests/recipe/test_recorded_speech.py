@@ -14,8 +14,6 @@ from support import tiny_corpus
 
 from espnet_adaptive_dropout.experiments.tables import read_table
 
-pytestmark = pytest.mark.slow
-
 
 def test_stages_1_to_5(recipe, recipe_env, tmp_path):
     tree = tiny_corpus.write_tree(tmp_path / "tree", "train-clean-100", "dev-clean")

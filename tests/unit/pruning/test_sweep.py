@@ -1,5 +1,7 @@
 import json
 import shutil
+import sys
+from unittest import mock
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from support.experiments import make_experiment
 
 from espnet_adaptive_dropout.bin import prune, sweep
 from espnet_adaptive_dropout.experiments.tables import read_table
+from espnet_adaptive_dropout.plugin import runner
 from espnet_adaptive_dropout.pruning.sweep import cuts, decoding
 from espnet_adaptive_dropout.pruning.sweep.cuts import row_name
 
@@ -211,9 +214,27 @@ def test_several_test_sets(experiment, stand_in):
     assert f"{sets[1] / 'text'}: no such file" in message
 
 
-@pytest.mark.slow
-def test_decoding_by_espnet(experiment):
-    (experiment / "decode.yaml").write_text("beam_size: 1\nmaxlenratio: -3\n")
+class InThisProcess:
+    """Stands in for Popen: runs the command that the plugin's runner gets."""
+
+    returncode = 0
+
+    def __init__(self, command, **_):
+        assert command[:3] == [sys.executable, "-m", "espnet_adaptive_dropout"]
+        with mock.patch("sys.argv"):
+            runner.main(command[3:])
+
+    def poll(self):
+        return self.returncode
+
+    wait = poll
+
+
+def test_decoding_by_espnet(experiment, monkeypatch):
+    monkeypatch.setattr(decoding.subprocess, "Popen", InThisProcess)
+    (experiment / "decode.yaml").write_text(
+        "beam_size: 1\nmaxlenratio: -3\nnum_workers: 0\n"
+    )
     options = ["--inference_config", str(experiment / "decode.yaml"), "--nj", "2"]
     result = run(experiment, *options, "--skip_validation", targets=["0.2"])
     for row, home in zip(result["sizes"], ("trained", "r20")):

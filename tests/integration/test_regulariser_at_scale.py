@@ -1,5 +1,6 @@
 """The regulariser in ESPnet's trainer: what does not change it, what does not hurt."""
 
+import itertools
 import sys
 
 import pytest
@@ -205,24 +206,23 @@ def test_distillation_in_mixed_precision(data, tmp_path, monkeypatch):
 # ---- clipping and losses that are not finite
 
 
-@pytest.mark.parametrize("grad_clip", [0.01, 1e9])
-def test_gradient_clipping(grad_clip, data, tmp_path, monkeypatch):
-    state, conf = train(data, tmp_path / "exp", monkeypatch, grad_clip=grad_clip)
+def test_gradient_clipping(data, tmp_path, monkeypatch):
+    state, conf = train(data, tmp_path / "exp", monkeypatch, grad_clip=0.01)
     assert_final(state, conf)
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_losses_that_are_not_finite(bad, data, tmp_path, monkeypatch, notes):
+def test_losses_that_are_not_finite(data, tmp_path, monkeypatch, notes):
     """ESPnet leaves such updates out; the controller must not remember them."""
     from espnet2.asr.espnet_model import ESPnetASRModel
 
     forward, calls = ESPnetASRModel.forward, []
+    bad = itertools.cycle([float("nan"), float("inf")])
 
     def failing(self, **batch):
         loss, stats, weight = forward(self, **batch)
         calls.append(self.training)
         if self.training and len([1 for training in calls if training]) % 3 == 1:
-            loss = loss * bad
+            loss = loss * next(bad)
             stats = dict(stats, loss=loss.detach())
         return loss, stats, weight
 

@@ -1,3 +1,5 @@
+"""The size that the control steers an encoder to, in trainings of seconds."""
+
 import copy
 
 import pytest
@@ -25,7 +27,8 @@ def train(encoder, steps, optimizer=None, record=None):
         loss.backward()
         optimizer.step()
         if record is not None:
-            record.append({name: value.item() for name, value in stats.items()})
+            values = {name: value.item() for name, value in stats.items()}
+            record.append({**values, "final": encoder.size_is_final})
     return optimizer
 
 
@@ -34,10 +37,16 @@ def controlled(**conf):
     return adaptive(options_of("latest"), **{**defaults, **conf})
 
 
-def test_feedback_follows_the_ramp_and_the_freeze_gives_the_size():
-    encoder = controlled()
-    record = []
+@pytest.fixture(scope="module")
+def whole():
+    """A trained encoder, and what was recorded of each step."""
+    encoder, record = controlled(), []
     train(encoder, STEPS, record=record)
+    return encoder, record
+
+
+def test_feedback_follows_the_ramp_and_the_freeze_gives_the_size(whole):
+    encoder, record = whole
     before = record[int(0.10 * STEPS) : int(0.84 * STEPS)]
     errors = [abs(r["expected_reduction"] - r["target_reduction"]) for r in before]
     assert max(errors) < 0.05
@@ -47,15 +56,9 @@ def test_feedback_follows_the_ramp_and_the_freeze_gives_the_size():
     assert record[-1]["actual_reduction"] == pytest.approx(0.4, abs=unit)
     assert record[-1]["undecided_units"] == 0.0
     assert record[-1]["retention_penalty"] == 0.0
-    assert encoder.size_is_final
-
-
-def test_size_is_final_only_after_the_freeze():
-    encoder = controlled()
-    train(encoder, int(0.85 * STEPS))
-    assert not encoder.size_is_final
-    train(encoder, 2)
-    assert encoder.size_is_final
+    frozen_in = int(0.85 * STEPS)
+    assert not any(step["final"] for step in record[:frozen_in])
+    assert all(step["final"] for step in record[frozen_in + 1 :])
 
 
 def test_freeze_keeps_the_order_of_the_logits():
@@ -91,12 +94,9 @@ def test_every_module_is_steered_to_the_same_share(control):
         assert 0 < kept.sum() < group.num_units
 
 
-def test_interrupted_training_resumes_to_the_same_schedule():
-    whole, halves = [], []
-    encoder = controlled()
-    train(encoder, STEPS, record=whole)
-
-    encoder = controlled()
+def test_interrupted_training_resumes_to_the_same_schedule(whole):
+    _, once = whole
+    encoder, halves = controlled(), []
     optimizer = train(encoder, STEPS // 2, record=halves)
     state, moments = encoder.state_dict(), copy.deepcopy(optimizer.state_dict())
     resumed = controlled()
@@ -104,9 +104,9 @@ def test_interrupted_training_resumes_to_the_same_schedule():
     optimizer = torch.optim.Adam(resumed.parameters(), lr=3e-3)
     optimizer.load_state_dict(moments)
     train(resumed, STEPS - STEPS // 2, optimizer, record=halves)
-    for one, other in zip(whole, halves):
+    for one, other in zip(once, halves):
         assert one["target_reduction"] == other["target_reduction"]
-    assert halves[-1]["actual_reduction"] == whole[-1]["actual_reduction"]
+    assert halves[-1]["actual_reduction"] == once[-1]["actual_reduction"]
     assert float(resumed.control.step) == STEPS
 
 
@@ -131,9 +131,8 @@ def test_stats_are_what_distributed_training_wants():
         assert not value.requires_grad, name
 
 
-def test_all_state_is_float_and_survives_averaging():
-    encoder = controlled()
-    train(encoder, STEPS)
+def test_all_state_is_float_and_survives_averaging(whole):
+    encoder = copy.deepcopy(whole[0])
     states = [copy.deepcopy(encoder.state_dict()) for _ in range(3)]
     for name, tensor in states[0].items():
         if "control" in name or "logits" in name:

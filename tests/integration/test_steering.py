@@ -1,4 +1,4 @@
-import itertools
+"""How closely trainings of a made-up task follow the size aimed at."""
 
 import pytest
 import torch
@@ -23,11 +23,7 @@ def errors(record, steps=STEPS):
     return [100 * (r["expected_reduction"] - r["target_reduction"]) for r in before]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "control, target",
-    list(itertools.product(["feedback", "lagrangian"], [0.2, 0.8])),
-)
+@pytest.mark.parametrize("control, target", [("feedback", 0.8), ("lagrangian", 0.2)])
 def test_expected_size_follows_the_ramp(control, target):
     encoder, record = trained(control=control, target_reduction=target)
     assert max(map(abs, errors(record))) < 1.0
@@ -37,7 +33,6 @@ def test_expected_size_follows_the_ramp(control, target):
     assert final == pytest.approx(100 * target, abs=max(0.1, unit / 2))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("control", ["feedback", "lagrangian"])
 def test_few_units_are_steered_as_well(control):
     encoder, record = trained(
@@ -46,7 +41,6 @@ def test_few_units_are_steered_as_well(control):
     assert max(map(abs, errors(record))) < 0.5
 
 
-@pytest.mark.slow
 def test_macs_are_steered_to():
     encoder, record = trained(
         control="lagrangian", cost="macs", cost_frames=100, target_reduction=0.5
@@ -56,14 +50,12 @@ def test_macs_are_steered_to():
     assert record[-1]["actual_reduction"] == pytest.approx(0.5, abs=0.005)
 
 
-@pytest.mark.slow
 def test_hard_concrete_gates_are_steered_as_well():
     _, record = trained(gate="hard_concrete", control="lagrangian")
     assert max(map(abs, errors(record))) < 1.0
     assert record[-1]["undecided_units"] == 0.0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",
     [

@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from espnet2.tasks.asr import ASRTask
+from support.forking import Command
 from support.tiny_training import command, completed_conf, encoder_conf, write_data
 
 from espnet_adaptive_dropout.experiments.experiment import (
@@ -141,7 +142,6 @@ def test_errors_inside_a_module_keep_their_traceback(tmp_path):
     assert "lacking.py" in process.stderr and "No module named 'lack'" in process.stderr
 
 
-@pytest.mark.slow
 def test_spawned_processes_know_the_plugin(tmp_path):
     (tmp_path / "spawning.py").write_text(SPAWNING)
     process = run("-m", "spawning", cwd=tmp_path)
@@ -181,39 +181,31 @@ runner.main(["-m", "espnet2.bin.asr_train", *arguments])
 """
 
 
-def launch(directory, arguments, world):
+def launch(forking_python, directory, arguments, world):
     """Train in as many processes, each told of the others by its environment."""
     (directory / "worker.py").write_text(WORKER)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    workers = []
-    for rank in range(world):
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            **dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)),
-            **dict(WORLD_SIZE=str(world), RANK=str(rank)),
-        }
-        order = [sys.executable, str(directory / "worker.py")]
-        order += [str(directory / f"{rank}.pt"), *arguments]
-        log = (directory / f"{rank}.log").open("w")
-        workers.append(subprocess.Popen(order, stdout=log, stderr=log, env=environment))
-    try:
-        codes = [worker.wait(timeout=300) for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    logs = "".join((directory / f"{rank}.log").read_text() for rank in range(world))
-    assert codes == [0] * world, logs[-3000:]
+    common = dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(world))
+    workers = [
+        Command(
+            [directory / "worker.py", directory / f"{rank}.pt", *arguments],
+            cwd=directory,
+            log=directory / f"{rank}.log",
+            env=dict(common, RANK=str(rank)),
+        )
+        for rank in range(world)
+    ]
+    statuses = forking_python(*workers)
+    logs = "".join(worker.log.read_text() for worker in workers)
+    assert statuses == [0] * world, logs[-3000:]
     return [torch.load(directory / f"{rank}.pt") for rank in range(world)]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("distillation", [0.0, 0.5])
-def test_distributed_training_of_two_processes(tmp_path, distillation):
+def test_distributed_training_of_two_processes(tmp_path, forking_python):
     data = write_data(tmp_path / "data")
-    gates = dict(target_reduction=0.2, distillation=distillation)
+    gates = dict(target_reduction=0.2, distillation=0.5)
     arguments = [
         *command(
             data,
@@ -227,7 +219,7 @@ def test_distributed_training_of_two_processes(tmp_path, distillation):
         ),
         *("--multiprocessing_distributed", "false", "--dist_backend", "gloo"),
     ]
-    first, second = launch(tmp_path, arguments, world=2)
+    first, second = launch(forking_python, tmp_path, arguments, world=2)
     assert first["state"].keys() == second["state"].keys()
     for name, value in first["state"].items():
         assert torch.equal(value, second["state"][name]), name

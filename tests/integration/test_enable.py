@@ -70,16 +70,3 @@ def test_a_directory_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(SystemExit) as refusal:
         enable.main(["--site_packages", str(tmp_path / "nowhere")])
     assert str(refusal.value) == f"enable: {tmp_path}/nowhere: no such directory"
-
-
-@pytest.mark.slow
-def test_plain_espnet_knows_the_encoders(site):
-    enable.main(["--site_packages", str(site)])
-    script = (
-        "from espnet2.bin.asr_train import get_parser\n"
-        "arguments = ['--encoder', 'compact_conformer', '--model', 'adaptive_dropout']"
-        "\n"
-        "print('RESULT', get_parser().parse_args(arguments).encoder)\n"
-    )
-    process = python(site, script)
-    assert "RESULT compact_conformer" in process.stdout, process.stderr
