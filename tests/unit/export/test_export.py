@@ -15,6 +15,7 @@ from espnet_adaptive_dropout.experiments.experiment import (
     load_weights,
 )
 from espnet_adaptive_dropout.experiments.features import Inputs, noise_inputs
+from espnet_adaptive_dropout.experiments.files import MANIFEST
 from espnet_adaptive_dropout.export import export as exporting
 from espnet_adaptive_dropout.export.batches import vary
 from espnet_adaptive_dropout.export.compare import compare
@@ -67,7 +68,8 @@ def test_all_forms_of_a_pruned_model(compact, tmp_path, capsys):
     output = tmp_path / "export"
     report = run(compact, output)
     assert {path.name for path in output.iterdir()} == {
-        *("encoder.onnx", "encoder.int8.onnx", "export.json", "export.md")
+        *("encoder.onnx", "encoder.int8.onnx", "export.json", "export.md"),
+        MANIFEST,
     }
     forms = report["forms"]
     assert list(forms) == ["pytorch", "pytorch_int8", "onnx", "onnx_int8"]
@@ -106,7 +108,7 @@ def test_int8_of_pytorch_alone_needs_no_onnx(compact, tmp_path):
     output = tmp_path / "export"
     report = run(compact, output, "--onnx", "false", "--measure_time", "false")
     assert list(report["forms"]) == ["pytorch", "pytorch_int8"]
-    assert {p.name for p in output.iterdir()} == {"export.json", "export.md"}
+    assert {p.name for p in output.iterdir()} == {"export.json", "export.md", MANIFEST}
     assert "CPU time" not in (output / "export.md").read_text()
     # Again: what the command made is replaced.
     run(compact, output, "--onnx", "false", "--measure_time", "false")

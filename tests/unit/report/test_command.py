@@ -8,6 +8,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from espnet_adaptive_dropout.bin import prune, report
 from espnet_adaptive_dropout.control.history import RetentionHistory
+from espnet_adaptive_dropout.experiments.files import MANIFEST
 from espnet_adaptive_dropout.report.gather import read_wer
 
 RESULTS = """# RESULTS
@@ -97,7 +98,7 @@ def test_a_full_report(with_history, tmp_path, capsys):
     files = {path.name for path in output.iterdir()}
     assert files == {
         *(f"{name}.{suffix}" for name in figures for suffix in ("png", "pdf")),
-        *("report.md", "report.json", report.MARKER),
+        *("report.md", "report.json", report.MARKER, MANIFEST),
     }
     assert set(content["figures"]) == figures
     assert content["wer"]["compact"] == {"decode/test_clean": 6.2}
