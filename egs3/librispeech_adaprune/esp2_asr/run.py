@@ -4,4 +4,5 @@ from espnet3.systems.launch import launch
 from src.system import RecipeSystem
 
 if __name__ == "__main__":
-    launch(RecipeSystem)
+    # The default configs are those of ESPnet's ASRSystem.
+    launch(RecipeSystem, conf_package="egs3.TEMPLATE.esp2_asr")
