@@ -40,7 +40,7 @@ class Corpus:
 
     @property
     def token_type(self) -> str:
-        """ "bpe", "char" or "word"."""
+        """Kind of the tokens: "bpe", "char" or "word"."""
         return (
             "bpe"
             if (self.recipe_dir / self.token_dir / "bpe.model").exists()

@@ -51,7 +51,7 @@ class Measured:
         return 2 if _count(result, part, f"{kind}s") >= 10_000 else 1
 
     def spread(self, part: str, kind: str = "word") -> str:
-        """ "6.1 ± 0.4": mean and sample standard deviation, or the value alone."""
+        """Mean and sample standard deviation as "6.1 ± 0.4", or the value alone."""
         rates, digits = list(self.rates(part, kind).values()), self.decimals(part, kind)
         mean = f"{statistics.fmean(rates):.{digits}f}"
         if len(rates) < 2:

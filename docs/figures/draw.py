@@ -1,5 +1,6 @@
-"""Draws size_wer.png from the tables of benchmarks/RESULTS.md:
-``python docs/figures/draw.py``, in the repository.
+"""Draws size_wer.png from the tables of benchmarks/RESULTS.md.
+
+Run ``python docs/figures/draw.py`` in the repository.
 """
 
 from __future__ import annotations

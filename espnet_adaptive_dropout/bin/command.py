@@ -70,8 +70,11 @@ def execute(
 
 
 def run(name: str, main: Callable[[], None]) -> None:
-    """Run ``main``; a ValueError or OSError becomes one line and exit code 1, an
-    interruption by the user one line and exit code 130."""
+    """Run ``main`` and end with one line where it fails.
+
+    The exit code is 1 after a ValueError or OSError, and 130 after an interruption by
+    the user.
+    """
     try:
         main()
     except ValueError as error:

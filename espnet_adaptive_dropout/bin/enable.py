@@ -1,5 +1,4 @@
-"""Let plain ESPnet commands know the plugin:
-``python -m espnet_adaptive_dropout.bin.enable``.
+"""``python -m espnet_adaptive_dropout.bin.enable``: the plugin in plain commands.
 
 Writes a ``.pth`` file into the site-packages of the Python that runs it, whose one
 line makes every start of that Python register the plugin (a few milliseconds; nothing

@@ -1,5 +1,4 @@
-"""``python -m espnet_adaptive_dropout.bin.lightning_train``: ESPnet's own command
-with the plugin registered.
+"""ESPnet's ``espnet2.bin.lightning_train`` with the plugin registered.
 
 Lightning starts the processes of further GPUs with the name of the main module, for
 which the runner gives this one.

@@ -24,11 +24,11 @@ def checked(name: str, value: Any, annotation: str) -> Any:
     """
     if name == "locations":
         return _locations(value)
-    if annotation.startswith("Optional["):
+    if annotation.endswith(" | None"):
         if value is None:
             return None
-        annotation = annotation[len("Optional[") : -1]
-    if annotation == "List[float]":
+        annotation = annotation[: -len(" | None")]
+    if annotation == "list[float]":
         return _numbers(name, value)
     if annotation == "float":
         return _number(name, value)

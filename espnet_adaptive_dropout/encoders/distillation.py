@@ -156,8 +156,11 @@ def posteriors(model: torch.nn.Module) -> Iterator[List[Posteriors]]:
 
 @contextlib.contextmanager
 def full_width(encoder: AdaptiveDropoutConformerEncoder) -> Iterator[None]:
-    """All units are kept, no training step is counted, and the batch norms' running
-    statistics stay as they are."""
+    """Keep all units for a while, without side effects.
+
+    No training step is counted, and the batch norms' running statistics stay as they
+    are.
+    """
     gates = list(encoder.units.gates.values())
     phases = [gate.phase for gate in gates]
     norms = [

@@ -1,5 +1,4 @@
-"""The encoder entry of a training config: the option that names the encoder, and the
-prefix of its weights in the model.
+"""The encoder entry of a training config, and the prefix of the encoder's weights.
 
 Most tasks have ``encoder`` and ``encoder_conf``. ``enh_s2t`` puts a whole model for
 the second task behind an enhancement model: ``asr_encoder`` in the config is

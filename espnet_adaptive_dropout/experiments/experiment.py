@@ -110,8 +110,10 @@ def load_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
 
 
 def _harmless() -> list:
-    """What PyTorch must accept beside tensors for the checkpoint.pth of ESPnet 202511:
-    durations and NumPy's scalars in the reporter's state."""
+    """What PyTorch must accept beside tensors for the checkpoint.pth of ESPnet 202511.
+
+    The reporter's state has durations and NumPy's scalars.
+    """
     core = getattr(numpy, "_core", None) or numpy.core
     kinds = [type(numpy.dtype(kind)) for kind in ("f", "d", "i", "l", "?")]
     return [datetime.timedelta, core.multiarray.scalar, numpy.dtype, *kinds]

@@ -42,8 +42,10 @@ class _EncoderGraph(torch.nn.Module):
         prefix: str = "",
         keep_vars: bool = False,
     ) -> Dict[str, torch.Tensor]:
-        """The weights as they are, whatever shapes the encoder saves them in: the
-        exporter must find in it the tensors that the encoder computes with."""
+        """The weights as they are, whatever shapes the encoder saves them in.
+
+        The exporter must find in it the tensors that the encoder computes with.
+        """
         destination = {} if destination is None else destination
         for name, tensor in (*self.named_parameters(), *self.named_buffers()):
             destination[prefix + name] = tensor if keep_vars else tensor.detach()
@@ -232,8 +234,10 @@ def _need(package: str) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter warns of in every Conformer: branches on shapes that
-    do not differ, and that there is a newer exporter."""
+    """Without what the exporter warns of in every Conformer.
+
+    That is branches on shapes that do not differ, and that there is a newer exporter.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

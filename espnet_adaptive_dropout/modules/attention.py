@@ -125,7 +125,9 @@ class _Gated(_Attention):
         """Attention, value gate and output layer.
 
         Args:
-            q, k, v: (#batch, head, time, d_k), the queries masked.
+            q: masked queries (#batch, head, time1, d_k).
+            k: keys (#batch, head, time2, d_k).
+            v: values (#batch, head, time2, d_k).
             position: (#batch, head, time1, time2) or None.
             mask: as in :func:`attend`.
 

@@ -29,8 +29,10 @@ class AdaptiveDropoutFeedForward(compat.PositionwiseFeedForward):
 
 
 def gated_feed_forward(stock: torch.nn.Module) -> torch.nn.Module:
-    """The gated form of a stock module; ESPnet's convolutional kinds stay, in which
-    the gate is called as the dropout was."""
+    """Return the gated form of a stock module.
+
+    ESPnet's convolutional kinds stay: the gate is called in them as the dropout was.
+    """
     if type(stock) is compat.PositionwiseFeedForward:
         return AdaptiveDropoutFeedForward(stock)
     return stock

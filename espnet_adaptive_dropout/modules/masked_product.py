@@ -63,7 +63,7 @@ class _MaskedLinear(torch.autograd.Function):
 
 
 def masked_relu(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """mask * relu(x) of channels; the product alone is kept beside x.
+    """The product mask * relu(x) of channels; it alone is kept beside x.
 
     Args:
         x: (#batch, channels, ...).

@@ -209,8 +209,10 @@ def _compare(
     inputs: Inputs,
     ways: Sequence[Way],
 ) -> Iterator[Tuple[float, float]]:
-    """For each way of computing, largest difference over real frames, and largest
-    output of the masked encoder."""
+    """For each way of computing, largest difference and largest output.
+
+    Differences are over real frames, outputs are those of the masked encoder.
+    """
     expected, expected_lengths = _outputs(masked, inputs)
     real = torch.arange(expected.size(1))[None, :] < expected_lengths[:, None]
     for way in ways:

@@ -31,8 +31,11 @@ class Criterion:
     needs_target = True
 
     def __call__(self, table: UnitTable, trained: Trained) -> Scores:
-        """Return scores, float32 (units,), larger stays longer, and candidates,
-        bool (units,): the units that may go.
+        """Return scores and candidates of all units.
+
+        Returns:
+            Scores, float32 (units,): a unit with a larger one stays longer; and
+            candidates, bool (units,): the units that may go.
 
         Raises:
             ValueError: the checkpoint or the data lack what the criterion reads.

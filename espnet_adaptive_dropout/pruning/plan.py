@@ -104,8 +104,10 @@ class PruningPlan:
 
 
 def compact_options(table: UnitTable, keep: torch.Tensor) -> Dict[str, Any]:
-    """What the ``encoder_conf`` of the compact encoder that keeps ``keep`` has more
-    than that of the stock encoder: ``widths``, and ``subsampling`` if it is narrower.
+    """Options of the compact encoder that keeps ``keep``.
+
+    They come on top of those of the stock encoder: ``widths``, and ``subsampling`` if
+    it is narrower.
     """
     blocks: Dict[Optional[int], Dict[str, Any]] = {None: {}}
     for group in table.groups:

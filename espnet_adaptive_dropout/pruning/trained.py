@@ -74,8 +74,11 @@ class Trained:
 
     @property
     def frozen(self) -> Optional[float]:
-        """1.0 after the training has cut its units to a size, 0.0 before, between
-        for an average over both; None for a checkpoint that does not say it."""
+        """Whether the training has cut its units to a size.
+
+        1.0 after the cut, 0.0 before, between for an average over both; None for a
+        checkpoint that does not say it.
+        """
         frozen = self.state.get(self.encoder_entry.prefix + "control.frozen")
         return None if frozen is None else float(frozen)
 

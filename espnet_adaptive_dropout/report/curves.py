@@ -153,8 +153,10 @@ def size_error_curves(curves: Sequence[SizeCurve]) -> Figure:
 
 
 def _scale_errors(axes: Axes, errors: Sequence[float]) -> None:
-    """Limits around the errors with room for the markers; a logarithmic axis where
-    the errors are of different orders of magnitude."""
+    """Set limits around the errors with room for the markers.
+
+    The axis is logarithmic where the errors are of different orders of magnitude.
+    """
     least, most = min(errors), max(errors)
     if least > 0.0 and most > 6.0 * least:
         axes.set_yscale("log")

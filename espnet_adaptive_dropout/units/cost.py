@@ -201,8 +201,12 @@ def zero_inputs(
 def _measure(
     encoder: torch.nn.Module, inputs: Tuple[torch.Tensor, torch.Tensor]
 ) -> Tuple[int, Tuple[int, int], Dict[int, int]]:
-    """MACs of a forward pass, the lengths of frames and of positions that the blocks
-    see, and how often every weight is used, by the id of the parameter."""
+    """Count in a forward pass.
+
+    Returns:
+        MACs; the lengths of frames and of positions that the blocks see; and how often
+        every weight is used, by the id of the parameter.
+    """
     lengths: List[Tuple[int, int]] = []
     uses: Dict[int, int] = {}
 
