@@ -11,7 +11,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -39,7 +39,7 @@ class Trial:
     """
 
     name: str
-    conf: Dict[str, Any]
+    conf: dict[str, Any]
     size: Size = SMALL
     steps: int = STEPS
 
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> None:
     print((args.exp / "control.md").read_text(), end="")
 
 
-def follow(trial: Trial, control: str, seed: int) -> Dict[str, float]:
+def follow(trial: Trial, control: str, seed: int) -> dict[str, float]:
     """Train, and compare the size with the ramp and the target.
 
     Returns:
@@ -138,7 +138,7 @@ def follow(trial: Trial, control: str, seed: int) -> Dict[str, float]:
     }
 
 
-def table(results: List[Dict[str, Any]]) -> str:
+def table(results: list[dict[str, Any]]) -> str:
     """Markdown table of all results."""
     headings = [
         *("asked for", "control", "encoder", "steps"),

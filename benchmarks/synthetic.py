@@ -8,7 +8,6 @@ more than others.
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, List, Optional, Tuple
 
 import torch
 
@@ -37,7 +36,7 @@ class Task(torch.nn.Module):
         adaptive_dropout_conf: options of adaptive dropout.
     """
 
-    def __init__(self, size: Size, adaptive_dropout_conf: Dict):
+    def __init__(self, size: Size, adaptive_dropout_conf: dict):
         super().__init__()
         self.encoder = AdaptiveDropoutConformerEncoder(
             DIMENSIONS,
@@ -53,7 +52,7 @@ class Task(torch.nn.Module):
         self.codewords = torch.randn(SYMBOLS, DIMENSIONS, generator=generator)
         self.successors = torch.randint(SYMBOLS, (SYMBOLS, 6), generator=generator)
 
-    def batch(self, step: int) -> Tuple[torch.Tensor, torch.Tensor, List, List]:
+    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor, list, list]:
         """Features (#batch, frames, dim), lengths, symbols and their numbers."""
         generator = torch.Generator().manual_seed(step)
         features, symbols = [], []
@@ -83,8 +82,8 @@ class Task(torch.nn.Module):
 
 
 def train(
-    task: Task, steps: int, optimizer: Optional[torch.optim.Optimizer] = None
-) -> List[Dict[str, float]]:
+    task: Task, steps: int, optimizer: torch.optim.Optimizer | None = None
+) -> list[dict[str, float]]:
     """Train as ESPnet does, with clipped gradients; what was logged.
 
     Args:

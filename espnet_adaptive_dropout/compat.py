@@ -7,7 +7,7 @@ have the former. What else differs between the two lines is answered here too.
 from __future__ import annotations
 
 import inspect
-from typing import Any, Dict, Optional
+from typing import Any
 
 import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder, check_short_utt
@@ -77,9 +77,7 @@ CONVOLUTION_TAKES_MASK = (
 )
 
 
-def mask_padded_frames(
-    x: torch.Tensor, mask_pad: Optional[torch.Tensor]
-) -> torch.Tensor:
+def mask_padded_frames(x: torch.Tensor, mask_pad: torch.Tensor | None) -> torch.Tensor:
     """Zero padded frames of ``x`` (#batch, time, channels), in releases that do.
 
     Args:
@@ -91,7 +89,7 @@ def mask_padded_frames(
     return x.masked_fill(~mask_pad.bool().transpose(1, 2), 0.0)
 
 
-def stock_options(options: Dict[str, Any]) -> Dict[str, Any]:
+def stock_options(options: dict[str, Any]) -> dict[str, Any]:
     """Leave out the options that the installed ESPnet's Conformer does not have.
 
     Args:
@@ -121,7 +119,7 @@ def adopt(module: torch.nn.Module, stock: torch.nn.Module) -> None:
 
 
 def rename_subsampling_output(
-    state_dict: Dict[str, torch.Tensor], prefix: str, embed: torch.nn.Module
+    state_dict: dict[str, torch.Tensor], prefix: str, embed: torch.nn.Module
 ) -> None:
     """Give the subsampling's output layer the name the installed ESPnet uses.
 

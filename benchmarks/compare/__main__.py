@@ -17,8 +17,8 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List
 
 import yaml
 
@@ -88,8 +88,8 @@ def compare(args: argparse.Namespace) -> None:
     runs = chosen_runs(args.rows.split(","))
     corpus = find_corpus(args)
     settings = make_settings(args, corpus)
-    tasks: List[Task] = []
-    notes: List[str] = []
+    tasks: list[Task] = []
+    notes: list[str] = []
     for seed in map(int, args.seeds.split(",")):
         planner = Planner(settings, corpus, seed)
         tasks += planner.tasks(runs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 from benchmarks.compare import configs
 from benchmarks.compare.configs import Settings
@@ -30,7 +30,7 @@ class Step:
 
     name: str
     module: str
-    args: Tuple[str, ...]
+    args: tuple[str, ...]
 
     def command(self) -> str:
         """The command line, quoted for a shell."""
@@ -54,8 +54,8 @@ class Task:
 
     name: str
     directory: Path
-    needs: List[str]
-    steps: List[Step]
+    needs: list[str]
+    steps: list[Step]
     cost: int
 
     def mark(self, step: Step) -> Path:
@@ -110,10 +110,10 @@ class Commands:
         name: str,
         source: Path,
         target: float,
-        criterion: Optional[str] = None,
+        criterion: str | None = None,
         number: int = 1,
         **options: str,
-    ) -> List[Step]:
+    ) -> list[Step]:
         """Prune the full-width checkpoint ``source`` in mid-training.
 
         The training's state is carried over, so that ``train<number>`` resumes as if
@@ -186,8 +186,8 @@ class Commands:
         return _step("cut", STEPS, arguments, "torch_prune")
 
     def prune_and_score(
-        self, name: str, train: Path, config: Dict[str, Any], target: float
-    ) -> List[Step]:
+        self, name: str, train: Path, config: dict[str, Any], target: float
+    ) -> list[Step]:
         """Prune a training with adaptive dropout and score the pruned model."""
         best = configs.best_checkpoint(config)
         compact = self.root / name / "compact"
@@ -211,6 +211,6 @@ class Commands:
         return _step("score", STEPS, arguments, "score")
 
 
-def _step(name: str, module: str, arguments: Dict[str, Any], *command: str) -> Step:
+def _step(name: str, module: str, arguments: dict[str, Any], *command: str) -> Step:
     words = [w for key, value in arguments.items() for w in (f"--{key}", str(value))]
     return Step(name, module, (*command, *words))

@@ -8,14 +8,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import yaml
 
 from benchmarks.compare.runs import PARTS
 from benchmarks.files import write_yaml
 
-Config = Dict[str, Any]
+Config = dict[str, Any]
 
 SETTINGS_FILE = "settings.yaml"
 
@@ -45,8 +45,8 @@ class Settings:
     batches: int
     target: float
     dense_config: str
-    train_args: List[str] = dataclasses.field(default_factory=list)
-    utterances: Optional[int] = None
+    train_args: list[str] = dataclasses.field(default_factory=list)
+    utterances: int | None = None
 
     @property
     def steps_per_part(self) -> int:
@@ -58,7 +58,7 @@ class Settings:
         """Training steps of every row in all."""
         return self.steps_per_part * PARTS
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All that results must have in common to be comparable, for YAML."""
         shared = dataclasses.asdict(self)
         del shared["exp"]
@@ -137,7 +137,7 @@ def gated_config(dense: Config, target: float, options: Config) -> Config:
     return config
 
 
-def small_config(dense: Config, target: float) -> Tuple[Config, str]:
+def small_config(dense: Config, target: float) -> tuple[Config, str]:
     """A narrower stock Conformer with as many parameters as the pruned one.
 
     Of all widths divisible by the number of heads, each with the feed-forward width
@@ -152,7 +152,7 @@ def small_config(dense: Config, target: float) -> Tuple[Config, str]:
     conf = dense["encoder_conf"]
     wanted = (1.0 - target) * encoder_parameters(dense)
     ratio = conf["linear_units"] / conf["output_size"]
-    found: List[Tuple[float, Config, int]] = []
+    found: list[tuple[float, Config, int]] = []
     for size in range(conf["attention_heads"], conf["output_size"], 1):
         if size % (2 * conf["attention_heads"]):
             continue
@@ -202,7 +202,7 @@ def encoder_parameters(config: Config) -> int:
     return sum(p.numel() for p in build_encoder(config).parameters())
 
 
-def bounds(config: Config, locations: List[str]) -> float:
+def bounds(config: Config, locations: list[str]) -> float:
     """The most that the locations together can give, as a share of the encoder."""
     from espnet_adaptive_dropout.units.table import UnitTable
 

@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional, Set, Tuple
 
 from benchmarks.files import write_text
 from espnet_adaptive_dropout.experiments.tables import read_table
@@ -33,10 +32,10 @@ class Corpus:
     recipe_dir: Path
     train: str
     valid: str
-    tests: Tuple[str, ...]
+    tests: tuple[str, ...]
     token_dir: Path
     stats: Path
-    train_shapes: Optional[Path] = None
+    train_shapes: Path | None = None
 
     @property
     def token_type(self) -> str:
@@ -47,7 +46,7 @@ class Corpus:
             else (self.token_dir.name)
         )
 
-    def training_arguments(self) -> List[str]:
+    def training_arguments(self) -> list[str]:
         """Data options of ESPnet's training command, as in stage 11 of the recipe."""
         bpe = self.token_dir / "bpe.model" if self.token_type == "bpe" else None
         options = [
@@ -73,7 +72,7 @@ class Corpus:
             ]
         return [word for name, value in options for word in (f"--{name}", str(value))]
 
-    def scored_sets(self) -> Dict[str, Tuple[str, Set[str]]]:
+    def scored_sets(self) -> dict[str, tuple[str, set[str]]]:
         """Sets to decode: name -> (directory below dump/raw, utterance ids).
 
         A validation set that was combined from data/<valid>_* is split again.
@@ -90,7 +89,7 @@ class Corpus:
         return sets
 
 
-def prepare(recipe_dir: Path, train: str, valid: str, tests: List[str]) -> Corpus:
+def prepare(recipe_dir: Path, train: str, valid: str, tests: list[str]) -> Corpus:
     """Find the recipe's data; run its stages 1 to 10 first if they have not been.
 
     Raises:
@@ -141,7 +140,7 @@ def part_of(corpus: Corpus, count: int, directory: Path) -> Corpus:
     return dataclasses.replace(corpus, train_shapes=directory)
 
 
-def add_test_speech(recipe_dir: Path, train: str) -> List[str]:
+def add_test_speech(recipe_dir: Path, train: str) -> list[str]:
     """Synthesise two more hours like the toy corpus, unless they are there.
 
     The toy corpus's own test sets have some 800 words, in which a difference of a
@@ -176,7 +175,7 @@ def add_test_speech(recipe_dir: Path, train: str) -> List[str]:
     return names
 
 
-def _write_set(directory: Path, subset: Path, known: Set[str]) -> None:
+def _write_set(directory: Path, subset: Path, known: set[str]) -> None:
     """wav.scp and text of a subset, which is all that scoring reads."""
     spoken = {}
     for path in subset.glob("*/*/*.trans.txt"):

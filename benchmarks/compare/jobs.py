@@ -17,7 +17,7 @@ import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable
 
 from benchmarks.compare.commands import Step, Task
 from benchmarks.files import write_json
@@ -42,7 +42,7 @@ class ForkedCommands:
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(PRELOADED)
-        self._running: List[multiprocessing.Process] = []
+        self._running: list[multiprocessing.Process] = []
         # Starting a process polls all others too; without the lock two threads may
         # read the status of one that has just ended, and one of them gets 255.
         self._lock = threading.Lock()
@@ -66,7 +66,7 @@ class ForkedCommands:
             process.terminate()
 
 
-def _child(argv: List[str], cwd: Path, log: Path) -> None:
+def _child(argv: list[str], cwd: Path, log: Path) -> None:
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -96,22 +96,22 @@ class Pool:
         execute: runs a command.
     """
 
-    def __init__(self, tasks: List[Task], jobs: int, cwd: Path, execute: Execute):
+    def __init__(self, tasks: list[Task], jobs: int, cwd: Path, execute: Execute):
         self.tasks = tasks
         self.jobs = jobs
         self.cwd = cwd
         self.execute = execute
         self.finished = {task.name for task in tasks if task.done}
-        self.failed: Dict[str, str] = {}
+        self.failed: dict[str, str] = {}
         self._waiting = [task for task in tasks if not task.done]
-        self._running: Dict[Future, Task] = {}
-        self._logs: Dict[str, Path] = {}
+        self._running: dict[Future, Task] = {}
+        self._logs: dict[str, Path] = {}
         self._cost = sum(task.cost for task in self._waiting)
         self._cost_done = 0
         self._start = time.monotonic()
         self._stopped = False
 
-    def run(self) -> Dict[str, str]:
+    def run(self) -> dict[str, str]:
         """Run all; return the failures: task name -> reason."""
         left = len(self._waiting)
         print(f"{left} tasks to run, {len(self.tasks) - left} done before", flush=True)

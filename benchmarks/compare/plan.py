@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import List
 
 from benchmarks import ROOT
 from benchmarks.compare import configs
@@ -39,9 +38,9 @@ class Planner:
         self.commands = Commands(settings, corpus, seed)
         self.root = self.commands.root
         self.dense = configs.dense_config(settings, seed)
-        self.notes: List[str] = []
+        self.notes: list[str] = []
 
-    def tasks(self, runs: List[Run]) -> List[Task]:
+    def tasks(self, runs: list[Run]) -> list[Task]:
         """Tasks of the runs and of the runs that they need.
 
         Raises:
@@ -64,7 +63,7 @@ class Planner:
             self._write_commands(directory, tasks)
         return tasks
 
-    def _write_commands(self, directory: Path, tasks: List[Task]) -> None:
+    def _write_commands(self, directory: Path, tasks: list[Task]) -> None:
         """Write all commands of a run as a shell script."""
         recipe = self.settings.recipe_dir
         lines = [
@@ -76,11 +75,11 @@ class Planner:
                 lines += [step.command() for step in task.steps]
         write_text(directory / "commands.sh", "\n".join(lines) + "\n")
 
-    def _dense(self, score: bool) -> List[Task]:
+    def _dense(self, score: bool) -> list[Task]:
         """The dense training, in the parts that end at prune points."""
         directory = self.root / "dense"
         configs.write_config(self.commands.dense_run, self.dense)
-        tasks: List[Task] = []
+        tasks: list[Task] = []
         before = 0
         for part in [*prune_points(), PARTS]:
             name = self._name(f"dense@{part}" if part < PARTS else "dense")
@@ -169,7 +168,7 @@ class Planner:
         starts = [part for part, _ in rounds]
         ends = [*starts[1:], PARTS]
         source = self.commands.saved(starts[0])
-        steps: List[Step] = []
+        steps: list[Step] = []
         for number, ((_, target), end) in enumerate(zip(rounds, ends), start=1):
             if number > 1:
                 source = self.root / run.name / f"full{number}.pth"
@@ -186,7 +185,7 @@ class Planner:
         steps = [self.commands.torch_prune(run.name, source, self._target(run))]
         return self._continued(run, steps, [self._score(run.name, "train1")])
 
-    def _continued(self, run: Run, change: List[Step], end: List[Step]) -> Task:
+    def _continued(self, run: Run, change: list[Step], end: list[Step]) -> Task:
         """The dense training, changed at a checkpoint and trained to the end."""
         part = prune_part(run.at)
         steps = [*change, self._train_cut(run, 1, PARTS), *end]
@@ -202,7 +201,7 @@ class Planner:
         best = configs.best_checkpoint(self.dense)
         return self.commands.score(name, self.root / name / train, best)
 
-    def _task(self, run: Run, needs: List[str], steps: List[Step], parts: int) -> Task:
+    def _task(self, run: Run, needs: list[str], steps: list[Step], parts: int) -> Task:
         return Task(
             self._name(run.name), self.root / run.name, needs, steps, self._cost(parts)
         )
@@ -230,13 +229,13 @@ def gates_after(start: float) -> configs.Config:
     )
 
 
-def prune_points() -> List[int]:
+def prune_points() -> list[int]:
     """Checkpoints of the dense training from which some run goes on."""
     points = {prune_part(run.at) for run in all_runs() if run.at is not None}
     return sorted(points | {cubic_rounds(0.5)[0][0]})
 
 
-def _closure(tasks: List[Task], names: set) -> set:
+def _closure(tasks: list[Task], names: set) -> set:
     """The named tasks and all that they need."""
     needs = {task.name: task.needs for task in tasks}
     waiting, closed = set(names), set()

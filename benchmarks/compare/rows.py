@@ -7,7 +7,7 @@ stands for the row (the prune points of magnitude and Taylor).
 from __future__ import annotations
 
 import fnmatch
-from typing import List, Sequence
+from collections.abc import Sequence
 
 from benchmarks.compare.runs import (
     ABLATION,
@@ -31,7 +31,7 @@ from benchmarks.compare.runs import (
 )
 
 
-def all_runs() -> List[Run]:
+def all_runs() -> list[Run]:
     """Every run of a seed, the most informative first."""
     return [
         single("dense", "dense (stock Conformer)", "dense"),
@@ -72,7 +72,7 @@ def all_runs() -> List[Run]:
     ]
 
 
-def chosen_runs(patterns: Sequence[str]) -> List[Run]:
+def chosen_runs(patterns: Sequence[str]) -> list[Run]:
     """The runs whose name, row or section matches one of the patterns, in order.
 
     Raises:
@@ -98,7 +98,7 @@ def chosen_runs(patterns: Sequence[str]) -> List[Run]:
     return [run for run in runs if run.name in chosen]
 
 
-def _everything() -> List[Run]:
+def _everything() -> list[Run]:
     """All locations together, for the size of the comparison and a much smaller one."""
     ways = {
         "ours_all": ("ours, all locations", {}),
@@ -134,7 +134,7 @@ def _everything() -> List[Run]:
     return runs
 
 
-def _ablations() -> List[Run]:
+def _ablations() -> list[Run]:
     """Each of the paper's locations alone, and each left out."""
     runs = []
     for name in LOCATIONS:
@@ -147,7 +147,7 @@ def _ablations() -> List[Run]:
     return runs
 
 
-def _settings() -> List[Run]:
+def _settings() -> list[Run]:
     """Ours with one setting changed."""
     changed = {
         "logit_2": ("initial logit 2 (p = 0.88)", dict(initial_logit=2.0)),
@@ -180,7 +180,7 @@ def _settings() -> List[Run]:
     return runs
 
 
-def _families() -> List[Run]:
+def _families() -> list[Run]:
     """One training for all sizes, pruned to each of them."""
     ways = {
         "family": ("one training for all sizes", {}),
@@ -198,7 +198,7 @@ def _families() -> List[Run]:
     return runs
 
 
-def _sizes() -> List[Run]:
+def _sizes() -> list[Run]:
     """A training for each size, the usual training pruned to it, and Taylor."""
     runs = []
     for size in FAMILY:

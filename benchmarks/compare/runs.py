@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 LOCATIONS = ("ffn_macaron", "ffn", "query", "value", "conv_input")
 EVERYTHING = (*LOCATIONS, "conv_channel", "subsampling_1", "subsampling_2")
@@ -50,9 +51,9 @@ class Run:
     title: str
     section: str
     kind: str
-    options: Dict[str, Any] = dataclasses.field(default_factory=dict)
-    at: Optional[float] = None
-    target: Optional[float] = None
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    at: float | None = None
+    target: float | None = None
 
 
 def percent(share: float) -> int:
@@ -65,8 +66,8 @@ def single(
     title: str,
     kind: str,
     section: str = MAIN,
-    at: Optional[float] = None,
-    target: Optional[float] = None,
+    at: float | None = None,
+    target: float | None = None,
     **options: Any,
 ) -> Run:
     """A run in a row of its own; without ``at`` it is trained from the first step."""
@@ -98,9 +99,9 @@ def prune_points(
     title: str,
     points: Sequence[float] = PRUNE_POINTS,
     section: str = MAIN,
-    target: Optional[float] = None,
+    target: float | None = None,
     **options: Any,
-) -> List[Run]:
+) -> list[Run]:
     """Runs that a criterion prunes at several points; the best stands for the row."""
     return [
         Run(
@@ -128,7 +129,7 @@ def cubic_rounds(
     first: float = 0.2,
     last: float = 0.7,
     parts: int = PARTS,
-) -> List[Tuple[int, float]]:
+) -> list[tuple[int, float]]:
     """Gradual pruning by the cubic schedule of Zhu & Gupta (2018), from nothing.
 
     Their s(t) = s_f - s_f (1 - (t - t_0) / (n dt))^3 is 0 at t_0, so that the first

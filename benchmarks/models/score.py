@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any
 
 from espnet_adaptive_dropout.experiments.tables import read_table
 
@@ -33,7 +34,7 @@ def score(args: argparse.Namespace) -> None:
     if config.get("ngpu") and torch.cuda.is_available():
         model.cuda()
     wanted = read_json(args.sets)
-    errors: Dict[str, Dict[str, int]] = {}
+    errors: dict[str, dict[str, int]] = {}
     loss = None
     for data in dict.fromkeys(name for name, _ in wanted.values()):
         with torch.inference_mode():
@@ -57,7 +58,7 @@ def score(args: argparse.Namespace) -> None:
     )
 
 
-def open_model(train_config: Path, model_file: Path) -> Tuple[type, Dict, Any]:
+def open_model(train_config: Path, model_file: Path) -> tuple[type, dict, Any]:
     """Task, config and trained model of an ESPnet experiment.
 
     Raises:
@@ -78,8 +79,8 @@ def open_model(train_config: Path, model_file: Path) -> Tuple[type, Dict, Any]:
 
 
 def decode(
-    task: type, model: Any, config: Dict[str, Any], data: Path
-) -> Tuple[Dict[str, Tuple[str, str]], float]:
+    task: type, model: Any, config: dict[str, Any], data: Path
+) -> tuple[dict[str, tuple[str, str]], float]:
     """Greedy CTC over one data set.
 
     Returns:
@@ -91,7 +92,7 @@ def decode(
     converter = TokenIDConverter(token_list=config["token_list"])
     tokenizer = build_tokenizer(config["token_type"], bpemodel=config.get("bpemodel"))
     references = read_table(data / "text")
-    texts: Dict[str, Tuple[str, str]] = {}
+    texts: dict[str, tuple[str, str]] = {}
     total = 0.0
     device = next(model.parameters()).device
     for names, batch in batches(task, config, data):
@@ -108,7 +109,7 @@ def decode(
 
 
 def batches(
-    task: type, config: Dict[str, Any], data: Path, size: int = BATCH
+    task: type, config: dict[str, Any], data: Path, size: int = BATCH
 ) -> Iterator:
     """Names of utterances and their batch, for all of one data set."""
     from espnet_adaptive_dropout.experiments.data import labelled_batches
@@ -117,7 +118,7 @@ def batches(
     return labelled_batches(task, config, source, size)
 
 
-def collapse(path: List[int], blank: int = 0) -> List[int]:
+def collapse(path: list[int], blank: int = 0) -> list[int]:
     """Tokens of a CTC path: repeats merged, then blanks dropped."""
     merged = [token for i, token in enumerate(path) if i == 0 or token != path[i - 1]]
     return [token for token in merged if token != blank]

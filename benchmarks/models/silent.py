@@ -7,8 +7,8 @@ removed without any loss. ``python -m benchmarks.models.silent``.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Dict, Iterable, List
 
 import torch
 
@@ -52,8 +52,8 @@ def print_silent(args: argparse.Namespace) -> None:
 
 
 def firing_channels(
-    model: torch.nn.Module, batches: Iterable[Dict[str, torch.Tensor]]
-) -> Dict[str, torch.Tensor]:
+    model: torch.nn.Module, batches: Iterable[dict[str, torch.Tensor]]
+) -> dict[str, torch.Tensor]:
     """Which channels of the two convolutions of the input layer ever fire.
 
     Args:
@@ -72,8 +72,8 @@ def firing_channels(
     embed = main_encoder(model).embed
     if not has_two_convolutions(embed):
         raise ValueError("the encoder's input layer does not have two convolutions")
-    fires: Dict[str, torch.Tensor] = {}
-    hooks: List[torch.utils.hooks.RemovableHandle] = []
+    fires: dict[str, torch.Tensor] = {}
+    hooks: list[torch.utils.hooks.RemovableHandle] = []
     for name, activation in (
         ("subsampling_1", embed.conv[1]),
         ("subsampling_2", embed.conv[3]),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable
 
 import yaml
 
@@ -152,7 +152,7 @@ _TRAINING = {
     "checkpoint": "checkpoint.pth of the training",
     "train_config": "config.yaml of the training at full width",
 }
-COMMANDS: Dict[str, Tuple[Callable[[argparse.Namespace], None], Dict[str, str]]] = {
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], dict[str, str]]] = {
     "add_gates": (
         add_gates,
         {**_TRAINING, "run_config": "config with adaptive dropout", **_NEW_TRAINING},

@@ -8,7 +8,7 @@ that ESPnet trains and decodes the result.
 from __future__ import annotations
 
 import argparse
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import torch
 import yaml
@@ -61,16 +61,16 @@ def torch_prune(args: argparse.Namespace) -> None:
     print(about)
 
 
-Keep = List[Dict[str, List[int]]]
+Keep = list[dict[str, list[int]]]
 
 
-def choose(chooser, full, target: float) -> Tuple:
+def choose(chooser, full, target: float) -> tuple:
     """Find the channel ratio whose size comes nearest to the target.
 
     Returns:
         Kept unit indices of every block by kind, the ratio and the share removed.
     """
-    best: Tuple = ()
+    best: tuple = ()
     low, high = 0.0, 1.0
     total = sum(p.numel() for p in full.encoder.parameters())
     for _ in range(BISECTIONS):
@@ -107,7 +107,7 @@ def kept_units(full: torch.nn.Module, removed) -> Keep:
     return keep
 
 
-def narrow_options(full, config: Dict[str, Any], keep: Keep) -> Dict[str, Any]:
+def narrow_options(full, config: dict[str, Any], keep: Keep) -> dict[str, Any]:
     """``encoder`` and ``encoder_conf`` of the narrow model."""
     from espnet_adaptive_dropout.experiments.encoder_entry import COMPACT
 
@@ -128,7 +128,7 @@ def narrow_options(full, config: Dict[str, Any], keep: Keep) -> Dict[str, Any]:
     return dict(encoder=COMPACT, encoder_conf=conf)
 
 
-def sources(full: torch.nn.Module, keep: Keep) -> Dict[str, torch.Tensor]:
+def sources(full: torch.nn.Module, keep: Keep) -> dict[str, torch.Tensor]:
     """See ``training_state.sources``."""
     from benchmarks.models import training_state as ts
     from espnet_adaptive_dropout.units.table import UnitTable

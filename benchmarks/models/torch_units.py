@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from typing import Dict, List, Tuple
 
 import torch
 
@@ -22,7 +21,7 @@ WATCHED = {
     "conv_module.depthwise_conv": "conv_channel",
 }
 
-Removed = Dict[Tuple[int, str], List[int]]
+Removed = dict[tuple[int, str], list[int]]
 
 
 class _SplitConvolution(torch.nn.Module):
@@ -66,7 +65,7 @@ class UnitChooser:
         ValueError: torch-pruning is not installed.
     """
 
-    def __init__(self, encoder: torch.nn.Module, inputs: Tuple[torch.Tensor, ...]):
+    def __init__(self, encoder: torch.nn.Module, inputs: tuple[torch.Tensor, ...]):
         try:
             import torch_pruning
         except ImportError:

@@ -7,7 +7,7 @@ where each entry of the narrow tensor comes from.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable
 
 import torch
 import yaml
@@ -21,8 +21,8 @@ from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.surgery import cut_weights
 from espnet_adaptive_dropout.units.table import UnitTable
 
-State = Dict[str, torch.Tensor]
-Checkpoint = Dict[str, Any]
+State = dict[str, torch.Tensor]
+Checkpoint = dict[str, Any]
 
 PREFIX = "encoder."
 
@@ -117,13 +117,13 @@ def resized(
 
 
 def _resized_moments(
-    state: Dict[str, Dict[str, Any]],
-    shapes: Dict[str, torch.Size],
+    state: dict[str, dict[str, Any]],
+    shapes: dict[str, torch.Size],
     resize: Callable[[State], State],
-) -> Dict[int, Dict[str, Any]]:
+) -> dict[int, dict[str, Any]]:
     """Optimizer state by parameter name -> by number, in other shapes."""
-    moments: Dict[str, State] = {}
-    others: Dict[str, Dict[str, Any]] = {name: {} for name in state}
+    moments: dict[str, State] = {}
+    others: dict[str, dict[str, Any]] = {name: {} for name in state}
     for name, values in state.items():
         for key, value in values.items():
             if torch.is_tensor(value) and value.dim() > 0:

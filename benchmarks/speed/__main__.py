@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING
 
 from benchmarks import ROOT
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
@@ -97,7 +97,7 @@ def make_work(args: argparse.Namespace) -> Work:
     if args.rounds < 0 or args.minutes <= 0:
         raise ValueError("--rounds and --minutes must be above 0")
     device = dict(device=args.device, dtype=args.dtype)
-    settings: List[Setting]
+    settings: list[Setting]
     if _given(args):
         settings = chosen_grid(
             args.size,

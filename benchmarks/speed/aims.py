@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable
 
 from benchmarks.speed.columns import ratio, saved_share
 from benchmarks.speed.encoders import STOCK
@@ -11,7 +11,7 @@ from benchmarks.speed.store import Results
 from benchmarks.speed.timing import spread
 from espnet_adaptive_dropout.experiments.markdown import table_lines
 
-Rows = Dict[str, Dict[str, Any]]
+Rows = dict[str, dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Aim:
     text: str
     row: str
     limit: float
-    read: Callable[[Dict, Dict, str], float]
+    read: Callable[[dict, dict, str], float]
     at_least: bool = False
-    judge: Optional[Callable[[Dict, Dict, str], float]] = None
+    judge: Callable[[dict, dict, str], float] | None = None
 
-    def value(self, rows: Rows, clock: str) -> Optional[float]:
+    def value(self, rows: Rows, clock: str) -> float | None:
         """The measured value, or None without results."""
         if self.row not in rows or STOCK not in rows:
             return None
@@ -46,23 +46,23 @@ class Aim:
         return value >= self.limit if self.at_least else value <= self.limit
 
 
-def _time(row: Dict, stock: Dict, clock: str) -> float:
+def _time(row: dict, stock: dict, clock: str) -> float:
     return ratio(row, clock)
 
 
-def _low(row: Dict, stock: Dict, clock: str) -> float:
+def _low(row: dict, stock: dict, clock: str) -> float:
     return spread(row["ratios"][clock])["low"]
 
 
-def _saved(row: Dict, stock: Dict, clock: str) -> float:
+def _saved(row: dict, stock: dict, clock: str) -> float:
     return saved_share(row, stock, clock)
 
 
-def _memory(row: Dict, stock: Dict, clock: str) -> float:
+def _memory(row: dict, stock: dict, clock: str) -> float:
     return row["peak_bytes"] / stock["peak_bytes"]
 
 
-def _control(row: Dict, stock: Dict, clock: str) -> float:
+def _control(row: dict, stock: dict, clock: str) -> float:
     return row["control_share"][clock]
 
 
@@ -99,7 +99,7 @@ TRAINING = (
 )
 
 
-def aim_lines(results: Results, clock: str) -> List[str]:
+def aim_lines(results: Results, clock: str) -> list[str]:
     """Markdown table: aim, limit, measured, reached, and the range over settings."""
     reference = results.reference
     tables = [results.forward[s] for s in results.settings() if s != reference]
@@ -111,7 +111,7 @@ def aim_lines(results: Results, clock: str) -> List[str]:
     return table_lines(headings, cells, left=(0, 3, 4))
 
 
-def _cells(aim: Aim, first: List[Rows], others: List[Rows], clock: str) -> List[str]:
+def _cells(aim: Aim, first: list[Rows], others: list[Rows], clock: str) -> list[str]:
     limit = f"{'≥' if aim.at_least else '≤'} {100 * aim.limit:g} %"
     value = aim.value(first[0], clock) if first else None
     if value is None:
@@ -120,8 +120,8 @@ def _cells(aim: Aim, first: List[Rows], others: List[Rows], clock: str) -> List[
     return [aim.text, limit, _percent(value), reached, _others(aim, others, clock)]
 
 
-def _others(aim: Aim, tables: List[Rows], clock: str) -> str:
-    there: List[Tuple[float, bool]] = [
+def _others(aim: Aim, tables: list[Rows], clock: str) -> str:
+    there: list[tuple[float, bool]] = [
         (aim.value(rows, clock), aim.reached(rows, clock))
         for rows in tables
         if aim.value(rows, clock) is not None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import numpy
 import torch
@@ -81,7 +81,7 @@ class Builder:
         # As an untrained checkpoint, so that it is planned and cut as a trained one is.
         self.trained = Trained(self.task, self.config, state, Path(f"size {size}"))
 
-    def config_of(self, row: Row) -> Dict[str, Any]:
+    def config_of(self, row: Row) -> dict[str, Any]:
         """Training config of the row's model, whatever its form."""
         if row.base == STOCK:
             return self.config
@@ -92,7 +92,7 @@ class Builder:
         options = compact_options(self.trained.table, keep)
         return compact_experiment_config(self.config, options)
 
-    def adaptive_config(self, **conf: Any) -> Dict[str, Any]:
+    def adaptive_config(self, **conf: Any) -> dict[str, Any]:
         """Training config with gates and these ``adaptive_dropout_conf`` options."""
         entry = self.trained.encoder_entry
         options = entry.options(self.config)
@@ -111,14 +111,14 @@ class Builder:
             load_weights(model, cut, row.name)
         return model.requires_grad_(False).eval()
 
-    def kept(self, row: Row) -> Optional[torch.Tensor]:
+    def kept(self, row: Row) -> torch.Tensor | None:
         """Units of the row's compact encoder, or None if it is not compact."""
         if row.choice is not None:
             return self.keep(row.choice, row.target)
         units = self.trained.table.num_units
         return torch.ones(units, dtype=torch.bool) if row.base == COMPACT else None
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019  (lives as long as the command)
+    @functools.cache  # noqa: B019  (lives as long as the command)
     def keep(self, choice: str, target: float) -> torch.Tensor:
         """Units that stay, bool (units,).
 
@@ -145,12 +145,12 @@ class Builder:
         keep = torch_prune.choose(chooser, full, target)[0]
         return torch_prune.kept_mask(self.trained.table, keep)
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019
+    @functools.cache  # noqa: B019
     def full_macs(self, seconds: float) -> Any:
         """Cost in multiply-accumulates for one utterance."""
         return self.trained.cost("macs", int(seconds * FRAMES_PER_SECOND))
 
-    def counts(self, row: Row, seconds: float) -> Tuple[int, int]:
+    def counts(self, row: Row, seconds: float) -> tuple[int, int]:
         """Parameters and, for one utterance, multiply-accumulates of the encoder."""
         parameters = self.trained.table.parameters
         macs = self.full_macs(seconds)
@@ -169,7 +169,7 @@ def trained_like_scores(table: UnitTable, seed: int = 0) -> torch.Tensor:
     """
     generator = torch.Generator().manual_seed(seed)
     last = max(group.block or 0 for group in table.groups)
-    parts: List[torch.Tensor] = []
+    parts: list[torch.Tensor] = []
     for group in table.groups:
         share = _share(group.location, group.block, last)
         heads = torch.randn(group.heads, 1, generator=generator) * _HEADS
@@ -179,7 +179,7 @@ def trained_like_scores(table: UnitTable, seed: int = 0) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def _share(location: str, block: Optional[int], last: int) -> float:
+def _share(location: str, block: int | None, last: int) -> float:
     if location not in KEPT:
         return 0.5
     depth = (block or 0) / last if last else 1.0

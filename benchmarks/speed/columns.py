@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any, Callable
 
 from benchmarks.speed.encoders import STOCK, Row, parse_row
 from benchmarks.speed.timing import spread
 from espnet_adaptive_dropout.experiments.markdown import table_lines
 
-Column = Tuple[str, Callable[[Dict[str, Any]], str]]
+Column = tuple[str, Callable[[dict[str, Any]], str]]
 
 
 def content_lines(
-    part: str, content: Dict[str, Any], rows: Sequence[Row], clock: str
-) -> List[str]:
+    part: str, content: dict[str, Any], rows: Sequence[Row], clock: str
+) -> list[str]:
     """Heading and table of a setting; empty if nothing was measured.
 
     Args:
@@ -40,8 +41,8 @@ def content_lines(
 
 
 def table(
-    names: Sequence[str], rows: Dict[str, Any], columns: Sequence[Column]
-) -> List[str]:
+    names: Sequence[str], rows: dict[str, Any], columns: Sequence[Column]
+) -> list[str]:
     """Markdown table with a line for each row."""
     cells = [
         [f"{parse_row(n).title} (`{n}`)", *(read(rows[n]) for _, read in columns)]
@@ -51,8 +52,8 @@ def table(
 
 
 def matrix_lines(
-    tables: Dict[str, Dict[str, Any]], rows: Sequence[Row], what: str, clock: str
-) -> List[str]:
+    tables: dict[str, dict[str, Any]], rows: Sequence[Row], what: str, clock: str
+) -> list[str]:
     """Markdown table with a line for each row and a column for each setting.
 
     Args:
@@ -63,7 +64,7 @@ def matrix_lines(
         clock: "wall" or "cpu".
     """
 
-    def cell(name: str, there: Dict[str, Any]) -> str:
+    def cell(name: str, there: dict[str, Any]) -> str:
         if name not in there:
             return "-"
         row = there[name]
@@ -81,8 +82,8 @@ def matrix_lines(
 
 
 def saved_share(
-    row: Dict[str, Any], stock: Dict[str, Any], clock: str = "wall"
-) -> Optional[float]:
+    row: dict[str, Any], stock: dict[str, Any], clock: str = "wall"
+) -> float | None:
     """Share of time saved over share of MACs saved; None if no MACs are saved."""
     saved_macs = 1.0 - row["macs"] / stock["macs"]
     if saved_macs < 1e-3:
@@ -90,37 +91,37 @@ def saved_share(
     return (1.0 - ratio(row, clock)) / saved_macs
 
 
-def ratio(row: Dict[str, Any], clock: str = "wall") -> float:
+def ratio(row: dict[str, Any], clock: str = "wall") -> float:
     """Time relative to the stock encoder, median over the rounds."""
     return spread(row["ratios"][clock])["median"]
 
 
-def percent(row: Dict[str, Any], clock: str = "wall") -> str:
+def percent(row: dict[str, Any], clock: str = "wall") -> str:
     """The ratio with its quartiles: "61.5 (60.9-62.2)"."""
     of = {k: 100 * v for k, v in spread(row["ratios"][clock]).items()}
     return f"{of['median']:.1f} ({of['low']:.1f}-{of['high']:.1f})"
 
 
-def _milliseconds(row: Dict[str, Any], clock: str) -> str:
+def _milliseconds(row: dict[str, Any], clock: str) -> str:
     time = spread(row["seconds"][clock])
     return f"{1e3 * time['median']:.1f} ± {1e3 * time['deviation']:.1f}"
 
 
-def _time_columns(clock: str) -> List[Column]:
+def _time_columns(clock: str) -> list[Column]:
     return [
         ("time [ms]", lambda row: _milliseconds(row, clock)),
         ("of stock [%]", lambda row: percent(row, clock)),
     ]
 
 
-def _forward_columns(content: Dict[str, Any], clock: str) -> List[Column]:
+def _forward_columns(content: dict[str, Any], clock: str) -> list[Column]:
     stock = content["rows"][STOCK]
 
-    def saved(row: Dict[str, Any]) -> str:
+    def saved(row: dict[str, Any]) -> str:
         share = saved_share(row, stock, clock)
         return "-" if share is None else f"{share:.2f}"
 
-    def memory(row: Dict[str, Any]) -> str:
+    def memory(row: dict[str, Any]) -> str:
         taken = row.get("activation_bytes")
         return "-" if taken is None else f"{taken / 1e6:.1f}"
 
@@ -134,7 +135,7 @@ def _forward_columns(content: Dict[str, Any], clock: str) -> List[Column]:
     ]
 
 
-def _load_columns(content: Dict[str, Any], clock: str) -> List[Column]:
+def _load_columns(content: dict[str, Any], clock: str) -> list[Column]:
     return [
         ("file [MB]", lambda row: f"{row['file_bytes'] / 1e6:.1f}"),
         ("file to ready [s]", lambda row: f"{row['load_seconds']:.2f}"),
@@ -143,14 +144,14 @@ def _load_columns(content: Dict[str, Any], clock: str) -> List[Column]:
     ]
 
 
-def _train_columns(content: Dict[str, Any], clock: str) -> List[Column]:
+def _train_columns(content: dict[str, Any], clock: str) -> list[Column]:
     stock = content["rows"][STOCK]
 
-    def memory(row: Dict[str, Any]) -> str:
+    def memory(row: dict[str, Any]) -> str:
         share = row["peak_bytes"] / stock["peak_bytes"]
         return f"{row['peak_bytes'] / 1e6:.1f} ({100 * share:.1f} %)"
 
-    def control(row: Dict[str, Any]) -> str:
+    def control(row: dict[str, Any]) -> str:
         share = row.get("control_share")
         return "-" if share is None else f"{100 * share[clock]:.2f}"
 
@@ -161,8 +162,8 @@ def _train_columns(content: Dict[str, Any], clock: str) -> List[Column]:
     ]
 
 
-def _decode_columns(content: Dict[str, Any], clock: str) -> List[Column]:
-    def factor(row: Dict[str, Any]) -> str:
+def _decode_columns(content: dict[str, Any], clock: str) -> list[Column]:
+    def factor(row: dict[str, Any]) -> str:
         time = spread(row["seconds"][clock])["median"]
         return f"{time / row['audio_seconds']:.4f}"
 

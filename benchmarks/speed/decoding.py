@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable
 
 import torch
 
@@ -20,7 +20,7 @@ SEARCHES = {"greedy": 1, "beam 5": 5}
 ROWS = (STOCK, "paper_54", "all_54", "stock_int8", "paper_54_int8", "all_54_int8")
 
 
-def run(work: Work) -> List[str]:
+def run(work: Work) -> list[str]:
     """Measure rows without results; return the names of the results."""
     store = work.store("decode")
     rows = [row for row in work.rows if row.name in ROWS]
@@ -41,7 +41,7 @@ def run(work: Work) -> List[str]:
     return keys
 
 
-def measure(work: Work, rows: List[Row], beam: int) -> Dict[str, Dict[str, Any]]:
+def measure(work: Work, rows: list[Row], beam: int) -> dict[str, dict[str, Any]]:
     """Decode the same utterances with every row's model, in turns."""
     torch.set_num_threads(1)
     recognisers = {row.name: recogniser(work, row, beam) for row in rows}
@@ -79,7 +79,7 @@ def recogniser(work: Work, row: Row, beam: int):
 
 
 def _decoding(
-    recognise, audio: List[torch.Tensor], device: Device
+    recognise, audio: list[torch.Tensor], device: Device
 ) -> Callable[[], None]:
     def run() -> None:
         for samples in audio:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 INPUT_SIZE = 80
 FRAMES_PER_SECOND = 100
 VOCABULARY = 500
 
 # encoder_conf of each size; "256" is the reference, the others show what width does.
-SIZES: Dict[str, Dict[str, int]] = {
+SIZES: dict[str, dict[str, int]] = {
     "tiny": dict(
         output_size=16,
         linear_units=48,
@@ -29,7 +29,7 @@ SIZES: Dict[str, Dict[str, int]] = {
 REFERENCE = "256"
 
 
-def encoder_options(size: str) -> Dict[str, Any]:
+def encoder_options(size: str) -> dict[str, Any]:
     """``encoder_conf`` of the stock encoder of this size."""
     common = dict(
         dropout_rate=0.1,
@@ -43,7 +43,7 @@ def encoder_options(size: str) -> Dict[str, Any]:
     return {**common, **SIZES[size]}
 
 
-def asr_config(size: str, **options: Any) -> Dict[str, Any]:
+def asr_config(size: str, **options: Any) -> dict[str, Any]:
     """Training config of a CTC model with the stock encoder, fed with features.
 
     Args:
@@ -123,7 +123,7 @@ class Row:
 
     name: str
     base: str
-    choice: Optional[str]
+    choice: str | None
     target: float
     form: str
 
@@ -154,11 +154,11 @@ def parse_row(name: str) -> Row:
     return Row(name, found["base"], found["choice"], percent / 100, found["form"] or "")
 
 
-def parse_rows(names: str) -> Tuple[Row, ...]:
+def parse_rows(names: str) -> tuple[Row, ...]:
     """Read a comma-separated list; the stock encoder comes first, always.
 
     Raises:
         ValueError: a name is unknown.
     """
-    listed: List[str] = [STOCK, *(name.strip() for name in names.split(","))]
+    listed: list[str] = [STOCK, *(name.strip() for name in names.split(","))]
     return tuple(parse_row(name) for name in dict.fromkeys(filter(None, listed)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable
 
 import torch
 
@@ -20,7 +20,7 @@ from espnet_adaptive_dropout.experiments.features import Inputs
 Run = Callable[[], object]
 
 # Log mel filter banks at a 10 ms hop, from audio at 16 kHz.
-FRONTEND: Dict[str, Any] = dict(
+FRONTEND: dict[str, Any] = dict(
     input_size=None,
     frontend="default",
     frontend_conf=dict(n_fft=512, hop_length=160),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from typing import Any, Dict, List, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -23,7 +24,7 @@ SHARE = 0.55
 REST = 0.02
 
 
-def run(work: Work) -> List[str]:
+def run(work: Work) -> list[str]:
     """Measure the settings of ``work``; return the names of their results."""
     store = work.store("forward")
     todo = {}
@@ -43,7 +44,7 @@ def run(work: Work) -> List[str]:
 
 def measure(
     forms: Forms, setting: Setting, rows: Sequence[Row], effort: Effort
-) -> Tuple[Dict[str, Dict[str, Any]], Dict[str, str]]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """Time rows, of which the stock encoder must be one.
 
     Returns:
@@ -69,13 +70,13 @@ def measure(
     results = {}
     for row in rows:
         if row.name in readings:
-            result: Dict[str, Any] = summary(readings[row.name], readings[STOCK])
+            result: dict[str, Any] = summary(readings[row.name], readings[STOCK])
             result.update(_sizes(forms, row, setting))
             results[row.name] = result
     return results, missing
 
 
-def _sizes(forms: Forms, row: Row, setting: Setting) -> Dict[str, Any]:
+def _sizes(forms: Forms, row: Row, setting: Setting) -> dict[str, Any]:
     parameters, macs = forms.builder.counts(row, setting.seconds)
     sizes = {"parameters": parameters, "macs": macs * setting.batch}
     if not row.form:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import List, Sequence, Tuple
+from collections.abc import Sequence
 
 from benchmarks.speed.encoders import REFERENCE, SIZES
 from benchmarks.speed.timing import Effort
@@ -63,7 +63,7 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def named_grid(name: str, size: str, **device: str) -> List[Setting]:
+def named_grid(name: str, size: str, **device: str) -> list[Setting]:
     """The settings of a grid.
 
     Args:
@@ -98,7 +98,7 @@ def chosen_grid(
     lengths: Sequence[float],
     threads: Sequence[str],
     **device: str,
-) -> List[Setting]:
+) -> list[Setting]:
     """Every combination of the given values.
 
     Args:
@@ -127,7 +127,7 @@ def chosen_grid(
 
 def efforts(
     settings: Sequence[Setting], seconds: float, rounds: int
-) -> List[Tuple[Setting, Effort]]:
+) -> list[tuple[Setting, Effort]]:
     """Share the time between the settings, long utterances more.
 
     Args:

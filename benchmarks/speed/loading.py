@@ -7,7 +7,7 @@ import multiprocessing
 import statistics
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable
 
 import torch
 
@@ -30,13 +30,13 @@ _PRELOADED = [
 ]
 
 
-def run(work: Work) -> List[str]:
+def run(work: Work) -> list[str]:
     """Measure rows without results; return the name of the results."""
     store = work.store("load")
     key = work.key(batch=1, seconds=f"{SECONDS:g}")
     names = store.todo(key, [row.name for row in work.rows])
     rows = [row for row in work.rows if row.name in names]
-    jobs: Dict[str, Callable[[], Dict[str, float]]] = {}
+    jobs: dict[str, Callable[[], dict[str, float]]] = {}
     missing, sizes = {}, {}
     for row in rows:
         try:
@@ -76,12 +76,12 @@ def _size(work: Work, row: Row, path: Path) -> int:
     return saved_bytes(work.forms(work.size).encoder(row))
 
 
-def _medians(readings: List[Dict[str, float]]) -> Dict[str, Any]:
+def _medians(readings: list[dict[str, float]]) -> dict[str, Any]:
     names = readings[0]
     return {n: statistics.median(reading[n] for reading in readings) for n in names}
 
 
-def in_fresh_process(form: str, path: Path, device: Device) -> Dict[str, float]:
+def in_fresh_process(form: str, path: Path, device: Device) -> dict[str, float]:
     """Load and encode once in a process that has only imported what it needs.
 
     Args:

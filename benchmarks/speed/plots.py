@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable
 
 from matplotlib.figure import Figure
 
@@ -23,7 +24,7 @@ from espnet_adaptive_dropout.report.style import (
 CURVES = (STOCK, COMPACT, "paper_54", "all_54", "torch_pruning_54")
 
 
-def draw(results: Results, directory: Path, clock: str) -> List[str]:
+def draw(results: Results, directory: Path, clock: str) -> list[str]:
     """Write the plots for which there are results.
 
     Returns:
@@ -31,7 +32,7 @@ def draw(results: Results, directory: Path, clock: str) -> List[str]:
     """
     suffix = "" if results.device == "cpu" else f"_{results.device}"
     suffix += "" if results.dtype == "float32" else f"_{results.dtype}"
-    figures: Dict[str, Callable[[], Figure]] = {}
+    figures: dict[str, Callable[[], Figure]] = {}
     if results.reference is not None:
         figures["forms"] = lambda: forms_bars(results, clock)
         if len(results.lengths()) > 1:
@@ -61,7 +62,7 @@ def width_curves(results: Results, clock: str) -> Figure:
 
 def _curves(
     results: Results,
-    places: Sequence[Tuple[float, Setting]],
+    places: Sequence[tuple[float, Setting]],
     label: str,
     clock: str,
 ) -> Figure:
@@ -85,7 +86,7 @@ def _curves(
     return figure
 
 
-def _draw_curve(left, right, there, style: Dict, name: str, clock: str) -> None:
+def _draw_curve(left, right, there, style: dict, name: str, clock: str) -> None:
     x = [place for place, _ in there]
     times = [spread(row["seconds"][clock]) for _, row in there]
     middle = [time["median"] for time in times]
@@ -137,7 +138,7 @@ def forms_bars(results: Results, clock: str) -> Figure:
     return figure
 
 
-def _percentages(row: Dict[str, Any], clock: str) -> Dict[str, float]:
+def _percentages(row: dict[str, Any], clock: str) -> dict[str, float]:
     return {k: 100 * v for k, v in spread(row["ratios"][clock]).items()}
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import List
 
 from benchmarks.files import write_text
 from benchmarks.speed.__main__ import EXP
@@ -77,7 +76,7 @@ def write_tables(args: argparse.Namespace) -> None:
     print(f"{out}/RESULTS.md and plots")
 
 
-def section(results, plots: List[str], clock: str) -> List[str]:
+def section(results, plots: list[str], clock: str) -> list[str]:
     """All tables for one device and precision."""
     from benchmarks.speed.aims import aim_lines
 
@@ -97,7 +96,7 @@ def section(results, plots: List[str], clock: str) -> List[str]:
     return [*lines, ""]
 
 
-def _encoding(results, clock: str) -> List[str]:
+def _encoding(results, clock: str) -> list[str]:
     from benchmarks.speed.columns import content_lines, matrix_lines
 
     if results.reference is None:
@@ -125,14 +124,14 @@ def _encoding(results, clock: str) -> List[str]:
     return lines
 
 
-def _parts(results, clock: str) -> List[str]:
+def _parts(results, clock: str) -> list[str]:
     from benchmarks.speed.columns import content_lines
 
     rows = parse_rows(",".join(DEFAULT))
     headings = dict(
         load="From file to ready", train="Training step", decode="Recognition"
     )
-    lines: List[str] = []
+    lines: list[str] = []
     for part, heading in headings.items():
         for index, content in enumerate(getattr(results, part)):
             if not index:

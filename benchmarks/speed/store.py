@@ -6,7 +6,7 @@ import dataclasses
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import torch
 
@@ -18,7 +18,7 @@ from benchmarks.speed.grid import Setting
 # The setting that the aims are stated in, and that all forms are compared in.
 REFERENCE_BATCH, REFERENCE_SECONDS, REFERENCE_THREADS = 1, 10.0, 1
 
-Rows = Dict[str, Dict[str, Any]]
+Rows = dict[str, dict[str, Any]]
 
 PARTS = ("forward", "load", "train", "decode")
 
@@ -41,14 +41,14 @@ class Store:
         """File of a setting."""
         return self.directory / f"{key}.json"
 
-    def read(self, key: str) -> Dict[str, Any]:
+    def read(self, key: str) -> dict[str, Any]:
         """Results of a setting: ``setting``, ``rows`` and ``missing``."""
         path = self.path(key)
         if path.exists():
             return read_json(path)
         return {"setting": {}, "rows": {}, "missing": {}}
 
-    def todo(self, key: str, names: List[str]) -> List[str]:
+    def todo(self, key: str, names: list[str]) -> list[str]:
         """Names of rows that have not been measured."""
         done = {} if self.again else self.read(key)["rows"]
         return [name for name in names if name not in done]
@@ -56,9 +56,9 @@ class Store:
     def add(
         self,
         key: str,
-        setting: Dict[str, Any],
-        rows: Dict[str, Any],
-        missing: Dict[str, str],
+        setting: dict[str, Any],
+        rows: dict[str, Any],
+        missing: dict[str, str],
     ) -> None:
         """Add rows; those of the same name are replaced."""
         content = self.read(key)
@@ -70,12 +70,12 @@ class Store:
         content["missing"].update(missing)
         write_json(self.path(key), content)
 
-    def all(self) -> List[Dict[str, Any]]:
+    def all(self) -> list[dict[str, Any]]:
         """Results of all settings, in the order of their names."""
         return [read_json(path) for path in sorted(self.directory.glob("*.json"))]
 
 
-def environment() -> Dict[str, str]:
+def environment() -> dict[str, str]:
     """Versions that a time depends on."""
     import espnet2
 
@@ -110,11 +110,11 @@ class Results:
 
     device: str
     dtype: str
-    forward: Dict[Setting, Rows]
-    load: List[Dict[str, Any]]
-    train: List[Dict[str, Any]]
-    decode: List[Dict[str, Any]]
-    missing: Dict[str, str]
+    forward: dict[Setting, Rows]
+    load: list[dict[str, Any]]
+    train: list[dict[str, Any]]
+    decode: list[dict[str, Any]]
+    missing: dict[str, str]
 
     @property
     def size(self) -> str:
@@ -124,7 +124,7 @@ class Results:
         return REFERENCE if REFERENCE in sizes or not sizes else sizes[0]
 
     @property
-    def reference(self) -> Optional[Setting]:
+    def reference(self) -> Setting | None:
         """The setting of the aims, or else the first one that was measured."""
         wanted = Setting(
             self.size,
@@ -137,12 +137,12 @@ class Results:
         of_size = self.settings()
         return wanted if wanted in of_size else next(iter(of_size), None)
 
-    def settings(self) -> List[Setting]:
+    def settings(self) -> list[Setting]:
         """Settings of ``size``, sorted by threads, batch and length."""
         chosen = [s for s in self.forward if s.size == self.size]
         return sorted(chosen, key=lambda s: (s.threads, s.batch, s.seconds))
 
-    def lengths(self) -> List[Setting]:
+    def lengths(self) -> list[Setting]:
         """Settings that differ from the reference in the length only."""
         reference = self.reference
         return [
@@ -151,7 +151,7 @@ class Results:
             if (s.batch, s.threads) == (reference.batch, reference.threads)
         ]
 
-    def widths(self) -> List[Setting]:
+    def widths(self) -> list[Setting]:
         """Settings that differ from the reference in the width only."""
         reference = self.reference
         same = [
@@ -162,7 +162,7 @@ class Results:
         ]
         return sorted(same, key=lambda s: int(s.size))
 
-    def abouts(self) -> List[Dict[str, str]]:
+    def abouts(self) -> list[dict[str, str]]:
         """The environments that rows were measured in, each once."""
         tables = list(self.forward.values())
         tables += [c["rows"] for c in self.load + self.train + self.decode]
@@ -170,7 +170,7 @@ class Results:
         return [about for i, about in enumerate(found) if about not in found[:i]]
 
 
-def read_results(exp: Path) -> List[Results]:
+def read_results(exp: Path) -> list[Results]:
     """Everything under ``exp``, by device and precision.
 
     Raises:
@@ -189,7 +189,7 @@ def read_results(exp: Path) -> List[Results]:
     return [_of_kind(parts, *kind) for kind in kinds]
 
 
-def _of_kind(parts: Dict[str, List[Dict]], device: str, dtype: str) -> Results:
+def _of_kind(parts: dict[str, list[dict]], device: str, dtype: str) -> Results:
     chosen = {
         part: [
             content
@@ -199,7 +199,7 @@ def _of_kind(parts: Dict[str, List[Dict]], device: str, dtype: str) -> Results:
         ]
         for part, contents in parts.items()
     }
-    missing: Dict[str, str] = {}
+    missing: dict[str, str] = {}
     for contents in chosen.values():
         for content in contents:
             missing.update(content["missing"])

@@ -10,7 +10,8 @@ import dataclasses
 import random
 import statistics
 import time
-from typing import Any, Callable, ContextManager, Dict, List, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
 
 import torch
 from tqdm import tqdm
@@ -20,7 +21,7 @@ from espnet_adaptive_dropout.report.memory import peak_bytes
 DEVICES = ("cpu", "cuda")
 DTYPES = ("float32", "bfloat16")
 
-Reading = Dict[str, float]
+Reading = dict[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +55,13 @@ class Device:
             return torch.cuda.get_device_name(self.name)
         return _cpu_model()
 
-    def precision(self) -> ContextManager:
+    def precision(self) -> contextlib.AbstractContextManager:
         """Autocast to ``dtype``, or nothing."""
         if self.dtype == "float32":
             return contextlib.nullcontext()
         return torch.autocast(self.name, dtype=getattr(torch, self.dtype))
 
-    def time(self, run: Callable[[], object]) -> Dict[str, float]:
+    def time(self, run: Callable[[], object]) -> dict[str, float]:
         """Run once; seconds of "wall" and of "cpu" (of all threads of the process).
 
         On a GPU "wall" is the time between two events on it.
@@ -74,7 +75,7 @@ class Device:
             "cpu": time.process_time() - cpu,
         }
 
-    def _time_on_gpu(self, run: Callable[[], object]) -> Dict[str, float]:
+    def _time_on_gpu(self, run: Callable[[], object]) -> dict[str, float]:
         start = torch.cuda.Event(enable_timing=True)
         end = torch.cuda.Event(enable_timing=True)
         torch.cuda.synchronize()
@@ -138,7 +139,7 @@ class Effort:
 
 def take_turns(
     runs: Mapping[str, Callable[[], Any]], effort: Effort, label: str
-) -> Dict[str, List[Any]]:
+) -> dict[str, list[Any]]:
     """Run everything once in each round, in random order.
 
     Args:
@@ -151,7 +152,7 @@ def take_turns(
     """
     order = list(runs)
     shuffle = random.Random(0).shuffle
-    results: Dict[str, List[Any]] = {name: [] for name in runs}
+    results: dict[str, list[Any]] = {name: [] for name in runs}
     end = time.monotonic() + effort.seconds
     for index in tqdm(range(effort.rounds), desc=label, leave=False):
         if index >= effort.least and time.monotonic() > end:
@@ -167,7 +168,7 @@ def time_in_turns(
     clock: Callable[[Callable[[], object]], Reading],
     effort: Effort,
     label: str = "timing",
-) -> Dict[str, List[Reading]]:
+) -> dict[str, list[Reading]]:
     """Time every run once in each round, after one run each to warm up.
 
     Args:
@@ -184,7 +185,7 @@ def time_in_turns(
 
 def summary(
     readings: Sequence[Reading], stock: Sequence[Reading]
-) -> Dict[str, Dict[str, List[float]]]:
+) -> dict[str, dict[str, list[float]]]:
     """Seconds, and ratios to the stock encoder in the same round, by clock."""
     columns = {clock: [r[clock] for r in readings] for clock in readings[0]}
     ratios = {
@@ -194,7 +195,7 @@ def summary(
     return {"seconds": columns, "ratios": ratios}
 
 
-def spread(values: Sequence[float]) -> Dict[str, float]:
+def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, quartiles and median absolute deviation."""
     middle = statistics.median(values)
     low, high = middle, middle

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable
 
 import torch
 
@@ -22,7 +22,7 @@ CLIP = 5.0
 ROWS = (STOCK, "gated", "gated_all")
 
 
-def run(work: Work) -> List[str]:
+def run(work: Work) -> list[str]:
     """Measure rows without results; return the name of the results."""
     store = work.store("train")
     key = work.key(batch=BATCH, seconds=f"{SECONDS:g}", threads=THREADS)
@@ -69,7 +69,7 @@ class Trainee:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self.optimizer.step()
 
-    def known(self) -> List[torch.Tensor]:
+    def known(self) -> list[torch.Tensor]:
         """Tensors that exist between two steps, without gradients."""
         state = [
             value
@@ -83,15 +83,15 @@ class Trainee:
 
 def measure(
     builder: Builder, device: Device, effort: Effort
-) -> Dict[str, Dict[str, Any]]:
+) -> dict[str, dict[str, Any]]:
     """Time, peak memory and, for gated encoders, the time of the size control."""
     torch.set_num_threads(THREADS)
     trainees = {row: Trainee(builder, row, device) for row in ROWS}
-    runs: Dict[str, Callable] = {row: x.step for row, x in trainees.items()}
+    runs: dict[str, Callable] = {row: x.step for row, x in trainees.items()}
     readings = time_in_turns(runs, device.time, effort, "training steps")
     results = {}
     for row, trainee in trainees.items():
-        result: Dict[str, Any] = summary(readings[row], readings[STOCK])
+        result: dict[str, Any] = summary(readings[row], readings[STOCK])
         trainee.optimizer.zero_grad()
         result["peak_bytes"] = device.peak_memory(trainee.step, trainee.known())
         if row != STOCK:
@@ -106,12 +106,12 @@ def measure(
     return results
 
 
-def readings_of(readings: List[Dict[str, float]], clock: str) -> List[float]:
+def readings_of(readings: list[dict[str, float]], clock: str) -> list[float]:
     """The readings of one clock."""
     return [reading[clock] for reading in readings]
 
 
-def control_seconds(trainee: Trainee, repeats: int = 30) -> Dict[str, float]:
+def control_seconds(trainee: Trainee, repeats: int = 30) -> dict[str, float]:
     """Median time that the size control takes in a step, by clock.
 
     Clock, ramp, penalty, stats and the update of the logits; and, by the share of the
@@ -125,7 +125,7 @@ def control_seconds(trainee: Trainee, repeats: int = 30) -> Dict[str, float]:
         encoder.regularise(loss)
         loss.backward()
 
-    def clocks(run: Callable[[], object], times: int) -> Dict[str, float]:
+    def clocks(run: Callable[[], object], times: int) -> dict[str, float]:
         readings = time_in_turns({"": run}, device.time, Effort(times), "control")[""]
         return {
             clock: spread(readings_of(readings, clock))["median"]
@@ -138,7 +138,7 @@ def control_seconds(trainee: Trainee, repeats: int = 30) -> Dict[str, float]:
     return {clock: steering[clock] + due * counting[clock] for clock in steering}
 
 
-def _batch() -> Dict[str, torch.Tensor]:
+def _batch() -> dict[str, torch.Tensor]:
     features, lengths = noise(BATCH, SECONDS)
     tokens = int(TOKENS_PER_SECOND * SECONDS)
     generator = torch.Generator().manual_seed(0)

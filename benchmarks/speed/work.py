@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import shutil
 from pathlib import Path
-from typing import Dict, Tuple
 
 from benchmarks.speed.build import Builder
 from benchmarks.speed.encoders import Row
@@ -34,8 +33,8 @@ class Work:
     exp: Path
     device: Device
     size: str
-    rows: Tuple[Row, ...]
-    settings: Tuple[Setting, ...]
+    rows: tuple[Row, ...]
+    settings: tuple[Setting, ...]
     seconds: float
     rounds: int = 0
     again: bool = False
@@ -56,7 +55,7 @@ class Work:
         """Results of a part."""
         return Store(self.exp / part, self.again, self.device.description)
 
-    def describe(self, **setting: object) -> Dict[str, object]:
+    def describe(self, **setting: object) -> dict[str, object]:
         """Setting of a part other than ``forward``, for JSON."""
         device = dict(device=self.device.name, dtype=self.device.dtype)
         return {"size": self.size, **setting, **device}

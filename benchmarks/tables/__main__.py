@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import yaml
 
@@ -80,7 +80,7 @@ def write_tables(args: argparse.Namespace) -> None:
     print(f"{out}/RESULTS.md, results.json, results.png: {len(rows)} rows")
 
 
-def missing_rows(exp: Path, rows: List[Measured]) -> List[str]:
+def missing_rows(exp: Path, rows: list[Measured]) -> list[str]:
     """Titles of rows without any result."""
     there = {row.key for row in rows}
     described = read_json(exp / "rows.json").values()
@@ -88,7 +88,7 @@ def missing_rows(exp: Path, rows: List[Measured]) -> List[str]:
     return list(dict.fromkeys(titles))
 
 
-def to_dict(row: Measured, dense: Optional[Measured]) -> Dict[str, Any]:
+def to_dict(row: Measured, dense: Measured | None) -> dict[str, Any]:
     """A row as JSON."""
     return dict(
         row=row.key,
@@ -110,10 +110,10 @@ def to_dict(row: Measured, dense: Optional[Measured]) -> Dict[str, Any]:
 
 
 def to_markdown(
-    rows: List[Measured],
-    dense: Optional[Measured],
-    settings: Dict[str, Any],
-    missing: List[str],
+    rows: list[Measured],
+    dense: Measured | None,
+    settings: dict[str, Any],
+    missing: list[str],
 ) -> str:
     """All tables."""
     lines = ["# Comparison", "", *_introduction(rows, settings), ""]
@@ -143,7 +143,7 @@ def to_markdown(
     return "\n".join(lines)
 
 
-def _introduction(rows: List[Measured], settings: Dict[str, Any]) -> List[str]:
+def _introduction(rows: list[Measured], settings: dict[str, Any]) -> list[str]:
     sets = next(iter(rows[0].results.values()))["sets"]
     words = {
         part: sum(counts["words"] for name, counts in sets.items() if part in name)
@@ -168,8 +168,8 @@ def _introduction(rows: List[Measured], settings: Dict[str, Any]) -> List[str]:
 
 
 def _table(
-    rows: List[Measured], dense: Optional[Measured], by_run: bool = False
-) -> List[str]:
+    rows: list[Measured], dense: Measured | None, by_run: bool = False
+) -> list[str]:
     headings = [
         *("row", "removed", "encoder params", "MACs (10 s)", "WER test [%]"),
         *("each seed", "WER dev [%]", "valid loss", "against dense"),
@@ -195,7 +195,7 @@ def _table(
     return table_lines(headings, cells, left=(0, 5))
 
 
-def _set_table(rows: List[Measured]) -> List[str]:
+def _set_table(rows: list[Measured]) -> list[str]:
     names = list(next(iter(rows[0].results.values()))["sets"])
     headings = ["row", *(f"WER {name} [%]" for name in names), "CER test [%]"]
     cells = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Optional
 
 from benchmarks.compare.runs import ABLATION, MAIN, SETTINGS, SIZES
 from benchmarks.tables.results import Measured, of_section
@@ -17,7 +16,7 @@ TITLES = {
 }
 
 
-def plot_rows(rows: List[Measured], dense: Optional[Measured], path: Path) -> None:
+def plot_rows(rows: list[Measured], dense: Measured | None, path: Path) -> None:
     """Write a PNG: one line a row, a dot a seed, a bar at the mean.
 
     Args:
@@ -58,7 +57,7 @@ def plot_rows(rows: List[Measured], dense: Optional[Measured], path: Path) -> No
     plt.close(figure)
 
 
-def _draw(panel, rows: List[Measured]) -> None:
+def _draw(panel, rows: list[Measured]) -> None:
     for height, row in enumerate(rows):
         rates = list(row.rates("test").values())
         panel.plot(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from benchmarks.compare.runs import FAMILY, LOCATIONS, MAIN, SIZES, percent
 from benchmarks.files import read_json
 from espnet_adaptive_dropout.experiments.markdown import table_lines
 
-Result = Dict[str, Any]
+Result = dict[str, Any]
 
 
 @dataclasses.dataclass
@@ -31,10 +32,10 @@ class Measured:
     title: str
     section: str
     run: str
-    results: Dict[int, Result]
-    others: List[Measured] = dataclasses.field(default_factory=list)
+    results: dict[int, Result]
+    others: list[Measured] = dataclasses.field(default_factory=list)
 
-    def rates(self, part: str, kind: str = "word") -> Dict[int, float]:
+    def rates(self, part: str, kind: str = "word") -> dict[int, float]:
         """Seed -> error rate in percent over all sets that begin with ``part``."""
         return {
             seed: error_rate(result, part, kind)
@@ -74,7 +75,7 @@ def _count(result: Result, part: str, what: str) -> int:
     return sum(counts[what] for name, counts in sets if name.startswith(part))
 
 
-def read_results(exp: Path) -> List[Measured]:
+def read_results(exp: Path) -> list[Measured]:
     """All rows of which at least one run has a result, in the order of ``rows``.
 
     Of a row with several runs (prune points) the one with the lowest mean word error
@@ -86,7 +87,7 @@ def read_results(exp: Path) -> List[Measured]:
     if not (exp / "rows.json").exists():
         raise ValueError(f"{exp}: no results; run python -m benchmarks.compare first")
     described = read_json(exp / "rows.json")
-    rows: Dict[str, List[Measured]] = {}
+    rows: dict[str, list[Measured]] = {}
     for name, about in described.items():
         results = {
             int(path.parent.parent.name[len("seed") :]): read_json(path)
@@ -102,7 +103,7 @@ def read_results(exp: Path) -> List[Measured]:
     return [_best(runs) for runs in rows.values()]
 
 
-def _best(runs: List[Measured]) -> Measured:
+def _best(runs: list[Measured]) -> Measured:
     """The run that stands for a row, with the others attached."""
     common = set.intersection(*(set(run.results) for run in runs))
     # Without a common seed the runs cannot be compared: the first must do.
@@ -113,12 +114,12 @@ def _best(runs: List[Measured]) -> Measured:
     return best
 
 
-def _mean_over(run: Measured, seeds: List[int]) -> float:
+def _mean_over(run: Measured, seeds: list[int]) -> float:
     rates = run.rates("dev")
     return statistics.fmean(rates[seed] for seed in seeds)
 
 
-def relative_change(row: Measured, dense: Optional[Measured]) -> Optional[float]:
+def relative_change(row: Measured, dense: Measured | None) -> float | None:
     """Change of the mean word error rate on test against dense, in percent.
 
     Over the seeds that both have, so that a row with fewer seeds is not compared
@@ -135,7 +136,7 @@ def relative_change(row: Measured, dense: Optional[Measured]) -> Optional[float]
     return 100.0 * (after / before - 1.0) if before else None
 
 
-def of_section(rows: List[Measured], section: str) -> List[Measured]:
+def of_section(rows: list[Measured], section: str) -> list[Measured]:
     """The rows of a section as tables and plot show them; ours beside its variants."""
     chosen = [row for row in rows if row.section == section]
     if chosen and section != MAIN:
@@ -147,14 +148,14 @@ def of_section(rows: List[Measured], section: str) -> List[Measured]:
     return chosen
 
 
-def removed(row: Measured, dense: Optional[Measured]) -> Optional[float]:
+def removed(row: Measured, dense: Measured | None) -> float | None:
     """Share of the dense encoder's parameters that the row's model lacks."""
     if dense is None:
         return None
     return 1.0 - row.mean("encoder_params") / dense.mean("encoder_params")
 
 
-def location_table(rows: Sequence[Measured], dense: Optional[Measured]) -> List[str]:
+def location_table(rows: Sequence[Measured], dense: Measured | None) -> list[str]:
     """What each location gives and costs, alone and left out, as Markdown lines."""
     there = {row.key: row for row in rows}
     headings = ["location", "removed alone", "WER test [%]"]
@@ -171,7 +172,7 @@ def location_table(rows: Sequence[Measured], dense: Optional[Measured]) -> List[
     return table_lines(headings, cells)
 
 
-def size_table(rows: Sequence[Measured], target: float) -> List[str]:
+def size_table(rows: Sequence[Measured], target: float) -> list[str]:
     """Ways to several sizes, as Markdown lines; a way without results has no column.
 
     Args:
@@ -209,11 +210,11 @@ def size_table(rows: Sequence[Measured], target: float) -> List[str]:
     return table_lines(headings, cells, left=())
 
 
-def _rate(there: Dict[str, Measured], key: str) -> str:
+def _rate(there: dict[str, Measured], key: str) -> str:
     return there[key].spread("test") if key in there else "-"
 
 
-def _size_and_rate(row: Optional[Measured], dense: Optional[Measured]) -> List[str]:
+def _size_and_rate(row: Measured | None, dense: Measured | None) -> list[str]:
     if row is None:
         return ["-", "-"]
     share = removed(row, dense)

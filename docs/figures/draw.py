@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -31,7 +31,7 @@ class Point(NamedTuple):
     deviation: float
 
 
-def table_below(text: str, heading: str) -> List[List[str]]:
+def table_below(text: str, heading: str) -> list[list[str]]:
     """Cells of the first table below a heading, its header row first."""
     below = text.split(f"### {heading}\n", 1)[1]
     lines = re.search(r"(?:^\|.*\n)+", below, flags=re.MULTILINE)[0].splitlines()
@@ -39,7 +39,7 @@ def table_below(text: str, heading: str) -> List[List[str]]:
     return [rows[0], *rows[2:]]
 
 
-def read_point(removed: str, rate: str) -> Optional[Point]:
+def read_point(removed: str, rate: str) -> Point | None:
     """A point from the cells of a table, or None where nothing was measured."""
     if "±" not in rate:
         return None
@@ -47,11 +47,11 @@ def read_point(removed: str, rate: str) -> Optional[Point]:
     return Point(float(removed.strip("% ")), mean, deviation)
 
 
-def read_curves(text: str) -> Dict[str, List[Point]]:
+def read_curves(text: str) -> dict[str, list[Point]]:
     """Points of each curve in the order of the share removed."""
     header, *rows = table_below(text, "All locations, and a teacher")
     removed, rate = header.index("removed"), header.index("WER test [%]")
-    curves: Dict[str, List[Point]] = {DENSE: [], FAMILY: [], SINGLE: [], TAYLOR: []}
+    curves: dict[str, list[Point]] = {DENSE: [], FAMILY: [], SINGLE: [], TAYLOR: []}
     for row in rows:
         for name, points in curves.items():
             if row[0].startswith(name):
@@ -63,7 +63,7 @@ def read_curves(text: str) -> Dict[str, List[Point]]:
 
 
 @style.styled
-def draw(curves: Dict[str, List[Point]]) -> Figure:
+def draw(curves: dict[str, list[Point]]) -> Figure:
     """Word error rate over the share removed, mean and standard deviation."""
     legend = {
         DENSE: "ESPnet's Conformer",

@@ -9,8 +9,9 @@ import io
 import logging
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Optional
 
 import espnet_adaptive_dropout
 
@@ -22,7 +23,7 @@ class HelpFormatter(
 ):
     """Shows the default of an option that has one and does not describe it."""
 
-    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
+    def _get_help_string(self, action: argparse.Action) -> str | None:
         described = "default" in (action.help or "")
         if described or action.default in (None, False) or action.default == []:
             return action.help
@@ -87,7 +88,7 @@ def run(name: str, main: Callable[[], None]) -> None:
         sys.exit(130)
 
 
-def other_version() -> Optional[str]:
+def other_version() -> str | None:
     """Says which version runs where it is not the installed one, or None."""
     try:
         installed = importlib.metadata.version("espnet-adaptive-dropout")

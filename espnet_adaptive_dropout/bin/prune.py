@@ -15,7 +15,7 @@ import argparse
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional, Tuple
+from typing import TYPE_CHECKING
 
 from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
 from espnet_adaptive_dropout.experiments.files import NewDirectory
@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> None:
         prune_to_directory(args)
 
 
-def check_target(target: Optional[float]) -> None:
+def check_target(target: float | None) -> None:
     """Refuse a share that is not between 0 and 1, with a ValueError."""
     if target is not None and not 0.0 < target < 1.0:
         raise ValueError(f"--target_reduction {target}: must be between 0 and 1")
@@ -176,7 +176,7 @@ def cut_options(args: argparse.Namespace) -> PruneOptions:
 
 def open_and_plan(
     args: argparse.Namespace,
-) -> Tuple[Trained, torch.Tensor, PruningPlan, PruneOptions]:
+) -> tuple[Trained, torch.Tensor, PruningPlan, PruneOptions]:
     """The trained model, which units of it stay, the plan, and how to prune.
 
     Raises:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING
 
 from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
 from espnet_adaptive_dropout.bin.prune import (
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> None:
     print((args.output_dir / "sweep.md").read_text(encoding="utf-8"), end="")
 
 
-def _test_sets(args: argparse.Namespace) -> List[TestSet]:
+def _test_sets(args: argparse.Namespace) -> list[TestSet]:
     """The sets to decode, with all their files there.
 
     Raises:

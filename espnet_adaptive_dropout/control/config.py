@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, List, Mapping, Optional, Union
+from collections.abc import Mapping
+from typing import Any
 
 from espnet_adaptive_dropout.control.option_types import OPTIONS, checked
 from espnet_adaptive_dropout.modules.gate import (
@@ -93,19 +94,19 @@ class AdaptiveDropoutConfig:
             message names it.
     """
 
-    locations: Union[str, List[str], None] = None
+    locations: str | list[str] | None = None
     target_reduction: float = 0.54
     control: str = "feedback"
     budget: str = "encoder"
     cost: str = "parameters"
     cost_frames: int = 1000
-    family: Optional[List[float]] = None
+    family: list[float] | None = None
     distillation: float = 0.0
-    total_steps: Optional[int] = None
-    accum_grad: Optional[int] = None
+    total_steps: int | None = None
+    accum_grad: int | None = None
     initial_logit: float = 4.0
     gate: str = "bernoulli"
-    temperature: Optional[float] = None
+    temperature: float | None = None
     forward: str = "hard"
     alpha: float = 0.005
     ramp_start: float = 0.30
@@ -113,8 +114,8 @@ class AdaptiveDropoutConfig:
     freeze_at: float = 0.85
     centre_first: float = 4.0
     centre_last: float = -60.0
-    history_dir: Optional[str] = None
-    logit_scale: Optional[float] = None
+    history_dir: str | None = None
+    logit_scale: float | None = None
     granularity: str = "utterance"
 
     def __post_init__(self) -> None:
@@ -171,7 +172,7 @@ class AdaptiveDropoutConfig:
             self.temperature = TEMPERATURES[self.gate]
 
     @classmethod
-    def from_dict(cls, options: Optional[Dict[str, Any]]) -> AdaptiveDropoutConfig:
+    def from_dict(cls, options: dict[str, Any] | None) -> AdaptiveDropoutConfig:
         """Build from the YAML mapping.
 
         Raises:
@@ -226,7 +227,7 @@ class AdaptiveDropoutConfig:
             )
         return self.total_steps
 
-    def size_options(self) -> Dict[str, Any]:
+    def size_options(self) -> dict[str, Any]:
         """Values of ``SIZE_OPTIONS``, equal where they mean the same."""
         values = {name: getattr(self, name) for name in SIZE_OPTIONS}
         values["family"] = sorted(set(self.family or []))

@@ -8,7 +8,8 @@ each step from size to size, and a shift by whole bands moves the threshold.
 
 from __future__ import annotations
 
-from typing import Callable, List, Sequence
+from collections.abc import Sequence
+from typing import Callable
 
 import torch
 
@@ -79,6 +80,6 @@ def draw(step: int, choices: Sequence[float]) -> int:
     return int(torch.randint(len(choices), (1,), generator=generator))
 
 
-def all_sizes(target: float, family: Sequence[float]) -> List[float]:
+def all_sizes(target: float, family: Sequence[float]) -> list[float]:
     """The sizes to train for, ascending shares to remove, the target among them."""
     return sorted({float(target), *map(float, family)})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ OVERALL = "all"
 TAG = "retention_probability/"
 
 
-def history_directory(output_dir: Union[str, Path]) -> Path:
+def history_directory(output_dir: str | Path) -> Path:
     """Where the histograms of the training in ``output_dir`` lie."""
     return Path(output_dir) / "tensorboard" / "retention"
 
@@ -42,12 +42,12 @@ class RetentionHistory:
         times: how many histograms to write in a training, about.
     """
 
-    def __init__(self, directory: Union[str, Path], total_steps: int, times: int = 100):
+    def __init__(self, directory: str | Path, total_steps: int, times: int = 100):
         self.directory = history_directory(directory)
         self.total_steps = int(total_steps)
         self.interval = max(1, self.total_steps // times)
         self._writer: Any = None
-        self._first_step: Optional[int] = None
+        self._first_step: int | None = None
         self._off = False
 
     def record(self, step: int, table: UnitTable) -> None:
@@ -87,13 +87,13 @@ class RetentionHistory:
         self._off = True
         logging.warning(f"no histograms of the retention probabilities: {reason}")
 
-    def __getstate__(self) -> Dict[str, Any]:
+    def __getstate__(self) -> dict[str, Any]:
         # What copy and pickle take: an open file belongs to one process and object.
         return {**self.__dict__, "_writer": None, "_first_step": None}
 
 
 @torch.no_grad()
-def retention_by_location(table: UnitTable) -> Dict[str, np.ndarray]:
+def retention_by_location(table: UnitTable) -> dict[str, np.ndarray]:
     """Retention probabilities of the gated units, all blocks together.
 
     Returns:
@@ -102,7 +102,7 @@ def retention_by_location(table: UnitTable) -> Dict[str, np.ndarray]:
     groups = table.gated_groups()
     probabilities = torch.sigmoid(table.logits().float()).cpu().numpy()
     bounds = np.cumsum([group.num_units for group in groups])[:-1]
-    parts: Dict[str, list] = {}
+    parts: dict[str, list] = {}
     for group, part in zip(groups, np.split(probabilities, bounds)):
         parts.setdefault(group.location, []).append(part)
     found = {name: np.concatenate(values) for name, values in parts.items()}

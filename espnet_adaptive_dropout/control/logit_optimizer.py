@@ -8,8 +8,6 @@ the backward pass, at a rate that depends on the length of the training alone.
 
 from __future__ import annotations
 
-from typing import List
-
 import torch
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
@@ -43,7 +41,7 @@ class LogitOptimizer(torch.nn.Module):
             self.register_buffer(name, torch.zeros(units))
         self.register_buffer("passes", torch.zeros(()))
         self.register_buffer("updates", torch.zeros(()))
-        self._leaves: List[torch.Tensor] = []
+        self._leaves: list[torch.Tensor] = []
 
     def begin(self) -> None:
         """Collect the gradient of the logits in the coming forward pass."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, List, Union
+from typing import Any
 
 OPTIONS = "adaptive_dropout_conf"
 
@@ -39,7 +39,7 @@ def checked(name: str, value: Any, annotation: str) -> Any:
     return value
 
 
-def _number(name: str, value: Any) -> Union[int, float]:
+def _number(name: str, value: Any) -> int | float:
     number = value
     if isinstance(value, str):
         try:
@@ -60,7 +60,7 @@ def _whole_number(name: str, value: Any) -> int:
     return int(number)
 
 
-def _numbers(name: str, value: Any) -> List[Union[int, float]]:
+def _numbers(name: str, value: Any) -> list[int | float]:
     if not isinstance(value, (list, tuple)):
         raise _refusal(name, value, "a list of numbers")
     return [_number(name, item) for item in value]

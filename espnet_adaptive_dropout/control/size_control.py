@@ -6,8 +6,6 @@ then the units are ranked, cut to exactly the target and frozen.
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple
-
 import torch
 
 from espnet_adaptive_dropout.control import family
@@ -61,8 +59,8 @@ class SizeControl(torch.nn.Module):
         self.history = None
         if config.history_dir and config.total_steps:
             self.history = RetentionHistory(config.history_dir, config.total_steps)
-        self._counted: Optional[float] = None
-        self._values: Dict[str, Tuple[torch.Tensor, int, float]] = {}
+        self._counted: float | None = None
+        self._values: dict[str, tuple[torch.Tensor, int, float]] = {}
         if config.control != "schedule":
             check_bound(config, self.sizes, table, cost)
 
@@ -146,7 +144,7 @@ class SizeControl(torch.nn.Module):
         self.frozen.fill_(1.0)
         self._counted = None
 
-    def _cuts(self, logits: torch.Tensor) -> List[torch.Tensor]:
+    def _cuts(self, logits: torch.Tensor) -> list[torch.Tensor]:
         """Kept gated units of every size, each a subset of the one before."""
         gated = self.table.gated()
         scores = torch.zeros(self.table.num_units)
@@ -191,7 +189,7 @@ class SizeControl(torch.nn.Module):
 
     def penalise(
         self, loss: torch.Tensor, task_loss: torch.Tensor
-    ) -> Dict[str, torch.Tensor]:
+    ) -> dict[str, torch.Tensor]:
         """Let the backward pass of this step's loss move the logits.
 
         The penalty acts on the logits alone and is no part of the loss.

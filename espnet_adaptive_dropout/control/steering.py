@@ -8,8 +8,6 @@ any model, loss, set of locations and length of training.
 
 from __future__ import annotations
 
-from typing import Dict
-
 import torch
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
@@ -60,7 +58,7 @@ class Steering(torch.nn.Module):
         """
         raise NotImplementedError
 
-    def stats(self) -> Dict[str, torch.Tensor]:
+    def stats(self) -> dict[str, torch.Tensor]:
         """Values to log, () each."""
         raise NotImplementedError
 
@@ -81,7 +79,7 @@ class UncentredL2(Steering):
     def penalty(self, logits: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
         return self.config.alpha * (logits - self.centre[self.pools]).square().mean()
 
-    def stats(self) -> Dict[str, torch.Tensor]:
+    def stats(self) -> dict[str, torch.Tensor]:
         return {"retention_centre": self.centre.mean()}
 
 
@@ -167,7 +165,7 @@ class Lagrangian(Steering):
     def penalty(self, logits: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
         return -(self.multiplier * expected).sum() / self.bounds.sum()
 
-    def stats(self) -> Dict[str, torch.Tensor]:
+    def stats(self) -> dict[str, torch.Tensor]:
         return {"retention_multiplier": self.multiplier.mean()}
 
 

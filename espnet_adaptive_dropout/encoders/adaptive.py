@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any
 
 import torch
 
@@ -52,7 +52,7 @@ class AdaptiveDropoutConformerEncoder(
         dropout_rate: float = 0.1,
         positional_dropout_rate: float = 0.1,
         attention_dropout_rate: float = 0.0,
-        input_layer: Optional[str] = "conv2d",
+        input_layer: str | None = "conv2d",
         normalize_before: bool = True,
         concat_after: bool = False,
         positionwise_layer_type: str = "linear",
@@ -66,16 +66,16 @@ class AdaptiveDropoutConformerEncoder(
         zero_triu: bool = False,
         cnn_module_kernel: int = 31,
         padding_idx: int = -1,
-        interctc_layer_idx: Optional[List[int]] = None,
+        interctc_layer_idx: list[int] | None = None,
         interctc_use_conditioning: bool = False,
         ctc_trim: bool = False,
-        stochastic_depth_rate: Union[float, List[float]] = 0.0,
+        stochastic_depth_rate: float | list[float] = 0.0,
         layer_drop_rate: float = 0.0,
         max_pos_emb_len: int = 5000,
         qk_norm: bool = False,
         use_flash_attn: bool = True,
         use_sdpa: bool = False,
-        adaptive_dropout_conf: Optional[Dict[str, Any]] = None,
+        adaptive_dropout_conf: dict[str, Any] | None = None,
     ):
         stock = dict(
             input_size=input_size,
@@ -122,7 +122,7 @@ class AdaptiveDropoutConformerEncoder(
         # Whether somebody calls ``regularise``, and whether somebody should have.
         self.is_regularised = False
         self._has_stepped = False
-        self.control: Optional[SizeControl] = None
+        self.control: SizeControl | None = None
         if self.units.gates:
             fuse_swish(self)
             self.control = self._make_control()
@@ -139,7 +139,7 @@ class AdaptiveDropoutConformerEncoder(
 
     def forward(
         self, xs_pad: torch.Tensor, ilens: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> Tuple[torch.Tensor, torch.Tensor, Optional[torch.Tensor]]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """As the stock encoder's; in training it also advances the size control.
 
         A forward without gradients (some tasks look for the best order of speakers
@@ -163,8 +163,8 @@ class AdaptiveDropoutConformerEncoder(
         return output
 
     def regularise(
-        self, loss: torch.Tensor, task_loss: Optional[torch.Tensor] = None
-    ) -> Dict[str, torch.Tensor]:
+        self, loss: torch.Tensor, task_loss: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
         """Let the backward pass of this training step move the logits.
 
         Args:
@@ -182,7 +182,7 @@ class AdaptiveDropoutConformerEncoder(
         return self.control.penalise(loss, task_loss.detach())
 
     def _load_from_state_dict(
-        self, state_dict: Dict[str, torch.Tensor], prefix: str, *args: Any
+        self, state_dict: dict[str, torch.Tensor], prefix: str, *args: Any
     ) -> None:
         """Also takes what an older release wrote; its logits had another optimizer."""
         if unscale_logits(state_dict, self.adaptive_dropout_conf.logit_scale):

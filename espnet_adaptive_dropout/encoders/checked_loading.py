@@ -6,7 +6,7 @@ that the file lacks at its random initial value without a word.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -24,13 +24,13 @@ class CheckedLoading(_Encoder):
 
     def _load_from_state_dict(
         self,
-        state_dict: Dict[str, torch.Tensor],
+        state_dict: dict[str, torch.Tensor],
         prefix: str,
-        local_metadata: Dict[str, Any],
+        local_metadata: dict[str, Any],
         strict: bool,
-        missing: List[str],
-        unexpected: List[str],
-        errors: List[str],
+        missing: list[str],
+        unexpected: list[str],
+        errors: list[str],
     ) -> None:
         rename_subsampling_output(state_dict, prefix + "embed.", self.embed)
         # The size control has no say in inference, and may have had other weights in

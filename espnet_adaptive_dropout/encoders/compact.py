@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Dict, Iterator, Optional, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
@@ -46,8 +47,8 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
     def __init__(
         self,
         input_size: int,
-        widths: Sequence[Dict[str, Any]],
-        subsampling: Optional[Sequence[int]] = None,
+        widths: Sequence[dict[str, Any]],
+        subsampling: Sequence[int] | None = None,
         **stock_options: Any,
     ):
         super().__init__(input_size, **compat.stock_options(stock_options))

@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any, Callable
 
 import torch
 from torch.utils._pytree import tree_map_only
@@ -20,7 +21,7 @@ from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEn
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder, recogniser
 
 # Loss (1,), stats and weight, as an ESPnet model returns them.
-Output = Tuple[torch.Tensor, Dict[str, torch.Tensor], torch.Tensor]
+Output = tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]
 
 
 def check_distillation(model: torch.nn.Module) -> None:
@@ -92,7 +93,7 @@ def _on_a_copy(forward: functools.partial) -> Output:
 
 
 def _divergence(
-    students: List[Posteriors], teachers: List[Posteriors], model: torch.nn.Module
+    students: list[Posteriors], teachers: list[Posteriors], model: torch.nn.Module
 ) -> torch.Tensor:
     """Divergence of the last layer and, by ``interctc_weight``, of those before it.
 
@@ -128,11 +129,11 @@ class Posteriors:
 
 
 @contextlib.contextmanager
-def posteriors(model: torch.nn.Module) -> Iterator[List[Posteriors]]:
+def posteriors(model: torch.nn.Module) -> Iterator[list[Posteriors]]:
     """Gathers the logits of the CTC layer whenever its loss is calculated."""
     ctc = recogniser(model).ctc
-    gathered: List[Posteriors] = []
-    lengths: List[torch.Tensor] = []
+    gathered: list[Posteriors] = []
+    lengths: list[torch.Tensor] = []
 
     def before_loss(module: torch.nn.Module, inputs: Any) -> None:
         lengths.append(inputs[1])
@@ -192,8 +193,8 @@ class SameAugmentation:
     """
 
     def __init__(self, model: torch.nn.Module):
-        self.specaug: Optional[torch.nn.Module] = getattr(model, "specaug", None)
-        self._start: Optional[_Generators] = None
+        self.specaug: torch.nn.Module | None = getattr(model, "specaug", None)
+        self._start: _Generators | None = None
 
     @contextlib.contextmanager
     def first(self) -> Iterator[None]:
@@ -208,7 +209,7 @@ class SameAugmentation:
     @contextlib.contextmanager
     def again(self) -> Iterator[None]:
         """Let SpecAugment, and nothing else, draw the same random numbers again."""
-        kept: List[_Generators] = []
+        kept: list[_Generators] = []
 
         def rewind(module: torch.nn.Module, inputs: Any) -> None:
             kept.append(_Generators.now(inputs[0].device))
@@ -225,7 +226,7 @@ class SameAugmentation:
     def _hooks(
         self,
         before: Callable[[torch.nn.Module, Any], None],
-        after: Optional[Callable[[torch.nn.Module, Any, Any], None]] = None,
+        after: Callable[[torch.nn.Module, Any, Any], None] | None = None,
     ) -> Iterator[None]:
         hooks = []
         if self.specaug is not None:
@@ -245,7 +246,7 @@ class _Generators:
 
     device: torch.device
     cpu: torch.Tensor
-    cuda: Optional[torch.Tensor]
+    cuda: torch.Tensor | None
 
     @classmethod
     def now(cls, device: torch.device) -> _Generators:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
@@ -64,7 +64,7 @@ class AdaptiveDropoutMixin(_Model):
 
     def forward(
         self, *args: Any, **kwargs: Any
-    ) -> Tuple[torch.Tensor, Dict, torch.Tensor]:
+    ) -> tuple[torch.Tensor, dict, torch.Tensor]:
         """As the ESPnet model's forward: loss (1,), stats, weight (1,)."""
         forward = functools.partial(super().forward, *args, **kwargs)
         encoder = main_encoder(self)
@@ -82,7 +82,7 @@ class AdaptiveDropoutMixin(_Model):
             return loss, stats, weight
         return loss, {**stats, **self._final(stats)}, weight
 
-    def _final(self, stats: Dict) -> Dict[str, torch.Tensor]:
+    def _final(self, stats: dict) -> dict[str, torch.Tensor]:
         known = {name: stats[name] for name in _BEFORE if stats.get(name) is not None}
         if not main_encoder(self).size_is_final:
             known = {
@@ -92,7 +92,7 @@ class AdaptiveDropoutMixin(_Model):
         return {f"final_{name}": value for name, value in known.items()}
 
 
-def _task_loss(stats: Dict) -> Optional[torch.Tensor]:
+def _task_loss(stats: dict) -> torch.Tensor | None:
     """The loss behind an enhancement, or None where there is no enhancement."""
     for name in _LOSSES_BEHIND_ENHANCEMENT:
         if "loss_enh" in stats and stats.get(name) is not None:
@@ -114,7 +114,7 @@ def _mean_over_processes(loss: torch.Tensor, weight: torch.Tensor) -> torch.Tens
     return (sums[0] / sums[1]).reshape(1)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def penalised(model_class: type) -> type:
     """The subclass of an ESPnet model class that adds the penalty to its loss."""
     if issubclass(model_class, AdaptiveDropoutMixin):
@@ -153,7 +153,7 @@ def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
     return model
 
 
-def _encoder_or_none(model: torch.nn.Module) -> Optional[torch.nn.Module]:
+def _encoder_or_none(model: torch.nn.Module) -> torch.nn.Module | None:
     return getattr(getattr(model, "s2t_model", model), "encoder", None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,11 +25,11 @@ class PrefixInput(_Encoder):
         xs_pad: torch.Tensor,
         ilens: torch.Tensor,
         *args: Any,
-        prefix_embeds: Optional[torch.Tensor] = None,
-        memory: Optional[torch.Tensor] = None,
-        memory_mask: Optional[torch.Tensor] = None,
+        prefix_embeds: torch.Tensor | None = None,
+        memory: torch.Tensor | None = None,
+        memory_mask: torch.Tensor | None = None,
         **kwargs: Any,
-    ) -> Tuple[torch.Tensor, torch.Tensor, Optional[torch.Tensor]]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """As the stock encoder's.
 
         Args:
@@ -57,8 +57,8 @@ class PrefixInput(_Encoder):
             )
 
         def add_prefix(
-            module: torch.nn.Module, inputs: Any, options: Dict[str, Any]
-        ) -> Tuple[Any, Dict[str, Any]]:
+            module: torch.nn.Module, inputs: Any, options: dict[str, Any]
+        ) -> tuple[Any, dict[str, Any]]:
             return inputs, {**options, "prefix_embeds": prefix_embeds}
 
         handle = self.embed.register_forward_pre_hook(add_prefix, with_kwargs=True)

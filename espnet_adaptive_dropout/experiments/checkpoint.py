@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import zipfile
 from pathlib import Path
-from typing import Dict, Optional, Union
 
 import torch
 
@@ -23,12 +22,12 @@ def is_gate_weight(key: str) -> bool:
     return _GATE_WEIGHT.search(key) is not None
 
 
-def without_gates(state: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
+def without_gates(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The weights, in a new dict, without those of gates and size control."""
     return {key: value for key, value in state.items() if not is_gate_weight(key)}
 
 
-def in_single_precision(state: Dict[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
+def in_single_precision(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The weights, in a new dict, those of other floating-point types as float32."""
     return {
         key: value.float() if value.is_floating_point() else value
@@ -36,7 +35,7 @@ def in_single_precision(state: Dict[str, torch.Tensor]) -> Dict[str, torch.Tenso
     }
 
 
-def first_not_finite(state: Dict[str, torch.Tensor]) -> Optional[str]:
+def first_not_finite(state: dict[str, torch.Tensor]) -> str | None:
     """Name of the first tensor with a value that is NaN or infinite, or None.
 
     A mask of zeros and minus infinity, which some models keep among their weights,
@@ -51,7 +50,7 @@ def first_not_finite(state: Dict[str, torch.Tensor]) -> Optional[str]:
     return None
 
 
-def damaged_part(path: Union[str, Path]) -> Optional[str]:
+def damaged_part(path: str | Path) -> str | None:
     """Name of the first part of a zipped checkpoint whose checksum is wrong, or None.
 
     PyTorch does not look at the checksums. A file of PyTorch before 1.6 has none.
@@ -62,7 +61,7 @@ def damaged_part(path: Union[str, Path]) -> Optional[str]:
         return archive.testzip()
 
 
-def unscale_logits(state: Dict[str, torch.Tensor], scale: Optional[float]) -> bool:
+def unscale_logits(state: dict[str, torch.Tensor], scale: float | None) -> bool:
     """Give the logits of an older release's checkpoint their present form.
 
     Args:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import random
 import tempfile
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Type
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 
 from espnet_adaptive_dropout.experiments.tables import read_table
 
-Triplet = Tuple[str, str, str]
-Batch = Dict[str, torch.Tensor]
+Triplet = tuple[str, str, str]
+Batch = dict[str, torch.Tensor]
 
 
 def as_triplet(item: Any) -> Triplet:
@@ -32,8 +33,8 @@ def as_triplet(item: Any) -> Triplet:
 
 
 def triplets(
-    given: Optional[Sequence[Any]], config: Dict[str, Any], part: str, option: str
-) -> List[Triplet]:
+    given: Sequence[Any] | None, config: dict[str, Any], part: str, option: str
+) -> list[Triplet]:
     """The data to read.
 
     Args:
@@ -56,13 +57,13 @@ def triplets(
 
 
 def labelled_batches(
-    task: Type[Any],
-    config: Dict[str, Any],
-    source: List[Triplet],
+    task: type[Any],
+    config: dict[str, Any],
+    source: list[Triplet],
     batch_size: int,
-    utterances: Optional[int] = None,
+    utterances: int | None = None,
     seed: int = 0,
-) -> Iterator[Tuple[List[str], Batch]]:
+) -> Iterator[tuple[list[str], Batch]]:
     """Batches of speech and text as the model's forward takes them.
 
     Args:
@@ -102,7 +103,7 @@ def labelled_batches(
             ) from None
 
 
-def _choose(path: str, utterances: int, seed: int) -> List[str]:
+def _choose(path: str, utterances: int, seed: int) -> list[str]:
     """Names of random lines of a Kaldi table, as lines, in the order of the table."""
     names = [f"{name}\n" for name in read_table(path)]
     if utterances < len(names):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import sys
-from typing import Any, Dict, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -44,7 +45,7 @@ class EncoderEntry:
         """The option with the encoder's options."""
         return f"{self.option}_conf"
 
-    def options(self, config: Mapping[str, Any]) -> Dict[str, Any]:
+    def options(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The encoder's options, a new dict.
 
         Raises:
@@ -58,13 +59,13 @@ class EncoderEntry:
             )
         return dict(options)
 
-    def adaptive_conf(self, config: Mapping[str, Any]) -> Optional[Dict[str, Any]]:
+    def adaptive_conf(self, config: Mapping[str, Any]) -> dict[str, Any] | None:
         """``adaptive_dropout_conf`` among the encoder's options; None without one."""
         return self.options(config).get("adaptive_dropout_conf")
 
     def with_encoder(
         self, config: Mapping[str, Any], name: str, options: Mapping[str, Any]
-    ) -> Dict[str, Any]:
+    ) -> dict[str, Any]:
         """A deep copy of ``config`` with another encoder."""
         new = copy.deepcopy(dict(config))
         new[self.option] = name

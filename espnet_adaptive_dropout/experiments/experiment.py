@@ -9,7 +9,7 @@ import importlib
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Tuple, Type, Union
+from typing import Any
 
 import numpy
 import torch
@@ -49,7 +49,7 @@ def load_task(name: str) -> type:
     raise ValueError(f"--task {name}: espnet2.tasks.{name} defines no task")
 
 
-def load_config(path: Union[str, Path]) -> Dict[str, Any]:
+def load_config(path: str | Path) -> dict[str, Any]:
     """Read the config.yaml of an experiment.
 
     Raises:
@@ -75,7 +75,7 @@ def load_config(path: Union[str, Path]) -> Dict[str, Any]:
     return config
 
 
-def load_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read the content of a model file or of a trainer's checkpoint.
 
     Raises:
@@ -119,7 +119,7 @@ def _harmless() -> list:
     return [datetime.timedelta, core.multiarray.scalar, numpy.dtype, *kinds]
 
 
-def load_state(path: Union[str, Path]) -> Dict[str, torch.Tensor]:
+def load_state(path: str | Path) -> dict[str, torch.Tensor]:
     """Read the weights out of a model file.
 
     Files of PyTorch before 1.6, a trainer's checkpoint.pth (the weights are its
@@ -148,7 +148,7 @@ def load_state(path: Union[str, Path]) -> Dict[str, torch.Tensor]:
     return state
 
 
-def build_model(task: Type[Any], config: Dict[str, Any]) -> torch.nn.Module:
+def build_model(task: type[Any], config: dict[str, Any]) -> torch.nn.Module:
     """Build the model of a config, not loaded, in evaluation mode.
 
     Raises:
@@ -179,7 +179,7 @@ def build_model(task: Type[Any], config: Dict[str, Any]) -> torch.nn.Module:
 
 
 def load_weights(
-    model: torch.nn.Module, state: Dict[str, torch.Tensor], what: str
+    model: torch.nn.Module, state: dict[str, torch.Tensor], what: str
 ) -> None:
     """Give ``model`` the weights of ``state`` without a copy.
 
@@ -196,8 +196,8 @@ def load_weights(
 
 
 def open_model(
-    task: Union[str, type], train_config: Union[str, Path], model_file: Union[str, Path]
-) -> Tuple[Dict[str, Any], torch.nn.Module]:
+    task: str | type, train_config: str | Path, model_file: str | Path
+) -> tuple[dict[str, Any], torch.nn.Module]:
     """The config and the model of an experiment, loaded, in evaluation mode.
 
     Args:

@@ -6,7 +6,8 @@ import argparse
 import dataclasses
 import inspect
 import itertools
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Type
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable
 
 import torch
 
@@ -45,7 +46,7 @@ class Inputs:
 
     features: torch.Tensor
     lengths: torch.Tensor
-    options: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         return iter((self.features, self.lengths))
@@ -59,7 +60,7 @@ class Inputs:
         options = {name: _double(value) for name, value in self.options.items()}
         return Inputs(_double(self.features), self.lengths, options)
 
-    def modules(self) -> List[torch.nn.Module]:
+    def modules(self) -> list[torch.nn.Module]:
         """Those among the options."""
         values = self.options.values()
         return [value for value in values if isinstance(value, torch.nn.Module)]
@@ -82,9 +83,9 @@ def capture_encoder_inputs(model: torch.nn.Module, batch: Batch) -> Inputs:
         model: an ESPnet model in evaluation mode.
         batch: the arguments of ``encode`` by name, and possibly others.
     """
-    captured: List[Inputs] = []
+    captured: list[Inputs] = []
 
-    def stop(module: torch.nn.Module, args: Any, kwargs: Dict[str, Any]) -> None:
+    def stop(module: torch.nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         captured.append(Inputs(args[0], args[1], dict(kwargs)))
         raise _Captured
 
@@ -110,12 +111,12 @@ def _encode_of(model: torch.nn.Module) -> Callable:
     return model.encode
 
 
-def _required(encode: Callable) -> List[str]:
+def _required(encode: Callable) -> list[str]:
     parameters = inspect.signature(encode).parameters.values()
     return [p.name for p in parameters if p.default is p.empty]
 
 
-def data_names(model: torch.nn.Module) -> List[str]:
+def data_names(model: torch.nn.Module) -> list[str]:
     """Names of the data that the encoder needs: "speech", in mt "src_text"."""
     return [
         name
@@ -142,11 +143,11 @@ def noise_inputs(model: torch.nn.Module, seconds: float, rate: int = 16000) -> I
 
 
 def data_inputs(
-    task: Type[Any],
+    task: type[Any],
     model: torch.nn.Module,
-    config: Dict[str, Any],
+    config: dict[str, Any],
     utterances: int,
-    data: Optional[Sequence[str]] = None,
+    data: Sequence[str] | None = None,
 ) -> Inputs:
     """Encoder inputs of the first utterances of a data set, one padded batch.
 
@@ -208,9 +209,7 @@ def _longest_first(batch: Batch) -> Batch:
     return {k: v[order] if torch.is_tensor(v) else v for k, v in batch.items()}
 
 
-def _audio_source(
-    config: Dict[str, Any], data: Optional[Sequence[str]]
-) -> List[Triplet]:
+def _audio_source(config: dict[str, Any], data: Sequence[str] | None) -> list[Triplet]:
     """The audio alone, without the texts and what they would need."""
     found = triplets(data, config, "valid", "--data")
     source = [item for item in found if not item[1].startswith("text")][:1]
@@ -223,7 +222,7 @@ def _audio_source(
 
 
 def _audio_batch(
-    task: Type[Any], config: Dict[str, Any], utterances: int, source: List[Triplet]
+    task: type[Any], config: dict[str, Any], utterances: int, source: list[Triplet]
 ) -> Batch:
     """The first utterances of the audio."""
     path, name, _ = source[0]

@@ -12,8 +12,9 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Iterator, List, Optional, Sequence, Set, Type, Union
+from typing import IO, Any
 
 import yaml
 
@@ -22,7 +23,7 @@ MANIFEST = ".files.json"
 
 
 @contextlib.contextmanager
-def replacing(path: Union[str, Path]) -> Iterator[Path]:
+def replacing(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path beside ``path`` to write to, and renames it at the end.
 
     After an error the temporary file is removed and ``path`` is as it was.
@@ -40,24 +41,24 @@ def replacing(path: Union[str, Path]) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
-def write_text(path: Union[str, Path], text: str) -> None:
+def write_text(path: str | Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Union[str, Path], content: Any, indent: int = 2) -> None:
+def write_json(path: str | Path, content: Any, indent: int = 2) -> None:
     """Write JSON for people and programs, whole or not at all."""
     write_text(path, json.dumps(content, indent=indent) + "\n")
 
 
-def write_yaml(path: Union[str, Path], content: Any) -> None:
+def write_yaml(path: str | Path, content: Any) -> None:
     """Write YAML in the order of the keys, whole or not at all."""
     write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 @contextlib.contextmanager
-def directory_lock(path: Union[str, Path]) -> Iterator[None]:
+def directory_lock(path: str | Path) -> Iterator[None]:
     """Keeps other runs out of the output directory ``path`` for a while.
 
     The lock is a file beside the directory and ends with the process at the latest.
@@ -90,7 +91,7 @@ def _acquire(file: IO, name: Path) -> bool:
     return name.exists() and os.path.samestat(os.fstat(file.fileno()), name.stat())
 
 
-def check_output_dir(path: Union[str, Path]) -> Path:
+def check_output_dir(path: str | Path) -> Path:
     """The real path of an output directory, links resolved.
 
     Raises:
@@ -122,7 +123,7 @@ class NewDirectory:
             directory, or another run is writing it (on entry).
     """
 
-    def __init__(self, path: Union[str, Path], marker: str, former: Sequence[str] = ()):
+    def __init__(self, path: str | Path, marker: str, former: Sequence[str] = ()):
         self.path = check_output_dir(path)
         self.former = former
         taken = self.path.exists() and (
@@ -145,7 +146,7 @@ class NewDirectory:
         return self.partial
 
     def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Any, traceback: Any
+        self, kind: type[BaseException] | None, error: Any, traceback: Any
     ) -> None:
         with self._stack:
             if kind is None:
@@ -183,7 +184,7 @@ class NewDirectory:
             os.rename(old / name, self.path / name)
         shutil.rmtree(old.parent, ignore_errors=True)
 
-    def _made_before(self, names: List[str]) -> Set[str]:
+    def _made_before(self, names: list[str]) -> set[str]:
         """Those of the old directory's files that the command made."""
         try:
             content = (self.path / MANIFEST).read_text(encoding="utf-8")
@@ -197,7 +198,7 @@ class NewDirectory:
             }
 
 
-def _files(directory: Path) -> List[str]:
+def _files(directory: Path) -> list[str]:
     """Relative names of all files, links and empty directories in a directory."""
     found = []
     for root, folders, files in os.walk(directory):
@@ -209,14 +210,14 @@ def _files(directory: Path) -> List[str]:
     return sorted(found)
 
 
-def _make_parents(path: Path) -> List[Path]:
+def _make_parents(path: Path) -> list[Path]:
     """Make the missing directories above ``path``; returns them, innermost first."""
     missing = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     return missing
 
 
-def _remove_empty(directories: List[Path]) -> None:
+def _remove_empty(directories: list[Path]) -> None:
     for directory in directories:
         with contextlib.suppress(OSError):
             directory.rmdir()

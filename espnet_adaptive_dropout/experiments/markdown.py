@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List, Sequence
+from collections.abc import Iterable, Sequence
 
 
 def table_lines(
     headings: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)
-) -> List[str]:
+) -> list[str]:
     """Lines of a table.
 
     Args:

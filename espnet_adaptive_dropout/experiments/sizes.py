@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Dict
-
 import torch
 
 from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight
@@ -37,7 +35,7 @@ def macs(encoder: torch.nn.Module, inputs: Inputs) -> int:
     return counter.get_total_flops() // 2
 
 
-def sizes(model: torch.nn.Module) -> Dict[str, float]:
+def sizes(model: torch.nn.Module) -> dict[str, float]:
     """Sizes of an ESPnet model.
 
     Returns:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Union
 
 
-def read_table(path: Union[str, Path]) -> Dict[str, str]:
+def read_table(path: str | Path) -> dict[str, str]:
     """Read a table: the rest of each line by its first word, in the order of the file.
 
     Only newlines end a line, as for ESPnet; U+2028 and the like are part of a text.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -24,10 +25,10 @@ _NOISE_SECONDS = (1.3, 2.9, 5.2)
 def comparison_batches(
     task: type,
     model: torch.nn.Module,
-    config: Dict[str, Any],
+    config: dict[str, Any],
     utterances: int,
-    data: Optional[Sequence[str]] = None,
-) -> Tuple[List[Inputs], str]:
+    data: Sequence[str] | None = None,
+) -> tuple[list[Inputs], str]:
     """Batches of several sizes and lengths, and what they were made of.
 
     Args:
@@ -52,7 +53,7 @@ def comparison_batches(
     return vary(together), "noise (the config's validation data cannot be read)"
 
 
-def vary(inputs: Inputs) -> List[Inputs]:
+def vary(inputs: Inputs) -> list[Inputs]:
     """Utterances one by one and padded, cut short, and put together to a long one.
 
     Args:
@@ -68,6 +69,6 @@ def vary(inputs: Inputs) -> List[Inputs]:
     return [_padded(batch, inputs.options) for batch in batches]
 
 
-def _padded(utterances: List[torch.Tensor], options: Dict[str, Any]) -> Inputs:
+def _padded(utterances: list[torch.Tensor], options: dict[str, Any]) -> Inputs:
     lengths = torch.tensor([len(utterance) for utterance in utterances])
     return Inputs(pad_sequence(utterances, batch_first=True), lengths, options)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from typing import Callable, Dict, List, Mapping, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import Callable
 
 import torch
 from tqdm import tqdm
@@ -14,7 +15,7 @@ from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.export.onnx import OnnxEncoder
 
 # Inputs -> output (#batch, time, size) and lengths (#batch,).
-Form = Callable[[Inputs], Tuple[torch.Tensor, torch.Tensor]]
+Form = Callable[[Inputs], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ def pytorch_form(encoder: torch.nn.Module) -> Form:
     """An encoder in evaluation mode as a form."""
 
     @torch.no_grad()
-    def run(inputs: Inputs) -> Tuple[torch.Tensor, torch.Tensor]:
+    def run(inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
         output, lengths, _ = inputs.run(encoder)
         return (output[0] if isinstance(output, tuple) else output), lengths
 
@@ -46,7 +47,7 @@ def pytorch_form(encoder: torch.nn.Module) -> Form:
 def onnx_form(encoder: OnnxEncoder) -> Form:
     """An exported encoder as a form."""
 
-    def run(inputs: Inputs) -> Tuple[torch.Tensor, torch.Tensor]:
+    def run(inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
         output, lengths = encoder(inputs.features.numpy(), inputs.lengths.numpy())
         return torch.from_numpy(output), torch.from_numpy(lengths)
 
@@ -98,7 +99,7 @@ class Times:
 
 def time_forms(
     forms: Mapping[str, Form], inputs: Inputs, rounds: int
-) -> Dict[str, Times]:
+) -> dict[str, Times]:
     """Time forms that take turns, so that all see the same load.
 
     Args:
@@ -106,7 +107,7 @@ def time_forms(
         inputs: encoder inputs of every run.
         rounds: how often each is run, after one run to warm up.
     """
-    runs: Dict[str, List[float]] = {name: [] for name in forms}
+    runs: dict[str, list[float]] = {name: [] for name in forms}
     for index in tqdm(range(rounds + 1), desc="timing", leave=False):
         for name, form in forms.items():
             start = time.perf_counter()
@@ -116,7 +117,7 @@ def time_forms(
     return {name: _summarise(sorted(values)) for name, values in runs.items()}
 
 
-def _summarise(seconds: List[float]) -> Times:
+def _summarise(seconds: list[float]) -> Times:
     last = len(seconds) - 1
     return Times(
         statistics.median(seconds),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import io
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import espnet2
 import torch
@@ -59,7 +60,7 @@ class ExportOptions:
 
     onnx: bool = True
     int8: bool = True
-    data: Optional[List[str]] = None
+    data: list[str] | None = None
     utterances: int = 4
     tolerance: float = 1e-5
     rounds: int = 0
@@ -68,7 +69,7 @@ class ExportOptions:
 
 def export(
     train_config: Path, model_file: Path, directory: Path, options: ExportOptions
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Write the ONNX files that are asked for and measure all forms.
 
     Args:
@@ -96,7 +97,7 @@ def export(
     _refuse_other_inputs(encoder, batches[0])
     forms, sizes = _write_forms(encoder, batches[0], directory, options)
     differences = _differences(forms, batches, options.tolerance)
-    times: Dict[str, Times] = {}
+    times: dict[str, Times] = {}
     if options.rounds:
         inputs = noise_inputs(model, MAC_SECONDS)
         times = time_forms(forms, inputs, options.rounds)
@@ -124,7 +125,7 @@ def export(
     }
 
 
-def _open(train_config: Path, model_file: Path, task: type) -> Tuple[Any, Dict]:
+def _open(train_config: Path, model_file: Path, task: type) -> tuple[Any, dict]:
     """The model, in evaluation mode, and its config."""
     config = load_config(train_config)
     state = load_state(model_file)
@@ -134,7 +135,7 @@ def _open(train_config: Path, model_file: Path, task: type) -> Tuple[Any, Dict]:
     return model, config
 
 
-def _refuse_other_encoders(train_config: Path, config: Dict[str, Any]) -> None:
+def _refuse_other_encoders(train_config: Path, config: dict[str, Any]) -> None:
     option = encoder_entry(config).option
     if config[option] == ADAPTIVE:
         raise ValueError(
@@ -165,9 +166,9 @@ def _refuse_other_inputs(encoder: torch.nn.Module, inputs: Inputs) -> None:
 
 def _write_forms(
     encoder: torch.nn.Module, inputs: Inputs, directory: Path, options: ExportOptions
-) -> Tuple[Dict[str, Form], Dict[str, int]]:
+) -> tuple[dict[str, Form], dict[str, int]]:
     """Write the files; returns all forms that are to be measured, and their bytes."""
-    forms: Dict[str, Form] = {PYTORCH: pytorch_form(encoder)}
+    forms: dict[str, Form] = {PYTORCH: pytorch_form(encoder)}
     sizes = {PYTORCH: saved_bytes(encoder)}
     if options.int8:
         quantised = quantize(encoder)
@@ -186,8 +187,8 @@ def _write_forms(
 
 
 def _differences(
-    forms: Dict[str, Form], batches: Sequence[Inputs], tolerance: float
-) -> Dict[str, Difference]:
+    forms: dict[str, Form], batches: Sequence[Inputs], tolerance: float
+) -> dict[str, Difference]:
     """How far every form is from PyTorch; ONNX in float32 within ``tolerance``."""
     found = {}
     for name, form in forms.items():
@@ -213,7 +214,7 @@ def saved_bytes(encoder: torch.nn.Module) -> int:
     return file.tell()
 
 
-def _versions() -> Dict[str, str]:
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

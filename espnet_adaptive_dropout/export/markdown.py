@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any
 
 from espnet_adaptive_dropout.experiments.sizes import MAC_SECONDS
 
@@ -14,7 +14,7 @@ TITLES = {
 }
 
 
-def to_markdown(report: Dict[str, Any]) -> str:
+def to_markdown(report: dict[str, Any]) -> str:
     """Render the report of :func:`export.export`."""
     forms = report["forms"]
     timed = bool(report["rounds"])
@@ -36,7 +36,7 @@ def to_markdown(report: Dict[str, Any]) -> str:
     return "\n".join([*lines, f"Made with {made_with}."]) + "\n"
 
 
-def _table(forms: Dict[str, Any], timed: bool) -> List[str]:
+def _table(forms: dict[str, Any], timed: bool) -> list[str]:
     head = "| form | file | size [MB] |"
     line = "|---|---|---:|"
     if timed:
@@ -60,7 +60,7 @@ def _table(forms: Dict[str, Any], timed: bool) -> List[str]:
     return lines
 
 
-def _how_compared(report: Dict[str, Any]) -> str:
+def _how_compared(report: dict[str, Any]) -> str:
     frames = [length for batch in report["batches"] for length in batch]
     sizes = sorted({len(batch) for batch in report["batches"]})
     return (
@@ -73,7 +73,7 @@ def _how_compared(report: Dict[str, Any]) -> str:
     )
 
 
-def _how_timed(report: Dict[str, Any]) -> str:
+def _how_timed(report: dict[str, Any]) -> str:
     return (
         f"Times are of one utterance of {MAC_SECONDS:.0f} s: medians of "
         f"{report['rounds']} runs with {report['threads']} thread(s), the forms taking "
@@ -81,7 +81,7 @@ def _how_timed(report: Dict[str, Any]) -> str:
     )
 
 
-def _how_called(report: Dict[str, Any]) -> str:
+def _how_called(report: dict[str, Any]) -> str:
     features = "int64 (batch, tokens)"
     if report["input_size"]:
         features = (

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any
 
 import numpy
 import torch
@@ -28,7 +29,7 @@ _EXAMPLE = (180, 131)
 class _EncoderGraph(torch.nn.Module):
     """The encoder as it is exported: real frames are told by ``lengths`` alone."""
 
-    def __init__(self, encoder: torch.nn.Module, options: Dict[str, Any]):
+    def __init__(self, encoder: torch.nn.Module, options: dict[str, Any]):
         super().__init__()
         self.encoder = encoder
         self.options = options
@@ -38,10 +39,10 @@ class _EncoderGraph(torch.nn.Module):
     def state_dict(
         self,
         *args: Any,
-        destination: Optional[Dict[str, torch.Tensor]] = None,
+        destination: dict[str, torch.Tensor] | None = None,
         prefix: str = "",
         keep_vars: bool = False,
-    ) -> Dict[str, torch.Tensor]:
+    ) -> dict[str, torch.Tensor]:
         """The weights as they are, whatever shapes the encoder saves them in.
 
         The exporter must find in it the tensors that the encoder computes with.
@@ -53,7 +54,7 @@ class _EncoderGraph(torch.nn.Module):
 
     def forward(
         self, features: torch.Tensor, lengths: torch.Tensor
-    ) -> Tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         frames = torch.arange(features.size(1), device=features.device)
         # ESPnet's own mask would not follow the input's length in the graph.
         padding = frames[None, :] >= lengths[:, None]
@@ -69,7 +70,7 @@ def export_onnx(
     encoder: torch.nn.Module,
     input_size: int,
     path: Path,
-    options: Optional[Dict[str, Any]] = None,
+    options: dict[str, Any] | None = None,
 ) -> None:
     """Write an encoder as ONNX, in evaluation mode, for any length and batch size.
 
@@ -103,7 +104,7 @@ def export_onnx(
         raise ValueError(f"the encoder cannot be exported as ONNX: {reason}") from error
 
 
-def _trace(graph: torch.nn.Module, example: Tuple, path: Path) -> None:
+def _trace(graph: torch.nn.Module, example: tuple, path: Path) -> None:
     torch.onnx.export(
         graph,
         example,
@@ -203,7 +204,7 @@ class OnnxEncoder:
 
     def __call__(
         self, features: numpy.ndarray, lengths: numpy.ndarray
-    ) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    ) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Run the encoder.
 
         Args:

@@ -7,7 +7,6 @@ up megabytes and be the limit of the length; computed from the length it is neit
 from __future__ import annotations
 
 import math
-from typing import Tuple
 
 import torch
 
@@ -62,7 +61,7 @@ class RelativePositions(_Positions):
         super().__init__(stock)
         self.scale = stock.xscale
 
-    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(#batch, time, size) -> the same, and (1, 2 * time - 1, size)."""
         time = x.size(1)
         places = time - 1 - torch.arange(2 * time - 1, device=x.device)
@@ -81,7 +80,7 @@ class LegacyRelativePositions(_Positions):
         self.scale = stock.xscale
         self.register_buffer("longest", torch.tensor(stock.pe.size(1)))
 
-    def forward(self, x: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(#batch, time, size) -> the same, and (1, time, size)."""
         places = torch.arange(x.size(1), device=x.device)
         start = torch.maximum(self.longest - 1, places[-1])

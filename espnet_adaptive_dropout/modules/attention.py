@@ -12,7 +12,7 @@ m_v . (A v).
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Optional, Tuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -24,12 +24,12 @@ def attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    position: Optional[torch.Tensor],
-    mask: Optional[torch.Tensor],
+    position: torch.Tensor | None,
+    mask: torch.Tensor | None,
     d_k: int,
     dropout: torch.nn.Module,
     fused: bool = False,
-) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Scaled dot-product attention as ESPnet computes it, for any head widths.
 
     Args:
@@ -66,8 +66,8 @@ def _attend_fused(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    position: Optional[torch.Tensor],
-    padding: Optional[torch.Tensor],
+    position: torch.Tensor | None,
+    padding: torch.Tensor | None,
     d_k: int,
     rate: float,
 ) -> torch.Tensor:
@@ -89,8 +89,8 @@ _Attention: Any = torch.nn.Module if TYPE_CHECKING else object
 class _Gated(_Attention):
     """What the gated attentions share: masks by head, and the output layer."""
 
-    query_gate: Optional[AdaptiveDropout]
-    value_gate: Optional[AdaptiveDropout]
+    query_gate: AdaptiveDropout | None
+    value_gate: AdaptiveDropout | None
     dropout: torch.nn.Module
 
     def __init__(self, stock: compat.MultiHeadedAttention):
@@ -104,8 +104,8 @@ class _Gated(_Attention):
         self.value_gate = None
 
     def _gate(
-        self, gate: Optional[AdaptiveDropout], *vectors: torch.Tensor
-    ) -> Tuple[torch.Tensor, ...]:
+        self, gate: AdaptiveDropout | None, *vectors: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         """Multiply all ``vectors`` (#batch, head, time, d_k) by one sample."""
         if gate is None or gate.is_open:
             return vectors
@@ -119,8 +119,8 @@ class _Gated(_Attention):
         q: torch.Tensor,
         k: torch.Tensor,
         v: torch.Tensor,
-        position: Optional[torch.Tensor],
-        mask: Optional[torch.Tensor],
+        position: torch.Tensor | None,
+        mask: torch.Tensor | None,
     ) -> torch.Tensor:
         """Attention, value gate and output layer.
 
@@ -156,7 +156,7 @@ class AdaptiveDropoutAttention(_Gated, compat.MultiHeadedAttention):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        mask: Optional[torch.Tensor],
+        mask: torch.Tensor | None,
         expand_kv: bool = False,
     ) -> torch.Tensor:
         """As the stock module's forward."""
@@ -172,7 +172,7 @@ class _GatedRelPosition(_Gated):
         key: torch.Tensor,
         value: torch.Tensor,
         pos_emb: torch.Tensor,
-        mask: Optional[torch.Tensor],
+        mask: torch.Tensor | None,
     ) -> torch.Tensor:
         """As the stock module's forward."""
         q, k, v = self.forward_qkv(query, key, value)

@@ -8,7 +8,8 @@ and it takes less memory.
 from __future__ import annotations
 
 import math
-from typing import Callable, Iterator, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Callable
 
 import torch
 
@@ -25,11 +26,11 @@ def attend_by_head(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    position_scores: Optional[PositionScores],
-    mask: Optional[torch.Tensor],
+    position_scores: PositionScores | None,
+    mask: torch.Tensor | None,
     d_k: int,
-    widths: Sequence[Tuple[int, int]],
-    rows: Optional[int] = ROWS,
+    widths: Sequence[tuple[int, int]],
+    rows: int | None = ROWS,
 ) -> torch.Tensor:
     """Scaled dot-product attention of all heads; equals ``attention.attend``.
 
@@ -63,7 +64,7 @@ def attend_by_head(
     return context
 
 
-def _blocks(time: int, rows: Optional[int]) -> Iterator[slice]:
+def _blocks(time: int, rows: int | None) -> Iterator[slice]:
     rows = rows or max(time, 1)
     for start in range(0, time, rows):
         yield slice(start, min(start + rows, time))
@@ -74,7 +75,7 @@ def _scores(
     key: torch.Tensor,
     units: slice,
     rows: slice,
-    position_scores: Optional[PositionScores],
+    position_scores: PositionScores | None,
     scale: float,
 ) -> torch.Tensor:
     """Scores of some rows of a head, (#batch, rows, time2)."""
@@ -89,7 +90,7 @@ def _scores(
 
 
 def _weights(
-    scores: torch.Tensor, padding: Optional[torch.Tensor], rows: slice
+    scores: torch.Tensor, padding: torch.Tensor | None, rows: slice
 ) -> torch.Tensor:
     """Attention weights of scores, which are given up."""
     if padding is None:

@@ -11,7 +11,8 @@ is faster where a CPU evaluates. Both are exact.
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Callable
 
 import torch
 
@@ -44,15 +45,15 @@ class CompactAttention(torch.nn.Module):
     def __init__(
         self,
         stock: compat.MultiHeadedAttention,
-        query_widths: List[int],
-        value_widths: List[int],
+        query_widths: list[int],
+        value_widths: list[int],
     ):
         super().__init__()
         size = stock.linear_out.out_features
         self.d_k = stock.d_k
         self.query_widths = list(query_widths)
         self.value_widths = list(value_widths)
-        self.rows: Optional[int] = ROWS
+        self.rows: int | None = ROWS
         self.set_groups(head_groups(query_widths, value_widths))
         self.linear_q = linear(size, sum(query_widths))
         self.linear_k = linear(size, sum(query_widths))
@@ -76,7 +77,7 @@ class CompactAttention(torch.nn.Module):
         self.value_grids = torch.nn.ModuleList(
             HeadGrid(value_widths, group) for group in groups
         )
-        self.in_order: Optional[HeadsInOrder] = None
+        self.in_order: HeadsInOrder | None = None
         if groups:
             self.in_order = HeadsInOrder(list(self.value_grids), sum(value_widths))
 
@@ -85,8 +86,8 @@ class CompactAttention(torch.nn.Module):
         q: torch.Tensor,
         k: torch.Tensor,
         v: torch.Tensor,
-        mask: Optional[torch.Tensor],
-        places: Optional[torch.Tensor],
+        mask: torch.Tensor | None,
+        places: torch.Tensor | None,
     ) -> torch.Tensor:
         """Run all heads.
 
@@ -126,14 +127,14 @@ class CompactAttention(torch.nn.Module):
         return q
 
     def _position_scores(
-        self, q: torch.Tensor, places: Optional[torch.Tensor]
-    ) -> Optional[PositionScores]:
+        self, q: torch.Tensor, places: torch.Tensor | None
+    ) -> PositionScores | None:
         """Scores of relative positions, head by head."""
         return None
 
     def _grid_position_scores(
-        self, grid: HeadGrid, q: torch.Tensor, places: Optional[torch.Tensor]
-    ) -> Optional[torch.Tensor]:
+        self, grid: HeadGrid, q: torch.Tensor, places: torch.Tensor | None
+    ) -> torch.Tensor | None:
         """The same for all heads of a grid, (#batch, head, time1, time2)."""
         return None
 
@@ -142,7 +143,7 @@ class CompactAttention(torch.nn.Module):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        mask: Optional[torch.Tensor],
+        mask: torch.Tensor | None,
         expand_kv: bool = False,
     ) -> torch.Tensor:
         """As the stock module's forward."""
@@ -153,8 +154,8 @@ class CompactAttention(torch.nn.Module):
         query: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
-        mask: Optional[torch.Tensor],
-        pos_emb: Optional[torch.Tensor] = None,
+        mask: torch.Tensor | None,
+        pos_emb: torch.Tensor | None = None,
     ) -> torch.Tensor:
         v = self.linear_v(value)
         if self.in_order is None:
@@ -172,8 +173,8 @@ class _CompactRelPosition(CompactAttention):
     def __init__(
         self,
         stock: compat.MultiHeadedAttention,
-        query_widths: List[int],
-        value_widths: List[int],
+        query_widths: list[int],
+        value_widths: list[int],
     ):
         super().__init__(stock, query_widths, value_widths)
         size = stock.linear_out.out_features
@@ -194,7 +195,7 @@ class _CompactRelPosition(CompactAttention):
         key: torch.Tensor,
         value: torch.Tensor,
         pos_emb: torch.Tensor,
-        mask: Optional[torch.Tensor],
+        mask: torch.Tensor | None,
     ) -> torch.Tensor:
         """As the stock module's forward."""
         return self._attend(query, key, value, mask, pos_emb)
@@ -245,8 +246,8 @@ _COMPACT = {
 
 def compact_attention(
     stock: torch.nn.Module,
-    query_widths: List[int],
-    value_widths: List[int],
+    query_widths: list[int],
+    value_widths: list[int],
 ) -> torch.nn.Module:
     """Return the narrow form of a stock attention module, newly initialised.
 

@@ -10,7 +10,7 @@ Both compute on (#batch, time, channels), see ``time_major``.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any
 
 import torch
 
@@ -34,8 +34,8 @@ class AdaptiveDropoutConvolution(compat.ConvolutionModule):
         stock: the module whose parts are taken over.
     """
 
-    input_gate: Optional[AdaptiveDropout]
-    channel_gate: Optional[AdaptiveDropout]
+    input_gate: AdaptiveDropout | None
+    channel_gate: AdaptiveDropout | None
     depthwise_conv: torch.nn.Conv1d
 
     def __init__(self, stock: compat.ConvolutionModule):
@@ -47,7 +47,7 @@ class AdaptiveDropoutConvolution(compat.ConvolutionModule):
         self.channel_gate = None
 
     def forward(
-        self, x: torch.Tensor, mask_pad: Optional[torch.Tensor] = None
+        self, x: torch.Tensor, mask_pad: torch.Tensor | None = None
     ) -> torch.Tensor:
         """As the stock module's forward, (#batch, time, channels)."""
         x = _through(self.input_gate, self.pointwise_conv1, x)
@@ -58,7 +58,7 @@ class AdaptiveDropoutConvolution(compat.ConvolutionModule):
 
 
 def _through(
-    gate: Optional[AdaptiveDropout], layer: torch.nn.Module, x: torch.Tensor
+    gate: AdaptiveDropout | None, layer: torch.nn.Module, x: torch.Tensor
 ) -> torch.Tensor:
     return layer(x) if gate is None else gate.into(layer, x)
 
@@ -98,7 +98,7 @@ class CompactConvolution(compat.ConvolutionModule):
         self._register_load_state_dict_pre_hook(_from_stock_shapes)
 
     def forward(
-        self, x: torch.Tensor, mask_pad: Optional[torch.Tensor] = None
+        self, x: torch.Tensor, mask_pad: torch.Tensor | None = None
     ) -> torch.Tensor:
         """As the stock module's forward, (#batch, time, channels)."""
         if self.depthwise_conv.in_channels == 0:
@@ -118,7 +118,7 @@ class CompactConvolution(compat.ConvolutionModule):
 
 
 def _to_stock_shapes(
-    module: torch.nn.Module, state: Dict[str, torch.Tensor], prefix: str, _: Any
+    module: torch.nn.Module, state: dict[str, torch.Tensor], prefix: str, _: Any
 ) -> None:
     for name in _POINTWISE:
         key = f"{prefix}{name}.weight"
@@ -126,7 +126,7 @@ def _to_stock_shapes(
             state[key] = state[key].unsqueeze(-1)
 
 
-def _from_stock_shapes(state: Dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
+def _from_stock_shapes(state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
     for name in _POINTWISE:
         key = f"{prefix}{name}.weight"
         if key in state and state[key].dim() == 3:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any
 
 import torch
 
@@ -83,7 +83,7 @@ class EmptyConv2d(torch.nn.Conv2d):
 
 
 def conv2d(
-    inputs: int, outputs: int, kernel_size: Tuple[int, ...], stride: Tuple[int, ...]
+    inputs: int, outputs: int, kernel_size: tuple[int, ...], stride: tuple[int, ...]
 ) -> torch.nn.Conv2d:
     """A plain Conv2d without padding, or an empty one if a width is 0."""
     kind = torch.nn.Conv2d if inputs and outputs else EmptyConv2d

@@ -8,7 +8,8 @@ output is m_d * x_d (arXiv 2412.04836, "adaptive dropout layer").
 from __future__ import annotations
 
 import math
-from typing import Any, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -135,7 +136,7 @@ class AdaptiveDropout(torch.nn.Module):
         self.phase = "sampled"
         self.shift = 0.0
         self.logits = torch.nn.Parameter(torch.empty(units), requires_grad=False)
-        self.leaf: Optional[torch.Tensor] = None
+        self.leaf: torch.Tensor | None = None
         self.espnet_initialization_fn()
 
     def espnet_initialization_fn(self) -> None:

@@ -6,7 +6,7 @@ here it is calculated again. Gradients are those of the plain product.
 
 from __future__ import annotations
 
-from typing import Any, Optional, Tuple
+from typing import Any
 
 import torch
 
@@ -15,7 +15,7 @@ def masked_linear(
     x: torch.Tensor,
     mask: torch.Tensor,
     weight: torch.Tensor,
-    bias: Optional[torch.Tensor],
+    bias: torch.Tensor | None,
 ) -> torch.Tensor:
     """linear(mask * x), under autocast in its type.
 
@@ -43,16 +43,14 @@ class _MaskedLinear(torch.autograd.Function):
         x: torch.Tensor,
         mask: torch.Tensor,
         weight: torch.Tensor,
-        bias: Optional[torch.Tensor],
+        bias: torch.Tensor | None,
     ) -> torch.Tensor:
         ctx.save_for_backward(x, mask, weight)
         ctx.has_bias = bias is not None
         return torch.nn.functional.linear(x * mask, weight, bias)
 
     @staticmethod
-    def backward(
-        ctx: Any, gradient: torch.Tensor
-    ) -> Tuple[Optional[torch.Tensor], ...]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, mask, weight = ctx.saved_tensors
         of_product = gradient.matmul(weight)
         of_mask = (of_product * x).sum_to_size(mask.shape)
@@ -79,7 +77,7 @@ class _MaskedReLU(torch.autograd.Function):
         return (x * mask).relu_()
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x, mask = ctx.saved_tensors
         of_relu = torch.ops.aten.threshold_backward(gradient, x, 0.0)
         rows = of_relu.reshape(x.size(0) * x.size(1), 1, -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -69,7 +69,7 @@ class HeadsInOrder(torch.nn.Module):
         self.is_plain = torch.equal(order, torch.arange(len(places)))
         self.register_buffer("order", order, persistent=False)
 
-    def forward(self, contexts: List[torch.Tensor]) -> torch.Tensor:
+    def forward(self, contexts: list[torch.Tensor]) -> torch.Tensor:
         """(#batch, head, time, width) of every grid -> (#batch, time, units)."""
         flat = torch.cat([c.transpose(1, 2).flatten(2) for c in contexts], dim=-1)
         return flat if self.is_plain else flat.index_select(-1, self.order)
@@ -77,11 +77,11 @@ class HeadsInOrder(torch.nn.Module):
 
 def head_groups(
     query_widths: Sequence[int], value_widths: Sequence[int]
-) -> List[List[int]]:
+) -> list[list[int]]:
     """Heads to be computed together, those without values left out."""
     alive = [head for head, width in enumerate(value_widths) if width]
     alive.sort(key=lambda head: -(query_widths[head] + value_widths[head]))
-    groups: List[List[int]] = []
+    groups: list[list[int]] = []
     for head in alive:
         for group in groups:
             query = max(query_widths[other] for other in [*group, head])

@@ -6,8 +6,6 @@ channels. What a removed channel would contribute is zero: no constant stays beh
 
 from __future__ import annotations
 
-from typing import Optional
-
 import torch
 
 from espnet_adaptive_dropout import compat
@@ -24,7 +22,7 @@ class GatedActivation(torch.nn.Module):
         activation: the stock one.
     """
 
-    gate: Optional[AdaptiveDropout]
+    gate: AdaptiveDropout | None
 
     def __init__(self, activation: torch.nn.Module):
         super().__init__()
@@ -62,7 +60,7 @@ class ChannelsLast(torch.nn.Sequential):
         return super().forward(x)
 
 
-def put_channels_last(embed: Optional[torch.nn.Module]) -> None:
+def put_channels_last(embed: torch.nn.Module | None) -> None:
     """Let the convolutions of an input layer, if it has any, be ``ChannelsLast``."""
     convolutions = getattr(embed, "conv", None)
     if embed is not None and isinstance(convolutions, torch.nn.Sequential):

@@ -6,7 +6,7 @@ applied without transposing are faster, the depthwise ones several times on a CP
 
 from __future__ import annotations
 
-from typing import Optional, Type, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -32,9 +32,7 @@ class DepthwiseConv(torch.nn.Conv1d):
     """A depthwise Conv1d of "same" length on (#batch, time, channels)."""
 
     @classmethod
-    def of(
-        cls, stock: torch.nn.Conv1d, channels: Optional[int] = None
-    ) -> DepthwiseConv:
+    def of(cls, stock: torch.nn.Conv1d, channels: int | None = None) -> DepthwiseConv:
         """The same weights on (#batch, time, channels); ``stock`` is given up.
 
         Args:
@@ -64,7 +62,7 @@ class DepthwiseConv(torch.nn.Conv1d):
         return self.convolve(x, self.weight, self.bias)
 
     def convolve(
-        self, x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor]
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
     ) -> torch.Tensor:
         """Forward with other weights (channels, 1, kernel) and bias (channels,)."""
         options = dict(groups=self.groups)
@@ -91,7 +89,7 @@ class DepthwiseConv(torch.nn.Conv1d):
         return self.convolve(x, self.weight * scale[:, None, None], bias)
 
 
-def _taken_over(cls: Type[Conv], stock: torch.nn.Conv1d) -> Conv:
+def _taken_over(cls: type[Conv], stock: torch.nn.Conv1d) -> Conv:
     conv = object.__new__(cls)
     adopt(conv, stock)
     return conv

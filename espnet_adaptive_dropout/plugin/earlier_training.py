@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.experiments.encoder_entry import ADAPTIVE, encoder_entry
@@ -57,7 +58,7 @@ def check_same_size(args: argparse.Namespace, config: AdaptiveDropoutConfig) -> 
     refuse_changed_size(directory, begun_for, config.size_options())
 
 
-def _earlier_config(args: argparse.Namespace) -> Optional[Dict[str, Any]]:
+def _earlier_config(args: argparse.Namespace) -> dict[str, Any] | None:
     """Config of the training that ESPnet will resume, None if there is none."""
     directory = args.output_dir or ""
     path = os.path.join(directory, "config.yaml")
@@ -68,7 +69,7 @@ def _earlier_config(args: argparse.Namespace) -> Optional[Dict[str, Any]]:
     return load_config(path)
 
 
-def logit_scale_before(args: argparse.Namespace) -> Optional[float]:
+def logit_scale_before(args: argparse.Namespace) -> float | None:
     """The logit scale of an older release's training that ``--resume`` goes on with."""
     before = _earlier_config(args)
     if before is None:
@@ -136,7 +137,7 @@ def earlier_training(args: argparse.Namespace) -> EarlierTraining:
     return EarlierTraining()
 
 
-def _progress(checkpoint: Mapping[str, Any]) -> Tuple[int, Dict[str, Any]]:
+def _progress(checkpoint: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     """Number of epochs that are over, and the model's weights."""
     if "pytorch-lightning_version" not in checkpoint:
         return int(checkpoint["reporter"]["epoch"]), checkpoint["model"]
@@ -147,8 +148,8 @@ def _progress(checkpoint: Mapping[str, Any]) -> Tuple[int, Dict[str, Any]]:
 
 
 def epoch_ends(
-    earlier: EarlierTraining, per_epoch: Optional[int], epochs: int, total_steps: int
-) -> List[float]:
+    earlier: EarlierTraining, per_epoch: int | None, epochs: int, total_steps: int
+) -> list[float]:
     """Number of training forward passes at the end of every epoch.
 
     Args:
@@ -169,7 +170,7 @@ def check_end(
     args: argparse.Namespace,
     config: AdaptiveDropoutConfig,
     earlier: EarlierTraining,
-    per_epoch: Optional[int],
+    per_epoch: int | None,
 ) -> None:
     """Refuse a training that would end before the size is frozen.
 

@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any
 
 from espnet2.bin.asr_inference import Speech2Text
 from espnet3.components.callbacks.default_callbacks import AverageCheckpointsCallback
@@ -53,7 +53,7 @@ class TrainingLength(Callback):
     """
 
     def __init__(self) -> None:
-        self._size: Dict[str, Any] = {}
+        self._size: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Called by Lightning before it loads a checkpoint."""
@@ -70,11 +70,11 @@ class TrainingLength(Callback):
         self._size = config.size_options()
         _select(trainer, pl_module, config)
 
-    def state_dict(self) -> Dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps: the options that determine the size."""
         return dict(self._size)
 
-    def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Called by Lightning with what the checkpoint of a resumed training keeps."""
         refuse_changed_size("the checkpoint", state_dict, self._size)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import List, Optional
 
 
 def steps_per_epoch(args: argparse.Namespace) -> int:
@@ -77,14 +76,14 @@ def process_count(args: argparse.Namespace) -> int:
         raise ValueError(f"--dist_launcher {args.dist_launcher}: {error}") from None
 
 
-def _utt2category_file(args: argparse.Namespace) -> Optional[str]:
+def _utt2category_file(args: argparse.Namespace) -> str | None:
     """Beside the first data file; ESPnet keeps its categories in separate batches."""
     first = args.train_data_path_and_name_and_type[:1]
     path = os.path.join(os.path.dirname(first[0][0]), "utt2category") if first else ""
     return path if os.path.exists(path) else None
 
 
-def _split_shape_files(args: argparse.Namespace) -> List[List[str]]:
+def _split_shape_files(args: argparse.Namespace) -> list[list[str]]:
     """The shape files of every split of the training data (usually one)."""
     if not args.multiple_iterator:
         return [list(args.train_shape_file)]

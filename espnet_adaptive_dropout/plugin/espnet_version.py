@@ -12,7 +12,6 @@ import re
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Optional
 
 # Where checkouts of different years keep their version, relative to ``espnet2``.
 _VERSION_FILES = ("version.txt", "../version.txt", "../espnet/version.txt")
@@ -38,7 +37,7 @@ def correct_version(espnet2: ModuleType) -> None:
         )
 
 
-def _installed_elsewhere(directory: Path) -> Optional[str]:
+def _installed_elsewhere(directory: Path) -> str | None:
     """Version of the installed ESPnet if ``directory`` is not its ``espnet2``."""
     try:
         distribution = metadata.distribution("espnet")

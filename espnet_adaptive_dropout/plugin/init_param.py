@@ -11,7 +11,6 @@ import argparse
 import logging
 import os
 from pathlib import Path
-from typing import List, Optional, Tuple
 
 import torch
 
@@ -27,10 +26,10 @@ from espnet_adaptive_dropout.experiments.files import replacing
 
 
 def without_old_gates(
-    init_param: Optional[List[str]],
-    arguments: List[str],
-    output_dir: Optional[str] = None,
-) -> List[str]:
+    init_param: list[str] | None,
+    arguments: list[str],
+    output_dir: str | None = None,
+) -> list[str]:
     """Exclude the weights of gates and size control from ``--init_param``.
 
     Args:
@@ -50,7 +49,7 @@ def without_old_gates(
     if not init_param:
         return arguments
     items = _all_prepared(init_param, output_dir)
-    kept: List[str] = []
+    kept: list[str] = []
     skipping = False
     for argument in arguments:
         if argument.startswith("--"):
@@ -82,13 +81,13 @@ def load_init_param(model: torch.nn.Module, args: argparse.Namespace) -> None:
         load_pretrained_model(item, model, args.ignore_init_mismatch)
 
 
-def _all_prepared(init_param: List[str], output_dir: Optional[str]) -> List[str]:
+def _all_prepared(init_param: list[str], output_dir: str | None) -> list[str]:
     return [
         _prepared(item, output_dir, number) for number, item in enumerate(init_param, 1)
     ]
 
 
-def _prepared(item: str, output_dir: Optional[str], number: int) -> str:
+def _prepared(item: str, output_dir: str | None, number: int) -> str:
     path, source, target, excluded = (item.split(":") + ["", "", ""])[:4]
     try:
         readable, gates = _look_at(path)
@@ -102,13 +101,13 @@ def _prepared(item: str, output_dir: Optional[str], number: int) -> str:
     return f"{path}:{source}:{target}:{names}".rstrip(":")
 
 
-def _look_at(path: str) -> Tuple[bool, List[str]]:
+def _look_at(path: str) -> tuple[bool, list[str]]:
     """Whether ESPnet finds the weights in a file, and the gates' among them."""
     readable = not isinstance(load_checkpoint(path).get("model"), dict)
     return readable, [key for key in load_state(path) if is_gate_weight(key)]
 
 
-def _write_weights(path: str, output_dir: Optional[str], number: int) -> str:
+def _write_weights(path: str, output_dir: str | None, number: int) -> str:
     """Write the weights in a trainer's checkpoint to a file that ESPnet can read."""
     if output_dir is None:
         raise ValueError(f"{path} is a trainer's checkpoint: set --output_dir")

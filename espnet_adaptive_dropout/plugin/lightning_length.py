@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import copy
 import math
-from typing import Any, List, Mapping, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -74,8 +75,8 @@ def _of_final_size(
     view: argparse.Namespace,
     conf: Mapping[str, Any],
     config: AdaptiveDropoutConfig,
-    ends: List[float],
-) -> List[List[Any]]:
+    ends: list[float],
+) -> list[list[Any]]:
     """The criteria, with no more checkpoints averaged than have the final size."""
     criteria = conf["best_model_criterion"]
     # "step" is the last epochs, "valid/acc" a score.
@@ -99,7 +100,7 @@ def _as_espnet2(
     return view
 
 
-def _length(conf: Mapping[str, Any], batches: int) -> Tuple[int, int]:
+def _length(conf: Mapping[str, Any], batches: int) -> tuple[int, int]:
     """Epochs and training forward passes, of ``batches`` that an epoch could have."""
     for name in _UNKNOWN_LENGTH:
         if conf.get(name) is not None:

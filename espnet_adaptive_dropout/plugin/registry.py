@@ -10,8 +10,9 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import sys
+from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, Optional, Sequence
+from typing import Any
 
 ESPNET = "espnet2"
 TASK_PACKAGE = "espnet2.tasks."
@@ -89,9 +90,7 @@ class _RegisteringLoader(importlib.abc.Loader):
     def __init__(self, loader: importlib.abc.Loader):
         self.loader = loader
 
-    def create_module(
-        self, spec: importlib.machinery.ModuleSpec
-    ) -> Optional[ModuleType]:
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
@@ -108,9 +107,9 @@ class _TaskFinder(importlib.abc.MetaPathFinder):
     def find_spec(
         self,
         name: str,
-        path: Optional[Sequence[str]],
-        target: Optional[ModuleType] = None,
-    ) -> Optional[importlib.machinery.ModuleSpec]:
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> importlib.machinery.ModuleSpec | None:
         if not is_hooked_module(name):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)

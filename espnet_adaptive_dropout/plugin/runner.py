@@ -14,7 +14,6 @@ import importlib.util
 import os
 import runpy
 import sys
-from typing import List, Optional
 
 import espnet_adaptive_dropout  # noqa: F401  (registers the classes)
 from espnet_adaptive_dropout.plugin.packing import with_pruning_files
@@ -31,7 +30,7 @@ _RESTARTED = {
 }
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Run ``-m MODULE arguments`` or ``SCRIPT.py arguments``.
 
     Raises:
@@ -49,7 +48,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         _run_script(argv)
 
 
-def _run_script(argv: List[str]) -> None:
+def _run_script(argv: list[str]) -> None:
     """What ``python SCRIPT.py arguments`` does."""
     if not os.path.exists(argv[0]):
         raise SystemExit(f"espnet_adaptive_dropout: no script {argv[0]}")
@@ -58,7 +57,7 @@ def _run_script(argv: List[str]) -> None:
     runpy.run_path(argv[0], run_name="__main__")
 
 
-def _run_module(name: str, arguments: List[str]) -> None:
+def _run_module(name: str, arguments: list[str]) -> None:
     """Import the module and call its main()."""
     try:
         module = importlib.import_module(name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-from typing import Any, Iterable, List, Mapping, Sequence, Tuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 
@@ -41,7 +42,7 @@ def averaged(wanted: int, ends: Sequence[float], config: AdaptiveDropoutConfig) 
 
 
 def check_criteria(
-    criteria: Iterable[Tuple[str, str]],
+    criteria: Iterable[tuple[str, str]],
     config: AdaptiveDropoutConfig,
     model_conf: Mapping[str, Any],
 ) -> None:
@@ -79,7 +80,7 @@ def check_criteria(
 
 def selection_arguments(
     args: argparse.Namespace, ends: Sequence[float], config: AdaptiveDropoutConfig
-) -> List[str]:
+) -> list[str]:
     """What to add to the command line so that only the final size is averaged.
 
     Args:
@@ -92,7 +93,7 @@ def selection_arguments(
     """
     criteria = [(criterion[0], criterion[1]) for criterion in args.best_model_criterion]
     check_criteria(criteria, config, args.model_conf)
-    added: List[str] = []
+    added: list[str] = []
     wanted = args.keep_nbest_models
     wanted = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
     # The largest first: it says in the log what becomes of all.

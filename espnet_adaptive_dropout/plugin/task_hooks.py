@@ -16,9 +16,10 @@ import contextlib
 import functools
 import sys
 import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Callable, Iterator, Optional, Sequence, Type
+from typing import Any, Callable
 
 import torch
 
@@ -40,7 +41,7 @@ def hook_tasks(module: ModuleType) -> None:
             continue
         method = vars(value).get("build_model")
         if isinstance(method, classmethod) and not hasattr(method.__func__, _MARK):
-            task: Type[Any] = value
+            task: type[Any] = value
             task.build_model = classmethod(_building(method.__func__))
             if hasattr(task, "main"):
                 task.main = classmethod(_completing(task.main.__func__))
@@ -60,7 +61,7 @@ def hook_lightning(module: ModuleType) -> None:
 
 
 @contextlib.contextmanager
-def _refusals_in_one_line(*kinds: Type[Exception]) -> Iterator[None]:
+def _refusals_in_one_line(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
@@ -86,7 +87,7 @@ def _completing_lightning(initialise: Callable) -> Callable:
 
 def _building(build_model: Callable) -> Callable:
     @functools.wraps(build_model)
-    def build(cls: Type[Any], args: argparse.Namespace) -> Any:
+    def build(cls: type[Any], args: argparse.Namespace) -> Any:
         from espnet_adaptive_dropout.encoders.penalised_model import with_penalty
 
         try:
@@ -108,7 +109,7 @@ def _raised_here(error: Exception) -> bool:
 
 def _refusing(main_worker: Callable) -> Callable:
     @functools.wraps(main_worker)
-    def work(cls: Type[Any], args: argparse.Namespace) -> Any:
+    def work(cls: type[Any], args: argparse.Namespace) -> Any:
         with _refusals_in_one_line(RefusedConfig):
             return main_worker(cls, args)
 
@@ -118,9 +119,9 @@ def _refusing(main_worker: Callable) -> Callable:
 def _completing(main: Callable) -> Callable:
     @functools.wraps(main)
     def complete_and_run(
-        cls: Type[Any],
-        args: Optional[argparse.Namespace] = None,
-        cmd: Optional[Sequence[str]] = None,
+        cls: type[Any],
+        args: argparse.Namespace | None = None,
+        cmd: Sequence[str] | None = None,
     ) -> Any:
         if args is None:
             from espnet_adaptive_dropout.plugin.training_length import (

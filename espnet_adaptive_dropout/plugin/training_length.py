@@ -8,7 +8,7 @@ batch settings and ``max_epoch``; the runner adds it to the command line.
 from __future__ import annotations
 
 import argparse
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from espnet_adaptive_dropout.control.bound import check_length
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
@@ -26,8 +26,8 @@ from espnet_adaptive_dropout.plugin.selection import selection_arguments
 
 
 def complete_arguments(
-    parser: argparse.ArgumentParser, arguments: List[str]
-) -> List[str]:
+    parser: argparse.ArgumentParser, arguments: list[str]
+) -> list[str]:
     """Add what a training with adaptive dropout needs to its command line.
 
     Args:
@@ -56,7 +56,7 @@ def complete_arguments(
     config = _config(args)
     check_same_size(args, config)
     earlier, per_epoch = earlier_training(args), _steps_per_epoch(args, config)
-    added: List[str] = []
+    added: list[str] = []
     if config.total_steps is None:
         further = max(args.max_epoch - earlier.epochs, 0)
         config.total_steps = earlier.steps + further * per_epoch
@@ -87,7 +87,7 @@ def _config(args: argparse.Namespace) -> AdaptiveDropoutConfig:
     return AdaptiveDropoutConfig.from_dict(options.get("adaptive_dropout_conf") or {})
 
 
-def missing_options(args: argparse.Namespace, total_steps: int) -> Dict[str, Any]:
+def missing_options(args: argparse.Namespace, total_steps: int) -> dict[str, Any]:
     """What else ``adaptive_dropout_conf`` lacks for the training of ``args``.
 
     Args:
@@ -99,7 +99,7 @@ def missing_options(args: argparse.Namespace, total_steps: int) -> Dict[str, Any
     """
     config = _config(args)
     config.total_steps = total_steps
-    added: Dict[str, Any] = {}
+    added: dict[str, Any] = {}
     _refuse_other_copies(args)
     if config.accum_grad is None and args.accum_grad > 1:
         config.accum_grad = added["accum_grad"] = args.accum_grad
@@ -114,7 +114,7 @@ def missing_options(args: argparse.Namespace, total_steps: int) -> Dict[str, Any
 
 def _steps_per_epoch(
     args: argparse.Namespace, config: AdaptiveDropoutConfig
-) -> Optional[int]:
+) -> int | None:
     """Training forward passes in an epoch; None if unknown and not needed."""
     try:
         return steps_per_epoch(args)

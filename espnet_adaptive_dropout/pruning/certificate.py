@@ -9,16 +9,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import (
     Any,
     Callable,
-    ContextManager,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Sequence,
-    Tuple,
 )
 
 import torch
@@ -73,7 +67,7 @@ class Certificate:
             f"in {self.dtype}"
         )
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {**dataclasses.asdict(self), "holds": self.holds}
 
@@ -102,7 +96,7 @@ def certify(
     """
     random = random_inputs(inputs)
 
-    def compare(real: Inputs, random: Inputs) -> List[Tuple[float, float]]:
+    def compare(real: Inputs, random: Inputs) -> list[tuple[float, float]]:
         return [
             *_compare(masked, compact, real, (_at_once,)),
             *_compare(masked, compact, random, (_at_once, _few_rows, _with_gradients)),
@@ -151,7 +145,7 @@ def random_inputs(inputs: Inputs) -> Inputs:
     return Inputs(noise[:, : int(lengths.max())], lengths, inputs.options)
 
 
-Way = Callable[[torch.nn.Module], ContextManager]
+Way = Callable[[torch.nn.Module], contextlib.AbstractContextManager]
 
 
 @contextlib.contextmanager
@@ -208,7 +202,7 @@ def _compare(
     compact: torch.nn.Module,
     inputs: Inputs,
     ways: Sequence[Way],
-) -> Iterator[Tuple[float, float]]:
+) -> Iterator[tuple[float, float]]:
     """For each way of computing, largest difference and largest output.
 
     Differences are over real frames, outputs are those of the masked encoder.
@@ -226,7 +220,7 @@ def _compare(
 
 def _outputs(
     encoder: torch.nn.Module, inputs: Inputs
-) -> Tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Last output, (#batch, frames, dim), and lengths; takes part in no gradient."""
     if torch.is_grad_enabled() and inputs.features.is_floating_point():
         features = inputs.features.clone().requires_grad_()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Dict, List
+from typing import TYPE_CHECKING
 
 from espnet_adaptive_dropout.units.locations import ALIASES, LOCATIONS, expand
 
@@ -77,7 +77,7 @@ def check_gates(trained: Trained) -> None:
             )
 
 
-def _gate_keys(trained: Trained) -> Dict[str, List[str]]:
+def _gate_keys(trained: Trained) -> dict[str, list[str]]:
     """Names of the gates' logits in the checkpoint, by location."""
     options = trained.encoder_entry.options(trained.config)
     number = options.get("num_blocks", 6)

@@ -6,7 +6,8 @@ The registry is an ESPnet ClassChoices: add your own :class:`Criterion` to
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from espnet2.train.class_choices import ClassChoices
@@ -17,7 +18,7 @@ from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.units.locations import LOCATIONS, expand
 from espnet_adaptive_dropout.units.table import UnitTable
 
-Scores = Tuple[torch.Tensor, torch.Tensor]
+Scores = tuple[torch.Tensor, torch.Tensor]
 
 
 class Criterion:
@@ -53,7 +54,7 @@ class EverywhereCriterion(Criterion):
         ValueError: a name is unknown.
     """
 
-    def __init__(self, locations: Optional[List[str]] = None):
+    def __init__(self, locations: list[str] | None = None):
         if locations is None:
             names = [name for name, location in LOCATIONS.items() if location.in_paper]
         else:
@@ -115,7 +116,7 @@ class Magnitude(EverywhereCriterion):
         ValueError: an option is out of range.
     """
 
-    def __init__(self, norm: int = 2, locations: Optional[List[str]] = None):
+    def __init__(self, norm: int = 2, locations: list[str] | None = None):
         super().__init__(locations)
         if norm not in (1, 2):
             raise ValueError(f"--criterion_conf norm={norm}: must be 1 or 2")
@@ -142,7 +143,7 @@ class Random(EverywhereCriterion):
         locations: names of locations; None takes the paper's.
     """
 
-    def __init__(self, seed: int = 0, locations: Optional[List[str]] = None):
+    def __init__(self, seed: int = 0, locations: list[str] | None = None):
         super().__init__(locations)
         _check_whole("seed", seed, 0)
         self.seed = seed
@@ -179,10 +180,10 @@ class Taylor(EverywhereCriterion):
         self,
         batches: int = 16,
         batch_size: int = 8,
-        data: Optional[Sequence[Any]] = None,
+        data: Sequence[Any] | None = None,
         norm_by_group: bool = False,
         seed: int = 0,
-        locations: Optional[List[str]] = None,
+        locations: list[str] | None = None,
     ):
         super().__init__(locations)
         _check_whole("batches", batches, 1)

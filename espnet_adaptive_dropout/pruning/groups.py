@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import List
-
 import torch
 
 from espnet_adaptive_dropout.pruning.trained import Trained
@@ -24,7 +22,7 @@ def describe(trained: Trained, keep: torch.Tensor) -> str:
     Returns:
         Lines of text.
     """
-    lines: List[str] = []
+    lines: list[str] = []
     title = None
     for group in trained.table.groups:
         owner = "input layer" if group.block is None else f"block {group.block}"
@@ -35,7 +33,7 @@ def describe(trained: Trained, keep: torch.Tensor) -> str:
     return "\n".join([*lines, "", *size_table(trained.table, keep)])
 
 
-def size_table(table: UnitTable, keep: torch.Tensor) -> List[str]:
+def size_table(table: UnitTable, keep: torch.Tensor) -> list[str]:
     """Parameters of the encoder before and after, by location, as Markdown.
 
     Locations overlap: a head without value units loses its query units too, and a
@@ -69,7 +67,7 @@ def size_table(table: UnitTable, keep: torch.Tensor) -> List[str]:
     return lines
 
 
-def _group_lines(trained: Trained, group: UnitGroup, keep: torch.Tensor) -> List[str]:
+def _group_lines(trained: Trained, group: UnitGroup, keep: torch.Tensor) -> list[str]:
     """What goes at one location of one block."""
     gone = (~keep[group.span]).nonzero().flatten().tolist()
     if not gone:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import torch
 
@@ -39,8 +39,8 @@ class PruningPlan:
     reduction: float
     encoder_parameters: int
     removed_parameters: int
-    blocks: List[Dict[str, str]]
-    input_layer: Dict[str, str] = dataclasses.field(default_factory=dict)
+    blocks: list[dict[str, str]]
+    input_layer: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_keep(
@@ -49,7 +49,7 @@ class PruningPlan:
         keep: torch.Tensor,
         criterion: str,
         target: Any,
-        cost: Optional[Cost] = None,
+        cost: Cost | None = None,
     ) -> PruningPlan:
         """Describe a closed set of kept units, bool (units,).
 
@@ -61,7 +61,7 @@ class PruningPlan:
             cost: what was counted; None: parameters.
         """
         cost = cost or table.parameters
-        owners: Dict[Optional[int], Dict[str, str]] = {None: {}}
+        owners: dict[int | None, dict[str, str]] = {None: {}}
         for group in table.groups:
             kept = keep[group.span].nonzero().flatten().tolist()
             owners.setdefault(group.block, {})[group.location] = format_indices(kept)
@@ -79,11 +79,11 @@ class PruningPlan:
         )
 
     @classmethod
-    def from_dict(cls, options: Dict[str, Any]) -> PruningPlan:
+    def from_dict(cls, options: dict[str, Any]) -> PruningPlan:
         """Read what :meth:`to_dict` gives."""
         return cls(**options)
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """For YAML."""
         return dataclasses.asdict(self)
 
@@ -103,13 +103,13 @@ class PruningPlan:
         return keep
 
 
-def compact_options(table: UnitTable, keep: torch.Tensor) -> Dict[str, Any]:
+def compact_options(table: UnitTable, keep: torch.Tensor) -> dict[str, Any]:
     """Options of the compact encoder that keeps ``keep``.
 
     They come on top of those of the stock encoder: ``widths``, and ``subsampling`` if
     it is narrower.
     """
-    blocks: Dict[Optional[int], Dict[str, Any]] = {None: {}}
+    blocks: dict[int | None, dict[str, Any]] = {None: {}}
     for group in table.groups:
         kept = keep[group.span]
         if group.location == "conv_input":
@@ -120,7 +120,7 @@ def compact_options(table: UnitTable, keep: torch.Tensor) -> Dict[str, Any]:
             width = int(kept.sum())
         blocks.setdefault(group.block, {})[group.location] = width
     channels = list(blocks.pop(None).values())
-    options: Dict[str, Any] = {
+    options: dict[str, Any] = {
         "widths": [BlockWidths(**block).to_dict() for block in blocks.values()]
     }
     if not all(keep[g.span].all() for g in table.groups if g.block is None):

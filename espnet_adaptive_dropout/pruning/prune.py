@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import torch
 
@@ -48,15 +48,15 @@ class PruneOptions:
         allow_unfrozen: take a checkpoint from before the training froze its size.
     """
 
-    target_reduction: Optional[float] = None
+    target_reduction: float | None = None
     criterion: str = "retention"
-    criterion_conf: Dict[str, Any] = dataclasses.field(default_factory=dict)
-    data: Optional[List[str]] = None
+    criterion_conf: dict[str, Any] = dataclasses.field(default_factory=dict)
+    data: list[str] | None = None
     utterances: int = 4
     tolerance: float = 1e-9
-    cost: Optional[str] = None
-    cost_frames: Optional[int] = None
-    budget: Optional[str] = None
+    cost: str | None = None
+    cost_frames: int | None = None
+    budget: str | None = None
     allow_unfrozen: bool = False
 
 
@@ -96,7 +96,7 @@ def rank(trained: Trained, options: PruneOptions) -> Ranking:
 
 def plan_units(
     trained: Trained, ranking: Ranking, options: PruneOptions
-) -> Tuple[torch.Tensor, PruningPlan]:
+) -> tuple[torch.Tensor, PruningPlan]:
     """Choose the units that stay: a closed set, bool (units,), and its description.
 
     Raises:
@@ -144,7 +144,7 @@ def _cuts_otherwise(trained: Trained, options: PruneOptions) -> bool:
 
 def cut(
     trained: Trained, keep: torch.Tensor
-) -> Tuple[Dict[str, Any], Dict[str, torch.Tensor]]:
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Config and weights of the compact experiment that keeps ``keep``."""
     config = compact_experiment_config(
         trained.config,
@@ -156,8 +156,8 @@ def cut(
 
 
 def compact_experiment_config(
-    config: Dict[str, Any], options: Dict[str, Any], model: str = "espnet"
-) -> Dict[str, Any]:
+    config: dict[str, Any], options: dict[str, Any], model: str = "espnet"
+) -> dict[str, Any]:
     """The training config of the compact model: ordinary, ready for fine-tuning.
 
     Args:

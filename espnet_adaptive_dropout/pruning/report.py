@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any
 
 import torch
 
@@ -17,9 +17,9 @@ def make_report(
     keep: torch.Tensor,
     plan: PruningPlan,
     certificate: Certificate,
-    before: Dict[str, float],
-    after: Dict[str, float],
-) -> Dict[str, Any]:
+    before: dict[str, float],
+    after: dict[str, float],
+) -> dict[str, Any]:
     """Collect everything in one JSON-serialisable mapping."""
     kept = [
         {
@@ -46,7 +46,7 @@ def make_report(
     }
 
 
-def to_markdown(report: Dict[str, Any]) -> str:
+def to_markdown(report: dict[str, Any]) -> str:
     """Render a report."""
     certificate = report["certificate"]
     lines = [
@@ -79,7 +79,7 @@ def to_markdown(report: Dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _summary(report: Dict[str, Any]) -> str:
+def _summary(report: dict[str, Any]) -> str:
     text = (
         f"Criterion `{report['criterion']}`; {report['reduction']:.2%} of the "
         f"encoder's parameters removed"
@@ -95,7 +95,7 @@ def _summary(report: Dict[str, Any]) -> str:
     )
 
 
-def _size_table(report: Dict[str, Any]) -> List[str]:
+def _size_table(report: dict[str, Any]) -> list[str]:
     before, after = report["before"], report["after"]
     lines = ["| | before | after | removed |", "|---|---:|---:|---:|"]
     length = (
@@ -116,7 +116,7 @@ def _size_table(report: Dict[str, Any]) -> List[str]:
     return lines
 
 
-def _width_table(kept: List[Dict[str, Any]]) -> List[str]:
+def _width_table(kept: list[dict[str, Any]]) -> list[str]:
     of_input = [row for row in kept if row["block"] is None]
     kept = [row for row in kept if row["block"] is not None]
     names = list(dict.fromkeys(row["location"] for row in kept))

@@ -5,7 +5,7 @@ What goes with a unit stands in ``locations.py`` alone.
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, Optional, Tuple
+from collections.abc import Iterator
 
 import torch
 
@@ -15,8 +15,8 @@ from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
 
 
 def cut_weights(
-    state: Dict[str, torch.Tensor], table: UnitTable, keep: torch.Tensor, prefix: str
-) -> Dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor], table: UnitTable, keep: torch.Tensor, prefix: str
+) -> dict[str, torch.Tensor]:
     """Return the weights of the compact model.
 
     Args:
@@ -45,13 +45,13 @@ def cut_weights(
     return new
 
 
-def _slices(table: UnitTable) -> Iterator[Tuple[UnitGroup, Slice]]:
+def _slices(table: UnitTable) -> Iterator[tuple[UnitGroup, Slice]]:
     for group in table.groups:
         for part in group.location_spec.slices:
             yield group, part
 
 
-def _is_narrow(table: UnitTable, keep: torch.Tensor, block: Optional[int]) -> bool:
+def _is_narrow(table: UnitTable, keep: torch.Tensor, block: int | None) -> bool:
     """Whether the attention of ``block`` loses any unit."""
     return not all(
         keep[group.span].all()

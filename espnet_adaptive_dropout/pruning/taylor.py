@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Tuple
+from collections.abc import Iterable
 
 import torch
 from tqdm import tqdm
@@ -15,7 +15,7 @@ from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
 def taylor_scores(
     table: UnitTable,
     model: torch.nn.Module,
-    batches: Iterable[Tuple[List[str], Dict[str, torch.Tensor]]],
+    batches: Iterable[tuple[list[str], dict[str, torch.Tensor]]],
     expected: int,
 ) -> torch.Tensor:
     """Mean over ``batches`` of the squared mask gradients, float32 (units,).
@@ -70,7 +70,7 @@ def mask_gradients(
 
 def _masked_slices(
     table: UnitTable, encoder: torch.nn.Module
-) -> List[Tuple[UnitGroup, Slice, torch.nn.Parameter]]:
+) -> list[tuple[UnitGroup, Slice, torch.nn.Parameter]]:
     """All tensors that masks scale, each with the part that belongs to a unit."""
     found = []
     for group in table.groups:

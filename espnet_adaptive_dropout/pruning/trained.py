@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Union
+from typing import Any
 
 import torch
 
@@ -50,10 +50,10 @@ class Trained:
     """
 
     task: type
-    config: Dict[str, Any]
-    state: Dict[str, torch.Tensor]
+    config: dict[str, Any]
+    state: dict[str, torch.Tensor]
     model_file: Path
-    data: Optional[List[str]] = None
+    data: list[str] | None = None
     device: str = "cpu"
 
     @property
@@ -73,7 +73,7 @@ class Trained:
         return AdaptiveDropoutConfig.from_dict(conf)
 
     @property
-    def frozen(self) -> Optional[float]:
+    def frozen(self) -> float | None:
         """Whether the training has cut its units to a size.
 
         1.0 after the cut, 0.0 before, between for an average over both; None for a
@@ -114,7 +114,7 @@ class Trained:
         """Units of the full-width encoder."""
         return main_encoder(self.model).units
 
-    def cost(self, name: Optional[str] = None, frames: Optional[int] = None) -> Cost:
+    def cost(self, name: str | None = None, frames: int | None = None) -> Cost:
         """The cost that a size is a share of.
 
         Args:
@@ -133,7 +133,7 @@ class Trained:
         """Key in ``state`` of tensor ``name`` of the module of a unit group."""
         return self.encoder_entry.prefix + group.key(name)
 
-    def learnt_logits(self, group: UnitGroup) -> Optional[torch.Tensor]:
+    def learnt_logits(self, group: UnitGroup) -> torch.Tensor | None:
         """Logits of the retention probabilities, (units,); None without a gate."""
         return self.state.get(self.key(group, f"{group.location_spec.gate}.logits"))
 
@@ -153,10 +153,10 @@ class Trained:
 
 
 def open_trained(
-    train_config: Union[str, Path],
-    model_file: Union[str, Path],
+    train_config: str | Path,
+    model_file: str | Path,
     task: str = "asr",
-    data: Optional[List[str]] = None,
+    data: list[str] | None = None,
     device: str = "cpu",
     allow_unfrozen: bool = False,
 ) -> Trained:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import torch
 
@@ -33,7 +33,7 @@ def write_experiment(
     options: PruneOptions,
     directory: Path,
     output_dir: Path,
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Fill ``directory`` with config, model, plan, certificate and report.
 
     The certificate compares the masked encoder with the files as they were written.
@@ -88,7 +88,7 @@ def write_experiment(
     return report
 
 
-def _check_removed(report: Dict[str, Any]) -> None:
+def _check_removed(report: dict[str, Any]) -> None:
     before, after = report["before"], report["after"]
     removed = before["encoder_params"] - after["encoder_params"]
     if removed != report["removed_parameters"]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -27,11 +28,11 @@ BEFORE, AFTER, FLOOR = "before", "after", "floor"
 
 def compare_costs(
     task: type,
-    config: Dict[str, Any],
-    pruned_config: Optional[Dict[str, Any]],
+    config: dict[str, Any],
+    pruned_config: dict[str, Any] | None,
     rounds: int,
-    gated: Optional[Sequence[str]] = None,
-) -> Tuple[Dict[str, Costs], float, Optional[float]]:
+    gated: Sequence[str] | None = None,
+) -> tuple[dict[str, Costs], float, float | None]:
     """Measure the encoders of an experiment on ten seconds of noise.
 
     Costs depend on the architecture alone: no weights are read.
@@ -66,7 +67,7 @@ def compare_costs(
     return costs, 1.0 - table.bounds()["all"], ungated
 
 
-def stock_experiment_config(task: type, config: Dict[str, Any]) -> Dict[str, Any]:
+def stock_experiment_config(task: type, config: dict[str, Any]) -> dict[str, Any]:
     """The same experiment with ESPnet's own encoder, which has no gates."""
     entry = encoder_entry(config)
     if config[entry.option] not in (ADAPTIVE, "conformer"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Tuple
+from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,10 +21,10 @@ _FORM = dict(facecolor="0.7", edgecolor="black", linewidth=0.6)
 _HATCH = dict(facecolor="none", edgecolor="black", hatch="//////", linewidth=0.0)
 
 # name of a quantity -> values of each row, by what is measured
-Panel = Tuple[str, Dict[str, Dict[str, float]]]
+Panel = tuple[str, dict[str, dict[str, float]]]
 
 
-def cost_panels(costs: Mapping[str, Costs]) -> List[Panel]:
+def cost_panels(costs: Mapping[str, Costs]) -> list[Panel]:
     """What the plot shows: for each panel its label, and values in its unit.
 
     Args:
@@ -103,7 +103,7 @@ def _draw_panel(axes: Axes, values: Mapping[str, Mapping[str, float]]) -> None:
 
 
 @styled
-def form_bars(forms: Dict[str, ExportedForm]) -> Figure:
+def form_bars(forms: dict[str, ExportedForm]) -> Figure:
     """One panel of sizes and, where all were timed, one of times.
 
     Args:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Callable
 
 import torch
 from tqdm import tqdm
@@ -41,7 +42,7 @@ class Timing:
         threads: number of PyTorch threads.
     """
 
-    parts: Dict[str, float]
+    parts: dict[str, float]
     total: float
     low: float
     high: float
@@ -60,19 +61,19 @@ class Costs:
         timing: None where it was not measured.
     """
 
-    parameters: Dict[str, int]
-    macs: Dict[str, int]
-    memory: Dict[str, int]
-    timing: Optional[Timing] = None
+    parameters: dict[str, int]
+    macs: dict[str, int]
+    memory: dict[str, int]
+    timing: Timing | None = None
 
-    def to_dict(self) -> Dict:
+    def to_dict(self) -> dict:
         """For JSON."""
         return dataclasses.asdict(self)
 
 
 def measure_costs(
     encoders: Mapping[str, torch.nn.Module], inputs: Inputs, rounds: int = 0
-) -> Dict[str, Costs]:
+) -> dict[str, Costs]:
     """Measure several encoders on the same input.
 
     Args:
@@ -98,7 +99,7 @@ def measure_costs(
     return costs
 
 
-def parameters_by_part(encoder: torch.nn.Module) -> Dict[str, int]:
+def parameters_by_part(encoder: torch.nn.Module) -> dict[str, int]:
     """Number of parameters of each part; gates are not counted."""
     counts = dict.fromkeys(PARTS, 0)
     for name, parameter in encoder.named_parameters():
@@ -107,7 +108,7 @@ def parameters_by_part(encoder: torch.nn.Module) -> Dict[str, int]:
     return counts
 
 
-def macs_by_part(encoder: torch.nn.Module, inputs: Inputs) -> Dict[str, int]:
+def macs_by_part(encoder: torch.nn.Module, inputs: Inputs) -> dict[str, int]:
     """Multiply-accumulates of each part in one forward pass."""
     with operator_counter(encoder) as counter:
         parts, _ = _meter(encoder, inputs, counter.get_total_flops)
@@ -116,7 +117,7 @@ def macs_by_part(encoder: torch.nn.Module, inputs: Inputs) -> Dict[str, int]:
 
 def time_in_turns(
     encoders: Mapping[str, torch.nn.Module], inputs: Inputs, rounds: int
-) -> Dict[str, Timing]:
+) -> dict[str, Timing]:
     """Time forward passes; the encoders take turns, so that all see the same load.
 
     Args:
@@ -124,7 +125,7 @@ def time_in_turns(
         inputs: encoder inputs of the forward pass.
         rounds: how often each is run, after one run to warm up.
     """
-    runs: Dict[str, List[Tuple[Dict[str, float], float]]] = {n: [] for n in encoders}
+    runs: dict[str, list[tuple[dict[str, float], float]]] = {n: [] for n in encoders}
     for index in tqdm(range(rounds + 1), desc="timing", leave=False):
         for name, encoder in encoders.items():
             run = _meter(encoder, inputs, time.perf_counter)
@@ -133,7 +134,7 @@ def time_in_turns(
     return {name: _summarise(measured) for name, measured in runs.items()}
 
 
-def _summarise(runs: List[Tuple[Dict[str, float], float]]) -> Timing:
+def _summarise(runs: list[tuple[dict[str, float], float]]) -> Timing:
     totals = sorted(total for _, total in runs)
     return Timing(
         {part: statistics.median(parts[part] for parts, _ in runs) for part in PARTS},
@@ -152,7 +153,7 @@ def _part_of(name: str) -> str:
     return _MODULES.get(key, REST)
 
 
-def _part_modules(encoder: torch.nn.Module) -> Iterator[Tuple[str, torch.nn.Module]]:
+def _part_modules(encoder: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
     for name in ("embed",):
         module = getattr(encoder, name, None)
         if isinstance(module, torch.nn.Module):
@@ -166,7 +167,7 @@ def _part_modules(encoder: torch.nn.Module) -> Iterator[Tuple[str, torch.nn.Modu
 @torch.no_grad()
 def _meter(
     encoder: torch.nn.Module, inputs: Inputs, read: Callable[[], float]
-) -> Tuple[Dict[str, float], float]:
+) -> tuple[dict[str, float], float]:
     """Run the encoder; what ``read`` advanced by in each part, and altogether."""
     parts = dict.fromkeys(PARTS, 0.0)
     handles = []

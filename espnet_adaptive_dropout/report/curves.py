@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -35,7 +36,7 @@ class SizePoint:
 
     encoder_params: int
     reduction: float
-    errors: Dict[str, float]
+    errors: dict[str, float]
     as_trained: bool = False
 
 
@@ -51,14 +52,14 @@ class SizeCurve:
     """
 
     name: str
-    points: List[SizePoint]
+    points: list[SizePoint]
     connected: bool = True
 
-    def values(self, label: str) -> List[float]:
+    def values(self, label: str) -> list[float]:
         """This error of the points that have it."""
         return [p.errors[label] for p in self.points if label in p.errors]
 
-    def errors(self) -> List[str]:
+    def errors(self) -> list[str]:
         """Labels of the errors of all points."""
         return list(dict.fromkeys(key for p in self.points for key in p.errors))
 
@@ -88,7 +89,7 @@ def read_sweep(path: Path, name: str = "", connected: bool = True) -> SizeCurve:
     return SizeCurve(name, points, connected)
 
 
-def _read_point(entry: Dict[str, Any]) -> SizePoint:
+def _read_point(entry: dict[str, Any]) -> SizePoint:
     errors = {}
     for kind in ("wer", "cer"):
         for dataset, value in (entry.get(kind) or {}).items():
@@ -105,7 +106,7 @@ def _read_point(entry: Dict[str, Any]) -> SizePoint:
     )
 
 
-def shown_errors(curves: Sequence[SizeCurve]) -> List[str]:
+def shown_errors(curves: Sequence[SizeCurve]) -> list[str]:
     """The errors worth a panel: WERs if there are any, else the best of the rest."""
     labels = list(dict.fromkeys(label for curve in curves for label in curve.errors()))
     decoded = [label for label in labels if label.startswith("WER ")]
@@ -173,7 +174,7 @@ def _scale_errors(axes: Axes, errors: Sequence[float]) -> None:
 
 
 def _draw_curve(
-    axes: Axes, curve: SizeCurve, label: str, style: Dict[str, Any]
+    axes: Axes, curve: SizeCurve, label: str, style: dict[str, Any]
 ) -> None:
     points = [point for point in curve.points if label in point.errors]
     sizes = [point.encoder_params for point in points]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Collection, Dict, List, Optional
+from typing import Any
 
 import torch
 
@@ -50,13 +51,13 @@ class ExportedForm:
 
     title: str
     bytes: int
-    difference: Optional[Dict[str, float]] = None
-    seconds: Optional[Times] = None
+    difference: dict[str, float] | None = None
+    seconds: Times | None = None
 
 
 def read_report(
     path: Path, option: str, maker: str, keys: Collection[str], lacks: str
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Read the JSON report of a command.
 
     Args:
@@ -82,7 +83,7 @@ def read_report(
     return content
 
 
-def read_export(directory: Path) -> Dict[str, Any]:
+def read_export(directory: Path) -> dict[str, Any]:
     """Read the export.json of ``bin.export``.
 
     Raises:
@@ -99,12 +100,12 @@ def read_export(directory: Path) -> Dict[str, Any]:
 
 def exported_forms(
     task: type,
-    config: Dict[str, Any],
-    pruned_config: Optional[Dict[str, Any]],
+    config: dict[str, Any],
+    pruned_config: dict[str, Any] | None,
     directory: Path,
     rounds: int,
-    missing: List[str],
-) -> Dict[str, ExportedForm]:
+    missing: list[str],
+) -> dict[str, ExportedForm]:
     """The encoder at full width and all forms of what was exported.
 
     Args:
@@ -146,8 +147,8 @@ def exported_forms(
 
 
 def _rows(
-    content: Dict[str, Any], before: torch.nn.Module, is_pruned: bool
-) -> Dict[str, ExportedForm]:
+    content: dict[str, Any], before: torch.nn.Module, is_pruned: bool
+) -> dict[str, ExportedForm]:
     after = "after, " if is_pruned else ""
     titles = {
         PYTORCH: f"{after}PyTorch",
@@ -165,11 +166,11 @@ def _rows(
 
 
 def _forms(
-    content: Dict[str, Any],
+    content: dict[str, Any],
     before: torch.nn.Module,
     encoder: torch.nn.Module,
     directory: Path,
-) -> Dict[str, Form]:
+) -> dict[str, Form]:
     """All that can be run; times do not depend on the weights.
 
     Raises:
@@ -185,7 +186,7 @@ def _forms(
     return forms
 
 
-def to_markdown(forms: Dict[str, ExportedForm]) -> List[str]:
+def to_markdown(forms: dict[str, ExportedForm]) -> list[str]:
     """A table of the forms, and how they were measured."""
     seconds = [form.seconds.median for form in forms.values() if form.seconds]
     timed = len(seconds) == len(forms)

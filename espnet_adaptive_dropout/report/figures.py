@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable
 
 from matplotlib.figure import Figure
 
@@ -26,7 +27,7 @@ SWEEP_WER, SWEEP_VALIDATION = "size_wer", "size_validation"
 
 def draw_figures(
     findings: Findings, directory: Path, formats: Sequence[str]
-) -> List[str]:
+) -> list[str]:
     """Write the figures into ``directory``.
 
     Returns:
@@ -39,8 +40,8 @@ def draw_figures(
     return drawn
 
 
-def _figures(findings: Findings) -> List[Tuple[str, Callable[[], Figure]]]:
-    figures: Dict[str, Callable[[], Figure]] = {}
+def _figures(findings: Findings) -> list[tuple[str, Callable[[], Figure]]]:
+    figures: dict[str, Callable[[], Figure]] = {}
     train, valid = findings.scalars["train"], findings.scalars["valid"]
     if findings.pruning is not None:
         kept = findings.pruning["kept"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
@@ -36,10 +37,10 @@ class ReportOptions:
     """What to report; the options of ``bin.report``."""
 
     exp: Path
-    pruned: Optional[Path] = None
+    pruned: Path | None = None
     sweep: Sequence[str] = ()
     separate: Sequence[str] = ()
-    export: Optional[Path] = None
+    export: Path | None = None
     measure_time: bool = True
     task: str = "asr"
 
@@ -65,18 +66,18 @@ class Findings:
     """
 
     name: str
-    history: Dict[str, Histograms]
-    scalars: Dict[str, Dict[str, Series]]
-    marks: Dict[str, float]
+    history: dict[str, Histograms]
+    scalars: dict[str, dict[str, Series]]
+    marks: dict[str, float]
     cost: str
-    pruning: Optional[Dict[str, Any]]
-    wer: Dict[str, Dict[str, float]]
-    costs: Dict[str, Costs]
+    pruning: dict[str, Any] | None
+    wer: dict[str, dict[str, float]]
+    costs: dict[str, Costs]
     unprunable: float
-    ungated: Optional[float]
-    curves: List[SizeCurve]
-    forms: Dict[str, ExportedForm]
-    missing: List[str]
+    ungated: float | None
+    curves: list[SizeCurve]
+    forms: dict[str, ExportedForm]
+    missing: list[str]
 
 
 def gather(options: ReportOptions) -> Findings:
@@ -99,8 +100,8 @@ def gather(options: ReportOptions) -> Findings:
         task, config, pruned_config, rounds, gated
     )
     export = _export_directory(options)
-    untimed: List[str] = []
-    forms: Dict[str, ExportedForm] = {}
+    untimed: list[str] = []
+    forms: dict[str, ExportedForm] = {}
     if export is not None:
         forms = exported_forms(task, config, pruned_config, export, rounds, untimed)
     directories = [options.exp, *filter(None, [options.pruned])]
@@ -129,7 +130,7 @@ def _read_named(text: str, connected: bool) -> SizeCurve:
     return read_sweep(Path(path or text), name if path else "", connected)
 
 
-def _export_directory(options: ReportOptions) -> Optional[Path]:
+def _export_directory(options: ReportOptions) -> Path | None:
     """What was named, or what the recipe makes."""
     found = (options.pruned or options.exp) / "export"
     if options.export is None and (found / EXPORT_REPORT).is_file():
@@ -137,12 +138,12 @@ def _export_directory(options: ReportOptions) -> Optional[Path]:
     return options.export
 
 
-def _trained(config: Dict[str, Any]) -> Optional[AdaptiveDropoutConfig]:
+def _trained(config: dict[str, Any]) -> AdaptiveDropoutConfig | None:
     conf = encoder_entry(config).adaptive_conf(config)
     return None if conf is None else AdaptiveDropoutConfig.from_dict(conf)
 
 
-def _marks(trained: Optional[AdaptiveDropoutConfig]) -> Dict[str, float]:
+def _marks(trained: AdaptiveDropoutConfig | None) -> dict[str, float]:
     if trained is None:
         return {}
     shares = {"ramp_start": trained.ramp_start, "ramp_end": trained.ramp_end}
@@ -151,7 +152,7 @@ def _marks(trained: Optional[AdaptiveDropoutConfig]) -> Dict[str, float]:
     return control_marks(shares, trained.total_steps)
 
 
-def _read_pruning(pruned: Optional[Path]) -> Optional[Dict[str, Any]]:
+def _read_pruning(pruned: Path | None) -> dict[str, Any] | None:
     if pruned is None:
         return None
     return read_report(
@@ -159,7 +160,7 @@ def _read_pruning(pruned: Optional[Path]) -> Optional[Dict[str, Any]]:
     )
 
 
-def read_wer(path: Path) -> Dict[str, float]:
+def read_wer(path: Path) -> dict[str, float]:
     """WER in percent of each decoded set in an ESPnet RESULTS.md; {} without one."""
     if not path.is_file():
         return {}
@@ -174,7 +175,7 @@ def read_wer(path: Path) -> Dict[str, float]:
     return found
 
 
-def _what_is_missing(findings: Findings, options: ReportOptions) -> List[str]:
+def _what_is_missing(findings: Findings, options: ReportOptions) -> list[str]:
     lines = []
     if not findings.history:
         lines.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Series:
     values: np.ndarray
 
 
-def read_history(output_dir: Union[str, Path]) -> Dict[str, Histograms]:
+def read_history(output_dir: str | Path) -> dict[str, Histograms]:
     """Histograms that :class:`history.RetentionHistory` wrote.
 
     Returns:
@@ -65,7 +65,7 @@ def read_history(output_dir: Union[str, Path]) -> Dict[str, Histograms]:
     return found
 
 
-def read_scalars(output_dir: Union[str, Path]) -> Dict[str, Dict[str, Series]]:
+def read_scalars(output_dir: str | Path) -> dict[str, dict[str, Series]]:
     """Numbers that ESPnet logged, where training logged them at intervals.
 
     Of the training, ESPnet logs means over its log interval and, at the end of every
@@ -100,9 +100,9 @@ def _accumulate(path: Path) -> Any:
     return events.Reload()
 
 
-def _points(directory: Path) -> Dict[str, List[Tuple[int, float]]]:
+def _points(directory: Path) -> dict[str, list[tuple[int, float]]]:
     """All (step, value) of every scalar; a later file wins where files overlap."""
-    found: Dict[str, List[Tuple[int, float]]] = {}
+    found: dict[str, list[tuple[int, float]]] = {}
     for path in sorted(directory.glob("*tfevents*")):
         events = _accumulate(path)
         for name in events.Tags()["scalars"]:
@@ -113,15 +113,15 @@ def _points(directory: Path) -> Dict[str, List[Tuple[int, float]]]:
 
 
 def _within_epochs(
-    points: List[Tuple[int, float]], ends: set
-) -> List[Tuple[int, float]]:
+    points: list[tuple[int, float]], ends: set
+) -> list[tuple[int, float]]:
     """Leave out the last point of every step at which an epoch ended."""
     last = {step: index for index, (step, _) in enumerate(points)}
     means = {last[step] for step in ends if step in last}
     return [p for index, p in enumerate(points) if index not in means] or points
 
 
-def _series(points: List[Tuple[int, float]]) -> Series:
+def _series(points: list[tuple[int, float]]) -> Series:
     finite = [point for point in points if np.isfinite(point[1])]
     steps = np.array([step for step, _ in finite], dtype=int)
     return Series(steps, np.array([value for _, value in finite], dtype=float))

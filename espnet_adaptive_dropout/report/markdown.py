@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
 
 from espnet_adaptive_dropout.report import exported
 from espnet_adaptive_dropout.report.before_after import AFTER, BEFORE, FLOOR
@@ -48,7 +49,7 @@ _CAPTIONS = {
 }
 
 
-def to_json(findings: Findings, drawn: Sequence[str]) -> Dict[str, Any]:
+def to_json(findings: Findings, drawn: Sequence[str]) -> dict[str, Any]:
     """All numbers of the report and of its figures, JSON-serialisable."""
     return {
         "experiment": findings.name,
@@ -73,7 +74,7 @@ def to_json(findings: Findings, drawn: Sequence[str]) -> Dict[str, Any]:
     }
 
 
-def _plain(arrays: Any) -> Dict[str, Any]:
+def _plain(arrays: Any) -> dict[str, Any]:
     return {key: value.tolist() for key, value in vars(arrays).items()}
 
 
@@ -127,7 +128,7 @@ def _what_stays(findings: Findings) -> str:
     )
 
 
-def _pruning_summary(pruning: Dict[str, Any]) -> List[str]:
+def _pruning_summary(pruning: dict[str, Any]) -> list[str]:
     certificate = pruning["certificate"]
     return [
         f"{pruning['reduction']:.2%} of the encoder's parameters are gone (criterion "
@@ -138,20 +139,20 @@ def _pruning_summary(pruning: Dict[str, Any]) -> List[str]:
     ]
 
 
-def _figure(name: str, drawn: Sequence[str]) -> List[str]:
+def _figure(name: str, drawn: Sequence[str]) -> list[str]:
     if name not in drawn:
         return []
     return [f"![{name}]({name}.png)", "", _CAPTIONS[name], ""]
 
 
-def _cost_table(costs: Dict[str, Costs]) -> List[str]:
+def _cost_table(costs: dict[str, Costs]) -> list[str]:
     shown = [name for name in (BEFORE, AFTER, FLOOR) if name in costs]
     lines = [
         "| encoder | " + " | ".join(_TITLES[name] for name in shown) + " |",
         "|---|" + "---:|" * len(shown),
     ]
 
-    def row(title: str, values: Dict[str, float], text: str) -> None:
+    def row(title: str, values: dict[str, float], text: str) -> None:
         cells = [
             text.format(values[name])
             + ("" if name == BEFORE else f" ({_share(values[name], values[BEFORE])})")
@@ -189,7 +190,7 @@ def _share(value: float, whole: float) -> str:
     return f"{value / whole:.1%}" if whole else "-"
 
 
-def _how_measured(costs: Dict[str, Costs]) -> List[str]:
+def _how_measured(costs: dict[str, Costs]) -> list[str]:
     text = (
         "Everything is of the encoder alone, for one utterance of 10 s. MACs are "
         "those of matrix products and convolutions. Memory is that of the tensors "
@@ -211,14 +212,14 @@ def _how_measured(costs: Dict[str, Costs]) -> List[str]:
     return [text]
 
 
-def _forms_section(findings: Findings, drawn: Sequence[str]) -> List[str]:
+def _forms_section(findings: Findings, drawn: Sequence[str]) -> list[str]:
     if not findings.forms:
         return []
     table = exported.to_markdown(findings.forms)
     return ["## ONNX and int8", "", *table, "", *_figure(FORMS, drawn)]
 
 
-def _wer_section(wer: Dict[str, Dict[str, float]]) -> List[str]:
+def _wer_section(wer: dict[str, dict[str, float]]) -> list[str]:
     found = {name: values for name, values in wer.items() if values}
     if not found:
         return []

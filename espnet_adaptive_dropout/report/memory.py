@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, Callable, Dict, Iterable, Optional, Set, Tuple
+from collections.abc import Iterable
+from typing import Any, Callable
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -49,14 +50,14 @@ class _LiveTensors(TorchDispatchMode):
         super().__init__()
         self.peak = 0
         self._bytes = 0
-        self._alive: Set[int] = {t.untyped_storage()._cdata for t in known}
+        self._alive: set[int] = {t.untyped_storage()._cdata for t in known}
 
     def __torch_dispatch__(
         self,
         func: Callable,
         types: Any,
-        args: Tuple = (),
-        kwargs: Optional[Dict[str, Any]] = None,
+        args: tuple = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         tree_map_only(torch.Tensor, self._add, result)

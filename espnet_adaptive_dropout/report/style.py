@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -37,7 +38,7 @@ _SETTINGS = {
 }
 
 # Line styles that differ in dashes, marker and grey, not in hue.
-LINES: List[Dict] = [
+LINES: list[dict] = [
     dict(color="black", linestyle="-", marker="o", markerfacecolor="black"),
     dict(color="0.35", linestyle="--", marker="s", markerfacecolor="white"),
     dict(color="0.55", linestyle="-.", marker="^", markerfacecolor="0.55"),
@@ -49,7 +50,7 @@ LINES: List[Dict] = [
 # The errors that ESPnet logs in validation: ESPnet's name -> label with unit, and
 # what converts ESPnet's number to that unit. Best first: what comes earlier says more
 # about recognition.
-VALIDATION_ERRORS: Dict[str, Tuple[str, Callable]] = {
+VALIDATION_ERRORS: dict[str, tuple[str, Callable]] = {
     "wer": ("WER [%]", lambda x: 100.0 * x),
     "cer": ("CER [%]", lambda x: 100.0 * x),
     "cer_ctc": ("CER of greedy CTC [%]", lambda x: 100.0 * x),
@@ -92,12 +93,12 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def line_style(index: int) -> Dict:
+def line_style(index: int) -> dict:
     """Style of the curve of this index; repeats after six."""
     return LINES[index % len(LINES)]
 
 
-def save(figure: Figure, path: Path, formats: Sequence[str] = ("png",)) -> List[Path]:
+def save(figure: Figure, path: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
     """Write a figure under ``path`` with the suffix of each format.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Dict, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ _SIZES = (
 
 @styled
 def retention_histograms(
-    history: Mapping[str, Histograms], marks: Optional[Mapping[str, float]] = None
+    history: Mapping[str, Histograms], marks: Mapping[str, float] | None = None
 ) -> Figure:
     """One panel a location: share of its units at every probability, over steps.
 
@@ -102,7 +102,7 @@ def step_edges(steps: np.ndarray) -> np.ndarray:
 
 
 def _draw_marks(
-    axes: Axes, marks: Optional[Mapping[str, float]], with_names: bool
+    axes: Axes, marks: Mapping[str, float] | None, with_names: bool
 ) -> None:
     for name, step in (marks or {}).items():
         axes.axvline(step, color="0.4", linestyle=":", linewidth=0.8)
@@ -122,7 +122,7 @@ def _draw_marks(
 def size_over_training(
     train: Mapping[str, Series],
     valid: Mapping[str, Series],
-    marks: Optional[Mapping[str, float]] = None,
+    marks: Mapping[str, float] | None = None,
     cost: str = "parameters",
 ) -> Figure:
     """Size above, validation error below, over the training's steps.
@@ -170,8 +170,8 @@ def _above(axes: Axes) -> float:
 
 
 def _within_windows(
-    means: Series, marks: Optional[Mapping[str, float]]
-) -> Tuple[np.ndarray, np.ndarray]:
+    means: Series, marks: Mapping[str, float] | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Means over log intervals, each in the middle of its interval.
 
     ESPnet logs them at the end of the interval. One over steps before and after the
@@ -187,7 +187,7 @@ def _within_windows(
     return (starts + ends) / 2.0, np.where(mixed, np.nan, means.values)
 
 
-def validation_error(valid: Mapping[str, Series]) -> Optional[Tuple[str, Series]]:
+def validation_error(valid: Mapping[str, Series]) -> tuple[str, Series] | None:
     """The best error that was logged: its label with unit, and its values in it."""
     for name, (label, convert) in VALIDATION_ERRORS.items():
         if name in valid and len(valid[name].steps):
@@ -196,7 +196,7 @@ def validation_error(valid: Mapping[str, Series]) -> Optional[Tuple[str, Series]
     return None
 
 
-def control_marks(conf: Dict, total_steps: Optional[int]) -> Dict[str, float]:
+def control_marks(conf: dict, total_steps: int | None) -> dict[str, float]:
     """Steps at which the ramp starts and ends and the size is frozen.
 
     Args:
@@ -204,7 +204,7 @@ def control_marks(conf: Dict, total_steps: Optional[int]) -> Dict[str, float]:
             one that is missing or not within it is not marked.
         total_steps: length of the training; None marks nothing.
     """
-    names: List[Tuple[str, str]] = [
+    names: list[tuple[str, str]] = [
         ("ramp_start", "ramp starts"),
         ("ramp_end", "ramp ends"),
         ("freeze_at", CUT),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ _UNIT_LABEL = "units kept [%]"
 
 
 @styled
-def kept_heat_map(kept: Sequence[Dict[str, Any]]) -> Figure:
+def kept_heat_map(kept: Sequence[dict[str, Any]]) -> Figure:
     """One row a location, one column a block; the cell says how many units stayed.
 
     The input layer is left out.
@@ -46,7 +47,7 @@ def kept_heat_map(kept: Sequence[Dict[str, Any]]) -> Figure:
 
 
 @styled
-def head_heat_map(kept: Sequence[Dict[str, Any]]) -> Figure:
+def head_heat_map(kept: Sequence[dict[str, Any]]) -> Figure:
     """Query and value units that stayed in every attention head.
 
     Args:
@@ -78,8 +79,8 @@ def _draw(
     axes: Axes,
     counts: np.ndarray,
     units: np.ndarray,
-    labels: List[str],
-    blocks: List[int],
+    labels: list[str],
+    blocks: list[int],
     with_label: bool = True,
 ) -> None:
     share = 100.0 * counts / units

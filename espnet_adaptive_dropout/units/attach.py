@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Iterable, Iterator, List, Optional, Tuple, Union
+from collections.abc import Iterable, Iterator
 
 import torch
 
@@ -17,13 +17,13 @@ from espnet_adaptive_dropout.units.locations import (
 )
 
 
-def owners(encoder: torch.nn.Module) -> Iterator[Tuple[Optional[int], torch.nn.Module]]:
+def owners(encoder: torch.nn.Module) -> Iterator[tuple[int | None, torch.nn.Module]]:
     """Modules that have locations, in order: (None, encoder), (0, block 0), ..."""
     yield None, encoder
     yield from enumerate(encoder.encoders)
 
 
-def available(owner: torch.nn.Module) -> List[Location]:
+def available(owner: torch.nn.Module) -> list[Location]:
     """Locations that an owner has, in the order of the computation."""
     return [
         location
@@ -33,7 +33,7 @@ def available(owner: torch.nn.Module) -> List[Location]:
     ]
 
 
-def why_not(owner: torch.nn.Module, location: Location) -> Optional[str]:
+def why_not(owner: torch.nn.Module, location: Location) -> str | None:
     """Why units of ``location`` cannot be removed exactly here, or None."""
     if location not in available(owner):
         reasons = {
@@ -50,14 +50,14 @@ def why_not(owner: torch.nn.Module, location: Location) -> Optional[str]:
     return None
 
 
-def possible(owner: torch.nn.Module) -> List[str]:
+def possible(owner: torch.nn.Module) -> list[str]:
     """Names of the locations whose units can be removed in an owner."""
     return [x.name for x in available(owner) if why_not(owner, x) is None]
 
 
 def select(
-    owner: torch.nn.Module, names: Union[str, Iterable[str], None] = None
-) -> List[Location]:
+    owner: torch.nn.Module, names: str | Iterable[str] | None = None
+) -> list[Location]:
     """Resolve the names of a config to locations of this owner.
 
     Args:
@@ -87,7 +87,7 @@ def select(
     return chosen
 
 
-def gate_of(owner: torch.nn.Module, location: Location) -> Optional[AdaptiveDropout]:
+def gate_of(owner: torch.nn.Module, location: Location) -> AdaptiveDropout | None:
     """The gate of a location, or None."""
     module = getattr(owner, location.module)
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -51,7 +52,7 @@ class Cost:
     name: str
     per_unit: torch.Tensor
     total: float
-    shared: Tuple[Shared, ...] = ()
+    shared: tuple[Shared, ...] = ()
 
     def removed(self, gone: torch.Tensor) -> torch.Tensor:
         """What is saved, () float64.
@@ -152,7 +153,7 @@ def parameter_cost(encoder: torch.nn.Module, table: UnitTable) -> Cost:
 def mac_cost(
     encoder: torch.nn.Module,
     table: UnitTable,
-    inputs: Tuple[torch.Tensor, torch.Tensor],
+    inputs: tuple[torch.Tensor, torch.Tensor],
 ) -> Cost:
     """Multiply-accumulates that go with each unit for an utterance like ``inputs``.
 
@@ -177,7 +178,7 @@ def mac_cost(
 
 def zero_inputs(
     encoder: torch.nn.Module, input_size: int, frames: int
-) -> Tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs of ``encoder`` for one utterance of ``frames`` input frames.
 
     Raises:
@@ -199,16 +200,16 @@ def zero_inputs(
 
 @torch.no_grad()
 def _measure(
-    encoder: torch.nn.Module, inputs: Tuple[torch.Tensor, torch.Tensor]
-) -> Tuple[int, Tuple[int, int], Dict[int, int]]:
+    encoder: torch.nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[int, tuple[int, int], dict[int, int]]:
     """Count in a forward pass.
 
     Returns:
         MACs; the lengths of frames and of positions that the blocks see; and how often
         every weight is used, by the id of the parameter.
     """
-    lengths: List[Tuple[int, int]] = []
-    uses: Dict[int, int] = {}
+    lengths: list[tuple[int, int]] = []
+    uses: dict[int, int] = {}
 
     def note_lengths(module: torch.nn.Module, args: Any) -> None:
         positions = args[3].size(1) if len(args) == 5 else 0
@@ -240,8 +241,8 @@ def _measure(
 def _shared(
     encoder: torch.nn.Module,
     table: UnitTable,
-    uses: Optional[Dict[int, int]] = None,
-) -> Tuple[Shared, ...]:
+    uses: dict[int, int] | None = None,
+) -> tuple[Shared, ...]:
     """Of all pairs of groups of an owner; of parameters, or MACs with ``uses``."""
     found = []
     for first, second in itertools.combinations(table.groups, 2):

@@ -9,7 +9,8 @@ reporting all read this table.
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
+from collections.abc import Iterable
+from typing import Callable
 
 import torch
 
@@ -74,13 +75,13 @@ class Location:
     summary: str
     module: str
     gate: str
-    slices: Tuple[Slice, ...]
-    masked: Tuple[str, ...]
+    slices: tuple[Slice, ...]
+    masked: tuple[str, ...]
     gated: Callable[[torch.nn.Module], torch.nn.Module]
     per_head: bool = False
     attends_frames: bool = False
     attends_positions: bool = False
-    depends_on: Optional[str] = None
+    depends_on: str | None = None
     in_paper: bool = True
 
     @property
@@ -133,7 +134,7 @@ _SUBSAMPLING_2 = (
     Slice("out.0.weight", 1),
 )
 
-LOCATIONS: Dict[str, Location] = {
+LOCATIONS: dict[str, Location] = {
     location.name: location
     for location in (
         Location(
@@ -227,13 +228,13 @@ LOCATIONS: Dict[str, Location] = {
 ALIASES = {"subsampling": ("subsampling_1", "subsampling_2"), "all": tuple(LOCATIONS)}
 
 
-def expand(names: Union[str, Iterable[str]]) -> List[str]:
+def expand(names: str | Iterable[str]) -> list[str]:
     """Names of locations in the order of the table, aliases replaced.
 
     Raises:
         ValueError: a name is unknown.
     """
-    chosen: Set[str] = set()
+    chosen: set[str] = set()
     for name in [names] if isinstance(names, str) else names:
         if name not in LOCATIONS and name not in ALIASES:
             raise ValueError(

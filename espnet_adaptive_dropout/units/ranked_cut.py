@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import torch
 
 from espnet_adaptive_dropout.units.cost import Cost
@@ -18,7 +16,7 @@ def ranked_cut(
     scores: torch.Tensor,
     candidates: torch.Tensor,
     target_reduction: float,
-    cost: Optional[Cost] = None,
+    cost: Cost | None = None,
 ) -> torch.Tensor:
     """Keep the best units so that the size is the target.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -27,7 +27,7 @@ class UnitGroup:
         heads: number of heads the units are divided into (1: no heads).
     """
 
-    block: Optional[int]
+    block: int | None
     location: str
     start: int
     num_units: int
@@ -67,8 +67,8 @@ class UnitTable:
     """
 
     def __init__(self, encoder: torch.nn.Module):
-        self.groups: List[UnitGroup] = []
-        self.gates: Dict[Tuple[Optional[int], str], AdaptiveDropout] = {}
+        self.groups: list[UnitGroup] = []
+        self.gates: dict[tuple[int | None, str], AdaptiveDropout] = {}
         for block, owner in attach.owners(encoder):
             for location in attach.available(owner):
                 self._add(block, owner, location)
@@ -77,7 +77,7 @@ class UnitTable:
 
     def _add(
         self,
-        block: Optional[int],
+        block: int | None,
         owner: torch.nn.Module,
         location: locations.Location,
     ) -> None:
@@ -95,7 +95,7 @@ class UnitTable:
         if gate is not None:
             self.gates[(block, location.name)] = gate
 
-    def gated_groups(self) -> List[UnitGroup]:
+    def gated_groups(self) -> list[UnitGroup]:
         """Groups that have a gate, in unit order."""
         return [g for g in self.groups if (g.block, g.location) in self.gates]
 
@@ -121,7 +121,7 @@ class UnitTable:
             "location": lambda group: group.location,
             "module": lambda group: (group.block, group.location),
         }[budget]
-        numbers: Dict = {}
+        numbers: dict = {}
         return torch.cat(
             [
                 torch.full((g.num_units,), numbers.setdefault(keys(g), len(numbers)))
@@ -160,7 +160,7 @@ class UnitTable:
             keep[group.span] = (units & alive).flatten()
         return keep
 
-    def dependent_groups(self) -> Iterator[Tuple[UnitGroup, UnitGroup]]:
+    def dependent_groups(self) -> Iterator[tuple[UnitGroup, UnitGroup]]:
         """Each group that, head by head, has no effect without another, and that."""
         by_name = {(group.block, group.location): group for group in self.groups}
         for group in self.groups:
@@ -168,12 +168,12 @@ class UnitTable:
             if base is not None:
                 yield group, by_name[(group.block, base)]
 
-    def removed(self, keep: torch.Tensor, cost: Optional[Cost] = None) -> int:
+    def removed(self, keep: torch.Tensor, cost: Cost | None = None) -> int:
         """Cost (default: parameters) that goes when only ``keep`` stays."""
         gone = ~self.without_unused(keep).cpu()
         return round((cost or self.parameters).removed(gone).item())
 
-    def reduction(self, keep: torch.Tensor, cost: Optional[Cost] = None) -> float:
+    def reduction(self, keep: torch.Tensor, cost: Cost | None = None) -> float:
         """Share of the encoder's cost (default: parameters) that goes."""
         return self.removed(keep, cost) / (cost or self.parameters).total
 
@@ -184,8 +184,8 @@ class UnitTable:
         )
 
     def bounds(
-        self, names: Optional[Sequence[str]] = None, cost: Optional[Cost] = None
-    ) -> Dict[str, float]:
+        self, names: Sequence[str] | None = None, cost: Cost | None = None
+    ) -> dict[str, float]:
         """The most that each location can give, as a share of the encoder.
 
         A location alone; all values of a block gone take its queries along.

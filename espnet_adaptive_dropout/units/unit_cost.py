@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, Optional
+from collections.abc import Mapping
 
 import torch
 
@@ -12,7 +12,7 @@ from espnet_adaptive_dropout.units.locations import Location
 
 def _sliced(
     owner: torch.nn.Module, location: Location
-) -> Dict[str, torch.nn.Parameter]:
+) -> dict[str, torch.nn.Parameter]:
     """The parameters that ``location`` cuts, by name within their module."""
     names = {part.name for part in location.slices}
     parameters = getattr(owner, location.module).named_parameters()
@@ -29,7 +29,7 @@ def shared_cost(
     owner: torch.nn.Module,
     first: Location,
     second: Location,
-    uses: Optional[Mapping[int, int]] = None,
+    uses: Mapping[int, int] | None = None,
 ) -> int:
     """Cost of the weights that a unit of one location shares with one of another.
 

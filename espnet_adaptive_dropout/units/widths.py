@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 
 @dataclasses.dataclass
@@ -24,25 +25,25 @@ class BlockWidths:
     """
 
     ffn: int
-    query: List[int]
-    value: List[int]
-    ffn_macaron: Optional[int] = None
-    conv_input: Optional[str] = None
-    conv_channel: Optional[int] = None
+    query: list[int]
+    value: list[int]
+    ffn_macaron: int | None = None
+    conv_input: str | None = None
+    conv_channel: int | None = None
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """For YAML; leaves out what the block does not have."""
         options = dataclasses.asdict(self)
         return {key: value for key, value in options.items() if value is not None}
 
 
 def parse_widths(
-    widths: Sequence[Dict[str, Any]],
+    widths: Sequence[dict[str, Any]],
     num_blocks: int,
     heads: int,
     macaron_style: bool,
     use_cnn_module: bool,
-) -> List[BlockWidths]:
+) -> list[BlockWidths]:
     """Check ``encoder_conf.widths`` against the architecture.
 
     Raises:
@@ -75,7 +76,7 @@ def parse_widths(
     return blocks
 
 
-def _check_entry(where: str, options: Dict[str, Any], heads: int) -> None:
+def _check_entry(where: str, options: dict[str, Any], heads: int) -> None:
     """Refuse values of one block that are no widths, with a ValueError."""
     for name, value in options.items():
         if name == "conv_input":
@@ -103,7 +104,7 @@ def check_width(where: str, value: Any) -> None:
 
 def format_indices(indices: Sequence[int]) -> str:
     """Write ascending indices as ranges: [0, 1, 2, 7] -> "0-2,7"."""
-    ranges: List[List[int]] = []
+    ranges: list[list[int]] = []
     for index in indices:
         if ranges and index == ranges[-1][1] + 1:
             ranges[-1][1] = index
@@ -112,13 +113,13 @@ def format_indices(indices: Sequence[int]) -> str:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in ranges)
 
 
-def parse_indices(text: str) -> List[int]:
+def parse_indices(text: str) -> list[int]:
     """Read what :func:`format_indices` writes.
 
     Raises:
         ValueError: the text is not ascending ranges of integers.
     """
-    indices: List[int] = []
+    indices: list[int] = []
     for part in filter(None, str(text).split(",")):
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
         if match is None:

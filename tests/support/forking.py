@@ -16,8 +16,9 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any
 
 IMPORTED = (
     "espnet2.bin.asr_train",
@@ -41,7 +42,7 @@ class Command:
     arguments: Sequence[Any]
     cwd: Path
     log: Path
-    env: Dict[str, str] = dataclasses.field(default_factory=dict)
+    env: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class ForkingPython:
@@ -56,7 +57,7 @@ class ForkingPython:
             text=True,
         )
 
-    def __call__(self, *commands: Command) -> List[int]:
+    def __call__(self, *commands: Command) -> list[int]:
         """Run the commands side by side and return their exit statuses."""
         request = [
             dict(
@@ -92,7 +93,7 @@ def _serve() -> None:
         )
 
 
-def _fork(arguments: List[str], cwd: str, log: str, env: Dict[str, str]) -> int:
+def _fork(arguments: list[str], cwd: str, log: str, env: dict[str, str]) -> int:
     child = os.fork()
     if child:
         return child
@@ -115,7 +116,7 @@ def _fork(arguments: List[str], cwd: str, log: str, env: Dict[str, str]) -> int:
         os._exit(status)
 
 
-def _run(arguments: List[str]) -> int:
+def _run(arguments: list[str]) -> int:
     """Do what ``python`` does with these arguments; return the exit status."""
     kind, *rest = arguments
     try:

@@ -9,13 +9,14 @@ because they are added to the queries before the product with the keys).
 from __future__ import annotations
 
 import math
-from typing import Dict, Iterator, List, Optional, Tuple
+from collections.abc import Iterator
+from typing import Optional
 
 import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder, check_short_utt
 
 # (block or None for the input layer, location) -> which units stay
-Keep = Dict[Tuple[Optional[int], str], torch.Tensor]
+Keep = dict[tuple[Optional[int], str], torch.Tensor]
 
 _FEED_FORWARD = (("w_1.weight", 0), ("w_1.bias", 0)), (("w_2.weight", 1),)
 # location -> module, the other slices of a unit, the slices that null it; a slice is
@@ -59,7 +60,7 @@ _SLICES = {
 }
 
 
-def stock_encoder(options: Dict, seed: int) -> ConformerEncoder:
+def stock_encoder(options: dict, seed: int) -> ConformerEncoder:
     """A stock encoder in double precision with random weights and statistics."""
     torch.manual_seed(seed)
     encoder = ConformerEncoder(**options).double()
@@ -78,7 +79,7 @@ def shortest(encoder: ConformerEncoder) -> int:
     return frames
 
 
-def widths(options: Dict) -> Dict[Tuple[Optional[int], str], int]:
+def widths(options: dict) -> dict[tuple[int | None, str], int]:
     """Number of units of every location of every block."""
     size, hidden = options["output_size"], options["linear_units"]
     found = {}
@@ -110,7 +111,7 @@ def without_unused(keep: Keep, heads: int) -> Keep:
 
 def factors(
     encoder: ConformerEncoder, keep: Keep, whole: bool = False
-) -> Dict[str, torch.Tensor]:
+) -> dict[str, torch.Tensor]:
     """0 for what belongs to a removed unit and 1 elsewhere, for each parameter.
 
     Args:
@@ -128,7 +129,7 @@ def factors(
     return ones
 
 
-def _named(tensors: Dict[str, torch.Tensor], name: str) -> List[str]:
+def _named(tensors: dict[str, torch.Tensor], name: str) -> list[str]:
     """The tensor called so, if there is one; both position biases."""
     if name.endswith("pos_bias"):
         return [key for key in (f"{name}_u", f"{name}_v") if key in tensors]
@@ -148,7 +149,7 @@ def _null(factor: torch.Tensor, axis: int, kept: torch.Tensor) -> None:
         factor.view(len(factor), len(kept), -1)[:, ~kept] = 0.0
 
 
-def run(encoder, factor: Dict[str, torch.Tensor], features, lengths):
+def run(encoder, factor: dict[str, torch.Tensor], features, lengths):
     """Outputs of the encoder with its parameters multiplied, differentiable."""
     weights = {name: p * factor[name] for name, p in encoder.named_parameters()}
     buffers = {name: buffer.clone() for name, buffer in encoder.named_buffers()}
@@ -177,7 +178,7 @@ def macs(encoder, keep: Keep, heads: int, features: torch.Tensor) -> int:
         heads: number of heads.
         features: (1, frames, dim).
     """
-    counts: List[int] = []
+    counts: list[int] = []
     blocks = iter(range(len(encoder.encoders)))
 
     def count_layer(layer, inputs, output):
@@ -205,7 +206,7 @@ def macs(encoder, keep: Keep, heads: int, features: torch.Tensor) -> int:
     return sum(counts)
 
 
-def _head_widths(keep: Keep, block: int, heads: int) -> Iterator[List[int]]:
+def _head_widths(keep: Keep, block: int, heads: int) -> Iterator[list[int]]:
     for location in ("query", "value"):
         yield keep[block, location].view(heads, -1).sum(dim=1).tolist()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 RATE = 16000
 TOKENS = (
@@ -30,15 +30,15 @@ class Tiny:
     """
 
     task: str
-    train: Optional[str]
-    data: Tuple[Tuple[str, str, str], ...]
-    config: Dict[str, Any]
+    train: str | None
+    data: tuple[tuple[str, str, str], ...]
+    config: dict[str, Any]
     decode: str
     option: str
-    arguments: Tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     output: str = "1best_recog/token"
     encoder: str = "encoder"
-    audio: Tuple[str, str, str] = ("wav.scp", "speech", "sound")
+    audio: tuple[str, str, str] = ("wav.scp", "speech", "sound")
 
 
 SPEECH = ("wav.scp", "speech", "sound")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Dict, List
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def write_data(root: Path) -> Path:
     """Four utterances of noise with texts, two speakers and shapes."""
     generator = np.random.default_rng(0)
     root.mkdir(parents=True, exist_ok=True)
-    tables: Dict[str, List[str]] = {
+    tables: dict[str, list[str]] = {
         name: []
         for name in ("wav.scp", "text", "src_text", "s2t_text", "labels.scp", "shape")
     }
@@ -46,7 +46,7 @@ def write_data(root: Path) -> Path:
     return root
 
 
-def encoder_conf(**adaptive_dropout_conf: Any) -> Dict[str, Any]:
+def encoder_conf(**adaptive_dropout_conf: Any) -> dict[str, Any]:
     """A Conformer of one block."""
     return dict(
         output_size=8,
@@ -93,7 +93,7 @@ def write_config(tiny: Tiny, path: Path) -> None:
     path.write_text(yaml.safe_dump(values))
 
 
-def training_arguments(tiny: Tiny, data: Path, output: Path) -> List[str]:
+def training_arguments(tiny: Tiny, data: Path, output: Path) -> list[str]:
     """Arguments of the training command; writes the config beside ``output``."""
     config = output.parent / f"{output.name}.yaml"
     write_config(tiny, config)
@@ -106,7 +106,7 @@ def training_arguments(tiny: Tiny, data: Path, output: Path) -> List[str]:
     return arguments
 
 
-def decoding_arguments(tiny: Tiny, data: Path, exp: Path, output: Path) -> List[str]:
+def decoding_arguments(tiny: Tiny, data: Path, exp: Path, output: Path) -> list[str]:
     """Arguments of the task's decoding command."""
     file, name, kind = tiny.audio
     return [

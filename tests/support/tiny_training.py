@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -21,7 +21,7 @@ TEXTS = ["abc", "cab", "b", "ac", "ba", "c", "abab", "bc", "ca"]
 def write_data(root: Path) -> Path:
     """Write nine utterances of noise with their shapes, as stages 4 to 10 would."""
     generator = np.random.default_rng(0)
-    lines: Dict[str, List[str]] = {
+    lines: dict[str, list[str]] = {
         name: [] for name in ("wav.scp", "text", "speech_shape", "text_shape")
     }
     root.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def split_data(root: Path, splits: int = 2) -> Path:
     return root / "splits"
 
 
-def encoder_conf(**adaptive_dropout_conf: Any) -> Dict[str, Any]:
+def encoder_conf(**adaptive_dropout_conf: Any) -> dict[str, Any]:
     """A Conformer of one block."""
     return dict(
         output_size=8,
@@ -63,7 +63,7 @@ def encoder_conf(**adaptive_dropout_conf: Any) -> Dict[str, Any]:
     )
 
 
-def config(data: Path, **changes: Any) -> Dict[str, Any]:
+def config(data: Path, **changes: Any) -> dict[str, Any]:
     """A training config; ``changes`` go over it, None for ESPnet's default."""
     values = dict(
         token_list=str(data / "tokens.txt"),
@@ -95,7 +95,7 @@ def config(data: Path, **changes: Any) -> Dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def data_arguments(data: Path, split: bool = False) -> List[str]:
+def data_arguments(data: Path, split: bool = False) -> list[str]:
     """The options that name the data."""
     train = data / "splits" if split else data
     arguments = []
@@ -107,7 +107,7 @@ def data_arguments(data: Path, split: bool = False) -> List[str]:
     return arguments
 
 
-def command(data: Path, output: Path, split: bool = False, **changes: Any) -> List[str]:
+def command(data: Path, output: Path, split: bool = False, **changes: Any) -> list[str]:
     """Arguments of ``espnet2.bin.asr_train``; writes the config beside ``output``."""
     output.parent.mkdir(parents=True, exist_ok=True)
     path = output.parent / f"{output.name}.yaml"
@@ -118,19 +118,19 @@ def command(data: Path, output: Path, split: bool = False, **changes: Any) -> Li
     ]
 
 
-def parse(arguments: List[str]) -> argparse.Namespace:
+def parse(arguments: list[str]) -> argparse.Namespace:
     """What ESPnet makes of the arguments."""
     from espnet2.tasks.asr import ASRTask
 
     return ASRTask.get_parser().parse_args(arguments)
 
 
-def completed_conf(arguments: List[str]) -> Dict[str, Any]:
+def completed_conf(arguments: list[str]) -> dict[str, Any]:
     """``adaptive_dropout_conf`` that ESPnet gets when the runner has added to it."""
     return parse(complete(arguments)).encoder_conf["adaptive_dropout_conf"]
 
 
-def complete(arguments: List[str]) -> List[str]:
+def complete(arguments: list[str]) -> list[str]:
     """The command line as the runner hands it on."""
     from espnet2.tasks.asr import ASRTask
 
@@ -148,7 +148,7 @@ def build_model(data: Path, **changes: Any) -> torch.nn.Module:
     return ASRTask.build_model(parse(arguments))
 
 
-def model_before_training(arguments: List[str]) -> torch.nn.Module:
+def model_before_training(arguments: list[str]) -> torch.nn.Module:
     """The model as ESPnet's training makes it before the first step."""
     from espnet2.tasks.asr import ASRTask
     from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
@@ -161,7 +161,7 @@ def model_before_training(arguments: List[str]) -> torch.nn.Module:
     return model
 
 
-def batch() -> Dict[str, torch.Tensor]:
+def batch() -> dict[str, torch.Tensor]:
     """Three utterances of different lengths, as ESPnet's collate function gives."""
     generator = torch.Generator().manual_seed(0)
     return dict(

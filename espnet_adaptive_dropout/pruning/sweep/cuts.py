@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable
 
 import torch
 
@@ -51,9 +51,9 @@ class SizedModel:
     directory: Path
     config_file: Path
     model_file: Path
-    sources: Dict[str, Any]
-    facts: Dict[str, Any]
-    load: Callable[[], Tuple[Dict[str, Any], torch.nn.Module]]
+    sources: dict[str, Any]
+    facts: dict[str, Any]
+    load: Callable[[], tuple[dict[str, Any], torch.nn.Module]]
 
 
 def row_name(target: float) -> str:
@@ -86,7 +86,7 @@ class Cutter:
             "model_file": digest(trained.model_file),
             "train_config": digest(train_config),
         }
-        self._ranking: Optional[Ranking] = None
+        self._ranking: Ranking | None = None
 
     def as_trained(self) -> SizedModel:
         """The model before any cut: with the masks that it was trained to, if any."""
@@ -116,8 +116,8 @@ class Cutter:
         )
 
     def cut_all(
-        self, targets: List[float], say: Callable[[str], None]
-    ) -> List[SizedModel]:
+        self, targets: list[float], say: Callable[[str], None]
+    ) -> list[SizedModel]:
         """Cut to every target, in order of size.
 
         Args:
@@ -139,7 +139,7 @@ class Cutter:
             say(f"{name}: {reduction:.2%} of the encoder removed")
         return [self._row(target) for target in targets]
 
-    def _sources(self, target: float) -> Dict[str, Any]:
+    def _sources(self, target: float) -> dict[str, Any]:
         options = self.options
         return {
             **self.checkpoint,
@@ -154,14 +154,14 @@ class Cutter:
             "budget": options.budget,
         }
 
-    def _kept(self, target: float) -> Optional[Dict[str, Any]]:
+    def _kept(self, target: float) -> dict[str, Any] | None:
         """Facts of a cut made earlier from the same checkpoint and options."""
         directory = self.output_dir / row_name(target)
         if not (directory / self.trained.model_file.name).exists():
             return None
         return read_result(directory / SOURCES, self._sources(target))
 
-    def _plan(self, target: float) -> Tuple[torch.Tensor, PruningPlan]:
+    def _plan(self, target: float) -> tuple[torch.Tensor, PruningPlan]:
         if self._ranking is None:
             self._ranking = rank(self.trained, self.options)
         options = dataclasses.replace(self.options, target_reduction=target)

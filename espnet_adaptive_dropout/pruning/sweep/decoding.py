@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Dict, List
 
 from tqdm import tqdm
 
@@ -61,7 +60,7 @@ class Decoder:
 
     def decode(
         self, train_config: Path, model_file: Path, test_set: TestSet, directory: Path
-    ) -> Dict[str, str]:
+    ) -> dict[str, str]:
         """Decode a test set; leaves ``text`` and the jobs' logs in ``directory``.
 
         Returns:
@@ -87,7 +86,7 @@ class Decoder:
             )
         title = f"decoding {test_set.name}"
         _run_jobs(commands, logs, title, len(names))
-        texts: Dict[str, str] = {}
+        texts: dict[str, str] = {}
         for job in range(1, jobs + 1):
             texts.update(read_table(logs / f"output.{job}/1best_recog/text"))
         lines = [f"{name} {text}\n" for name, text in texts.items()]
@@ -96,7 +95,7 @@ class Decoder:
 
     def _command(
         self, train_config: Path, model_file: Path, test_set: TestSet, keys: Path
-    ) -> List[str]:
+    ) -> list[str]:
         return [
             *(sys.executable, "-m", "espnet_adaptive_dropout"),
             *("-m", f"espnet2.bin.{self.task}_inference"),
@@ -109,13 +108,13 @@ class Decoder:
 
 
 def _run_jobs(
-    commands: List[List[str]], logs: Path, title: str, utterances: int
+    commands: list[list[str]], logs: Path, title: str, utterances: int
 ) -> None:
     """Run all commands at once; the first failure stops the others."""
     path = os.pathsep.join(filter(None, [_OURS, os.environ.get("PYTHONPATH")]))
     environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
     names = [logs / f"asr_inference.{job}.log" for job in range(1, len(commands) + 1)]
-    running: List[subprocess.Popen] = []
+    running: list[subprocess.Popen] = []
     readers = []
     try:
         for command, name in zip(commands, names):
@@ -141,7 +140,7 @@ def _run_jobs(
             reader.close()
 
 
-def _finished(running: List[subprocess.Popen], logs: List[Path], title: str) -> bool:
+def _finished(running: list[subprocess.Popen], logs: list[Path], title: str) -> bool:
     """Whether all jobs have ended well.
 
     Raises:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any, Callable
 
 
 def error_rates(
-    references: Dict[str, str], hypotheses: Dict[str, str]
-) -> Dict[str, float]:
+    references: dict[str, str], hypotheses: dict[str, str]
+) -> dict[str, float]:
     """Error rates over all utterances together; see :func:`error_counts`.
 
     Returns:
@@ -29,8 +30,8 @@ def error_rates(
 
 
 def error_counts(
-    references: Dict[str, str], hypotheses: Dict[str, str]
-) -> Dict[str, int]:
+    references: dict[str, str], hypotheses: dict[str, str]
+) -> dict[str, int]:
     """Count words, characters and errors over all utterances.
 
     Case is ignored, as ESPnet's scoring with sclite does; characters are counted
@@ -71,9 +72,9 @@ def _plain(text: str) -> str:
 
 
 def _errors(
-    process: Callable[[List[str], List[str]], Any],
-    expected: List[str],
-    actual: List[str],
+    process: Callable[[list[str], list[str]], Any],
+    expected: list[str],
+    actual: list[str],
     split: Callable[[str], Sequence[str]],
 ) -> int:
     """Number of errors; jiwer refuses empty references, which count here too."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Dict, Iterable, Optional
+from typing import Any
 
 from espnet_adaptive_dropout.experiments.files import write_json
 
@@ -23,12 +24,12 @@ def digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def digests(paths: Iterable[Path]) -> Dict[str, str]:
+def digests(paths: Iterable[Path]) -> dict[str, str]:
     """SHA-256 of every file, by path."""
     return {str(path): digest(path) for path in paths}
 
 
-def read_result(path: Path, sources: Dict[str, Any]) -> Optional[Any]:
+def read_result(path: Path, sources: dict[str, Any]) -> Any | None:
     """The result that :func:`write_result` wrote, if it has just these sources.
 
     Returns:
@@ -42,6 +43,6 @@ def read_result(path: Path, sources: Dict[str, Any]) -> Optional[Any]:
         return None
 
 
-def write_result(path: Path, sources: Dict[str, Any], result: Any) -> None:
+def write_result(path: Path, sources: dict[str, Any], result: Any) -> None:
     """Write a result with what it was made from, whole or not at all."""
     write_json(path, {"made_from": sources, "result": result})

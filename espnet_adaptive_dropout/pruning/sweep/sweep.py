@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from espnet_adaptive_dropout.experiments.files import (
     check_output_dir,
@@ -52,17 +52,17 @@ class SweepOptions:
     train_config: Path
     model_file: Path
     output_dir: Path
-    targets: List[float]
+    targets: list[float]
     cut: PruneOptions
     task: str = "asr"
     validate: bool = True
     batch_size: int = 8
-    decoder: Optional[Decoder] = None
-    test_sets: List[TestSet] = dataclasses.field(default_factory=list)
+    decoder: Decoder | None = None
+    test_sets: list[TestSet] = dataclasses.field(default_factory=list)
     ngpu: int = 0
 
 
-def sweep(options: SweepOptions) -> Dict[str, Any]:
+def sweep(options: SweepOptions) -> dict[str, Any]:
     """Make and score all sizes; what an earlier run has done is kept.
 
     Returns:
@@ -78,7 +78,7 @@ def sweep(options: SweepOptions) -> Dict[str, Any]:
         return _sweep(options)
 
 
-def _sweep(options: SweepOptions) -> Dict[str, Any]:
+def _sweep(options: SweepOptions) -> dict[str, Any]:
     trained = open_trained(
         options.train_config,
         options.model_file,
@@ -92,7 +92,7 @@ def _sweep(options: SweepOptions) -> Dict[str, Any]:
     cutter = Cutter(trained, options.train_config, options.cut, options.output_dir)
     cuts = cutter.cut_all(options.targets, print)
     rows = [cutter.as_trained(), *cuts]
-    entries: List[Dict[str, Any]] = [{"name": row.name, **row.facts} for row in rows]
+    entries: list[dict[str, Any]] = [{"name": row.name, **row.facts} for row in rows]
     result = {
         "train_config": str(options.train_config),
         "model_file": str(options.model_file),
@@ -118,7 +118,7 @@ def _sweep(options: SweepOptions) -> Dict[str, Any]:
     return result
 
 
-def _validate(row: SizedModel, task: type, options: SweepOptions) -> Dict[str, float]:
+def _validate(row: SizedModel, task: type, options: SweepOptions) -> dict[str, float]:
     config, model = row.load()
     files = validation_files(config, options.cut.data)
     sources = {
@@ -137,7 +137,7 @@ def _validate(row: SizedModel, task: type, options: SweepOptions) -> Dict[str, f
     return scores
 
 
-def _decode(row: SizedModel, test_set: TestSet, decoder: Decoder) -> Dict[str, float]:
+def _decode(row: SizedModel, test_set: TestSet, decoder: Decoder) -> dict[str, float]:
     sources = {
         "model": row.sources,
         "data": test_set.data,
@@ -159,6 +159,6 @@ def _decode(row: SizedModel, test_set: TestSet, decoder: Decoder) -> Dict[str, f
     return rates
 
 
-def _write(result: Dict[str, Any], directory: Path) -> None:
+def _write(result: dict[str, Any], directory: Path) -> None:
     write_json(directory / "sweep.json", result)
     write_text(directory / "sweep.md", to_markdown(result))

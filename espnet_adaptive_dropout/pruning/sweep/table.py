@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable
 
-Entry = Dict[str, Any]
+Entry = dict[str, Any]
 # Validation scores that get a column: title, factor, decimals.
 _VALIDATION = {
     "loss": ("valid loss", 1.0, 3),
@@ -15,9 +15,9 @@ _VALIDATION = {
 }
 
 
-def to_markdown(sweep: Dict[str, Any]) -> str:
+def to_markdown(sweep: dict[str, Any]) -> str:
     """Render the content of sweep.json."""
-    entries: List[Entry] = sweep["sizes"]
+    entries: list[Entry] = sweep["sizes"]
     columns = _columns(entries)
     lines = [
         "# Sweep",
@@ -34,14 +34,14 @@ def to_markdown(sweep: Dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _columns(entries: List[Entry]) -> List[Tuple[str, Callable[[Entry], str]]]:
+def _columns(entries: list[Entry]) -> list[tuple[str, Callable[[Entry], str]]]:
     first = entries[0]
     length = (
         f"{first['mac_seconds']:.0f} s"
         if "mac_seconds" in first
         else f"{first['mac_tokens']:.0f} tokens"
     )
-    columns: List[Tuple[str, Callable[[Entry], str]]] = [
+    columns: list[tuple[str, Callable[[Entry], str]]] = [
         ("model", lambda e: e["name"]),
         ("removed [%]", lambda e: f"{100 * e['reduction']:.2f}"),
         ("encoder params", lambda e: f"{e['encoder_params']:,}"),

@@ -6,7 +6,8 @@ import argparse
 import dataclasses
 import math
 import os
-from typing import Any, Dict, Iterable, List, Optional, Type
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -20,13 +21,13 @@ _OPTION = (
 
 
 def validate(
-    task: Type[Any],
-    config: Dict[str, Any],
+    task: type[Any],
+    config: dict[str, Any],
     model: torch.nn.Module,
-    data: Optional[List[str]] = None,
+    data: list[str] | None = None,
     batch_size: int = 8,
     ngpu: int = 0,
-) -> Dict[str, float]:
+) -> dict[str, float]:
     """Loss, accuracy and what else the model reports, as a training's log has it.
 
     Args:
@@ -60,9 +61,9 @@ def validate(
 
 
 def check_data(
-    task: Type[Any],
-    config: Dict[str, Any],
-    data: Optional[List[str]] = None,
+    task: type[Any],
+    config: dict[str, Any],
+    data: list[str] | None = None,
     batch_size: int = 8,
 ) -> None:
     """Read one batch as :func:`validate` will, before any work is done.
@@ -88,7 +89,7 @@ def check_data(
 
 def _observe(
     model: torch.nn.Module, batches: Iterable, options: Any
-) -> Dict[str, float]:
+) -> dict[str, float]:
     """The means that ESPnet's trainer would log for the batches."""
     from espnet2.train.distributed_utils import DistributedOption
     from espnet2.train.reporter import Reporter
@@ -111,22 +112,22 @@ def _observe(
     }
 
 
-def validation_files(config: Dict[str, Any], data: Optional[List[str]]) -> List[str]:
+def validation_files(config: dict[str, Any], data: list[str] | None) -> list[str]:
     """The files that :func:`validate` reads its lists from."""
     files = [path for path, _, _ in triplets(data, config, "valid", _OPTION)]
     return files + (_shape_files(config) if not data else [])
 
 
-def _shape_files(config: Dict[str, Any]) -> List[str]:
+def _shape_files(config: dict[str, Any]) -> list[str]:
     """Those of the validation data, if all are there."""
     paths = config.get("valid_shape_file") or []
     return list(paths) if all(map(os.path.exists, paths)) else []
 
 
 def _batches(
-    task: Type[Any],
-    config: Dict[str, Any],
-    data: Optional[List[str]],
+    task: type[Any],
+    config: dict[str, Any],
+    data: list[str] | None,
     batch_size: int,
     ngpu: int,
 ) -> Iterable:
@@ -142,7 +143,7 @@ def _batches(
     return factory.build_iter(1, shuffle=False)
 
 
-def _trainer_options(config: Dict[str, Any], ngpu: int) -> Any:
+def _trainer_options(config: dict[str, Any], ngpu: int) -> Any:
     from espnet2.train.trainer import TrainerOptions
 
     names = [field.name for field in dataclasses.fields(TrainerOptions)]

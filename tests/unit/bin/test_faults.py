@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 import pytest
@@ -38,13 +38,13 @@ class Fault(NamedTuple):
     """
 
     command: str
-    options: List[str]
+    options: list[str]
     said: str
-    change: Optional[Callable[[Path], Any]] = None
+    change: Callable[[Path], Any] | None = None
     experiment: str = "exp"
 
 
-FAULTS: Dict[str, Fault] = {}
+FAULTS: dict[str, Fault] = {}
 
 
 def add(commands: str, name: str, said: str, *options: str, **more: Any) -> None:
@@ -445,7 +445,7 @@ def made(tmp_path_factory) -> Path:
     return root
 
 
-def command_line(command: str, root: Path, experiment: str) -> List[str]:
+def command_line(command: str, root: Path, experiment: str) -> list[str]:
     """A command line with nothing wrong in it."""
     output = ["--output_dir", f"{root}/out"]
     if command == "report":
@@ -459,7 +459,7 @@ def command_line(command: str, root: Path, experiment: str) -> List[str]:
     return [*model, *more.get(command, output)]
 
 
-def contents(root: Path) -> Dict[str, str]:
+def contents(root: Path) -> dict[str, str]:
     """All there is in a directory."""
     found = {}
     for path in root.rglob("*"):
@@ -472,7 +472,7 @@ def contents(root: Path) -> Dict[str, str]:
     return found
 
 
-def run(command: str, arguments: List[str]) -> None:
+def run(command: str, arguments: list[str]) -> None:
     importlib.import_module(f"espnet_adaptive_dropout.bin.{command}").main(arguments)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List, Tuple, Union
 
 import numpy as np
 import soundfile
@@ -26,15 +25,15 @@ class Dataset(BaseDataset):
 
     fields = (Field("speech", "audio"), Field("text", "text"))
 
-    def __init__(self, directory: Union[str, Path]):
+    def __init__(self, directory: str | Path):
         self.directory = Path(directory)
         audio, texts = self._table("wav.scp"), self._table("text")
         if set(audio) != set(texts):
             odd = sorted(set(audio) ^ set(texts))[0]
             raise ValueError(f"{directory}: {odd} is not both in wav.scp and in text")
-        self.entries: List[Tuple[str, str]] = [(audio[k], texts[k]) for k in audio]
+        self.entries: list[tuple[str, str]] = [(audio[k], texts[k]) for k in audio]
 
-    def _table(self, name: str) -> Dict[str, str]:
+    def _table(self, name: str) -> dict[str, str]:
         path = self.directory / name
         try:
             return read_table(path)
@@ -47,7 +46,7 @@ class Dataset(BaseDataset):
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, index: int) -> Dict[str, object]:
+    def __getitem__(self, index: int) -> dict[str, object]:
         path, text = self.entries[int(index)]
         speech, _ = soundfile.read(path, dtype="float32")
         return {"speech": np.asarray(speech), "text": text}

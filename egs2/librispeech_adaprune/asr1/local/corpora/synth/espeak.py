@@ -11,9 +11,9 @@ import _ctypes
 import contextlib
 import ctypes
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 
 import numpy as np
 
