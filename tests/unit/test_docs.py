@@ -41,6 +41,13 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(target), link
 
 
+def test_the_architecture_names_files_that_exist():
+    package = ROOT / "espnet_adaptive_dropout"
+    names = re.findall(r"`(\w+/\w+\.py)`", read("docs/architecture.md"))
+    assert len(names) > 15
+    assert [name for name in names if not (package / name).exists()] == []
+
+
 def test_the_readme_is_short():
     assert len(read("README.md").splitlines()) <= 150
 
