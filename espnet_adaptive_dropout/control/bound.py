@@ -9,6 +9,10 @@ from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.units.cost import Cost
 from espnet_adaptive_dropout.units.table import UnitTable
 
+# Not logging.warning(): it would set up the root logger before ESPnet does, and all that
+# ESPnet tells of the training would be lost.
+_logger = logging.getLogger(__name__)
+
 # Updates in the ramp with which the expected size stays within two points of it. In
 # trials it was 8 points off with half as many, 12 with a quarter.
 ENOUGH_UPDATES = 64
@@ -40,7 +44,7 @@ def check_length(config: AdaptiveDropoutConfig) -> None:
         )
     in_ramp = int((config.ramp_end - config.ramp_start) * updates)
     if in_ramp < ENOUGH_UPDATES:
-        logging.warning(
+        _logger.warning(
             f"adaptive dropout: {in_ramp} updates in the ramp are few ({length}): "
             f"with less than {ENOUGH_UPDATES} the size lags behind, and the rest of "
             f"the units goes at once at the freeze"

@@ -26,3 +26,10 @@ def test_a_short_ramp_is_said(caplog):
         check(total_steps=161, accum_grad=2)
     (record,) = caplog.records
     assert "31 updates in the ramp" in record.message
+
+
+def test_the_warning_leaves_logging_to_espnet(monkeypatch):
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    check(total_steps=48)
+    assert root.handlers == []
