@@ -1,4 +1,4 @@
-"""What the configs of ESPnet3 recipes name.
+"""The classes that the configs of ESPnet3 recipes name.
 
 .. code-block:: yaml
 
@@ -28,7 +28,6 @@ from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.plugin.earlier_training import (
-    EarlierTraining,
     epoch_ends,
     refuse_changed_size,
 )
@@ -40,15 +39,15 @@ __all__ = ["ASRTask", "Speech2Text", "TrainingLength"]
 class TrainingLength(Callback):
     """Tells an encoder with adaptive dropout how long its training will be.
 
-    It sets ``adaptive_dropout_conf.total_steps`` and ``accum_grad`` where the config
-    does not, out of what Lightning knows of the data, ``max_epochs`` and
-    ``accumulate_grad_batches``. A training is continued with the same ``max_epochs``
-    and for the same size. No more checkpoints are averaged than have the final size.
-    Models without such an encoder are left alone.
+    Sets ``adaptive_dropout_conf.total_steps`` and ``accum_grad`` where the config does
+    not, from the data, ``max_epochs`` and ``accumulate_grad_batches``. A training is
+    resumed with the same ``max_epochs`` and for the same size. No more checkpoints
+    are averaged than have the final size. Models without such an encoder are left
+    alone.
 
     Raises:
         ValueError: the training has no end (``max_epochs: -1``), is too short, selects
-            checkpoints from before the freeze, or continues one that was begun for
+            checkpoints from before the freeze, or resumes one that was started for
             another size.
     """
 
@@ -71,11 +70,11 @@ class TrainingLength(Callback):
         _select(trainer, pl_module, config)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the options that determine the size."""
+        """The options that determine the size, for the checkpoint."""
         return dict(self._size)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Called by Lightning with what the checkpoint of a resumed training keeps."""
+        """Compare the size options of a resumed training's checkpoint."""
         refuse_changed_size("the checkpoint", state_dict, self._size)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -99,7 +98,7 @@ def _select(
     model_conf = pl_module.config.get("model", {}).get("model_conf", {})
     check_criteria(criteria, config, model_conf)
     steps = config.total_steps or _micro_batches(trainer)
-    ends = epoch_ends(EarlierTraining(), None, trainer.max_epochs, steps)
+    ends = epoch_ends(trainer.max_epochs, steps)
     for callback in kept:
         callback.save_top_k = averaged(callback.save_top_k, ends, config)
 

@@ -1,15 +1,15 @@
 """Prepares ``--init_param`` for a training with adaptive dropout.
 
-Gates and clock are left out: a new training starts them new. And the weights are
-taken out of a trainer's ``checkpoint.pth``, which ESPnet does not look into. ESPnet's
-Lightning trainer does nothing with the option: for our encoders, it is done here.
+Gates and clock are excluded: a new training starts with its own. The weights in a
+trainer's ``checkpoint.pth``, which ESPnet does not find, are written to a file of
+their own. ESPnet's Lightning trainer ignores the option: for the encoders of this
+plugin, the weights are loaded here.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import os
 from pathlib import Path
 
 import torch
@@ -33,9 +33,9 @@ def without_old_gates(
     """Exclude the weights of gates and size control from ``--init_param``.
 
     Args:
-        init_param: what ESPnet's parser read from ``arguments``:
-            "path:source:target:excluded" items.
-        arguments: a training command line.
+        init_param: "path:source:target:excluded" items that ESPnet's parser read from
+            ``arguments``.
+        arguments: command line of a training.
         output_dir: directory of the training, to which weights that ESPnet could not
             read are written as ``init_param1.pth``, ...
 
@@ -60,11 +60,11 @@ def without_old_gates(
 
 
 def load_init_param(model: torch.nn.Module, args: argparse.Namespace) -> None:
-    """Do what ESPnet's own trainer does with ``--init_param``.
+    """Load ``--init_param`` as ESPnet's own trainer does.
 
     Args:
-        model: with an encoder of this plugin; one with another is left alone.
-        args: what ``model`` was built from.
+        model: ESPnet model; one without an encoder of this plugin is left alone.
+        args: arguments of the training.
 
     Raises:
         ValueError: a checkpoint cannot be read.
@@ -90,30 +90,24 @@ def _all_prepared(init_param: list[str], output_dir: str | None) -> list[str]:
 def _prepared(item: str, output_dir: str | None, number: int) -> str:
     path, source, target, excluded = (item.split(":") + ["", "", ""])[:4]
     try:
-        readable, gates = _look_at(path)
-        if not readable:
+        gates = [key for key in load_state(path) if is_gate_weight(key)]
+        is_trainers = isinstance(load_checkpoint(path).get("model"), dict)
+        if is_trainers:
             path = _write_weights(path, output_dir, number)
     except ValueError as error:
         raise ValueError(f"--init_param {error}") from None
-    if readable and not gates:
+    if not is_trainers and not gates:
         return item
     names = ",".join(filter(None, [excluded, *gates]))
     return f"{path}:{source}:{target}:{names}".rstrip(":")
-
-
-def _look_at(path: str) -> tuple[bool, list[str]]:
-    """Whether ESPnet finds the weights in a file, and the gates' among them."""
-    readable = not isinstance(load_checkpoint(path).get("model"), dict)
-    return readable, [key for key in load_state(path) if is_gate_weight(key)]
 
 
 def _write_weights(path: str, output_dir: str | None, number: int) -> str:
     """Write the weights in a trainer's checkpoint to a file that ESPnet can read."""
     if output_dir is None:
         raise ValueError(f"{path} is a trainer's checkpoint: set --output_dir")
-    state = load_state(path)
-    Path(output_dir).mkdir(parents=True, exist_ok=True)
-    own_file = os.path.join(output_dir, f"init_param{number}.pth")
+    own_file = Path(output_dir, f"init_param{number}.pth")
+    own_file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(own_file) as partial:
-        torch.save(state, partial)
-    return own_file
+        torch.save(load_state(path), partial)
+    return str(own_file)

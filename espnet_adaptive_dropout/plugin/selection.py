@@ -10,27 +10,17 @@ from typing import Any
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 
 
-def frozen_epochs(ends: Sequence[float], config: AdaptiveDropoutConfig) -> int:
-    """Number of epochs at whose end the size is final.
+def averaged(wanted: int, ends: Sequence[float], config: AdaptiveDropoutConfig) -> int:
+    """Number of epochs to average: no more than have the final size.
 
     Args:
+        wanted: number of epochs that the training config averages.
         ends: training forward passes at the end of every epoch.
-        config: options with ``total_steps``.
+        config: options of adaptive dropout, with ``total_steps``.
     """
     if not config.freezes:
-        return len(ends)
-    return sum(end > config.freeze_step for end in ends)
-
-
-def averaged(wanted: int, ends: Sequence[float], config: AdaptiveDropoutConfig) -> int:
-    """How many epochs to average: no more than have the final size.
-
-    Args:
-        wanted: how many the config averages.
-        ends: training forward passes at the end of every epoch.
-        config: options with ``total_steps``.
-    """
-    most = max(frozen_epochs(ends, config), 1)
+        return wanted
+    most = max(sum(end > config.freeze_step for end in ends), 1)
     if wanted <= most:
         return wanted
     logging.getLogger(__name__).warning(
@@ -49,7 +39,7 @@ def check_criteria(
     """Refuse criteria that select checkpoints from before the freeze, or none.
 
     Args:
-        criteria: (phase, name) of each.
+        criteria: (phase, name) of every criterion.
         config: options of adaptive dropout.
         model_conf: options of the model.
 
@@ -81,12 +71,12 @@ def check_criteria(
 def selection_arguments(
     args: argparse.Namespace, ends: Sequence[float], config: AdaptiveDropoutConfig
 ) -> list[str]:
-    """What to add to the command line so that only the final size is averaged.
+    """Further command line options so that only the final size is averaged.
 
     Args:
         args: arguments of a training with ESPnet's own trainer.
         ends: training forward passes at the end of every epoch.
-        config: options with ``total_steps``.
+        config: options of adaptive dropout, with ``total_steps``.
 
     Raises:
         ValueError: see :func:`check_criteria`.
@@ -96,7 +86,6 @@ def selection_arguments(
     added: list[str] = []
     wanted = args.keep_nbest_models
     wanted = list(wanted) if isinstance(wanted, (list, tuple)) else [wanted]
-    # The largest first: it says in the log what becomes of all.
     most = averaged(max(wanted), ends, config)
     if most < max(wanted):
         kept = sorted({min(number, most) for number in wanted})
