@@ -9,8 +9,8 @@ from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.units.cost import Cost
 from espnet_adaptive_dropout.units.table import UnitTable
 
-# Not logging.warning(): it would set up the root logger before ESPnet does, and all that
-# ESPnet tells of the training would be lost.
+# Not logging.warning(): it would set up the root logger before ESPnet does, and ESPnet
+# would log no epoch.
 _logger = logging.getLogger(__name__)
 
 # Updates in the ramp with which the expected size stays within two points of it. In
