@@ -72,6 +72,7 @@ class Certificate:
         return {**dataclasses.asdict(self), "holds": self.holds}
 
 
+@torch.no_grad()
 def certify(
     masked: torch.nn.Module,
     compact: torch.nn.Module,

@@ -170,3 +170,13 @@ def test_random_features_keep_the_form_of_the_real_ones():
     random = random_inputs(text)
     assert random.lengths.tolist() == [3, 2] and random.features.max() <= 5
     assert random.features.dtype == torch.long
+
+
+def test_both_ways_of_evaluating_are_compared(encoder):
+    """A CPU without gradients computes a compact encoder in another way."""
+    compact, with_gradients = reordered(encoder), []
+    compact.register_forward_pre_hook(
+        lambda module, x: with_gradients.append(torch.is_grad_enabled())
+    )
+    certify(encoder, compact, inputs(), 1e-9)
+    assert with_gradients == [False, False, False, True] * 2

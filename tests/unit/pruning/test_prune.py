@@ -185,14 +185,6 @@ def test_averaging_then_pruning_gives_the_size_asked_for(experiment):
     assert report["reduction"] == pytest.approx(0.4, abs=0.01)
 
 
-def test_average_over_the_freeze_is_refused(experiment, capsys):
-    state = torch.load(experiment / "valid.pth", weights_only=True)
-    state["encoder.control.frozen"] += -0.5
-    torch.save(state, experiment / "mixed.pth")
-    message = refused(experiment, capsys, model="mixed.pth")
-    assert "from before and after the size was frozen" in message
-
-
 def test_trainer_checkpoint_is_understood(experiment):
     state = torch.load(experiment / "valid.pth", weights_only=True)
     torch.save({"model": state, "reporter": {}}, experiment / "checkpoint.pth")
@@ -219,26 +211,10 @@ def test_run_again_replaces_its_own_files_only(experiment):
     assert sorted(p.name for p in experiment.parent.iterdir()) == ["compact", "exp"]
 
 
-def test_target_above_the_bound(experiment, capsys):
-    message = refused(experiment, capsys, "--target_reduction", "0.95")
-    assert "target_reduction=0.950 is more than these locations can give" in message
-
-
-def test_target_out_of_range(experiment, capsys):
-    message = refused(experiment, capsys, "--target_reduction", "54")
-    assert "must be between 0 and 1" in message
-
-
 def test_unknown_criterion(experiment, capsys):
     with pytest.raises(SystemExit):
         prune.main(command(experiment, "--criterion", "beauty"))
     assert "invalid choice: 'beauty'" in capsys.readouterr().err
-
-
-def test_unknown_location(experiment, capsys):
-    options = ["--criterion", "random", "--criterion_conf", "locations=[head]"]
-    message = refused(experiment, capsys, *options, "--target_reduction", "0.2")
-    assert "unknown location 'head'" in message
 
 
 def test_checkpoint_without_gates(tmp_path, capsys):
@@ -247,35 +223,6 @@ def test_checkpoint_without_gates(tmp_path, capsys):
     make_experiment(directory, "conformer")
     message = refused(directory, capsys, "--target_reduction", "0.3")
     assert "has no gates" in message and "choose another criterion" in message
-
-
-def test_config_and_checkpoint_that_do_not_match(experiment, capsys):
-    config = yaml.safe_load((experiment / "config.yaml").read_text())
-    config["encoder_conf"]["linear_units"] = 40
-    (experiment / "config.yaml").write_text(yaml.safe_dump(config))
-    message = refused(experiment, capsys)
-    assert "config and checkpoint do not match" in message
-
-
-def test_config_of_something_else(experiment, capsys):
-    (experiment / "config.yaml").write_text("a: [1")
-    assert "this is not YAML" in refused(experiment, capsys)
-    (experiment / "config.yaml").write_text("a: 1")
-    assert "no 'encoder' in it" in refused(experiment, capsys)
-    (experiment / "config.yaml").write_text("encoder: rnn")
-    assert "'encoder: rnn' cannot be pruned" in refused(experiment, capsys)
-
-
-def test_missing_and_truncated_checkpoint(experiment, capsys):
-    assert "cannot read the model" in refused(experiment, capsys, model="no.pth")
-    whole = (experiment / "valid.pth").read_bytes()
-    (experiment / "cut.pth").write_bytes(whole[: len(whole) // 2])
-    assert "or cut short" in refused(experiment, capsys, model="cut.pth")
-
-
-def test_missing_audio(experiment, capsys):
-    message = refused(experiment, capsys, "--data", "nowhere/wav.scp,speech,sound")
-    assert "nowhere/wav.scp: cannot read audio for the certificate" in message
 
 
 def test_certificate_beyond_tolerance_saves_nothing(experiment, capsys):
