@@ -206,9 +206,9 @@ def test_training_and_half_precision():
     "change, message",
     [
         (lambda w: w.pop(), "has 1 entries but num_blocks is 2"),
-        (lambda w: w[1]["query"].pop(), r"widths\[1\].query has 3 widths"),
+        (lambda w: w[1]["query"].pop(), r"widths\[1\].query=.* must be a list of 4"),
         (lambda w: w[0].pop("conv_input"), r"widths\[0\] has .* needs conv_input"),
-        (lambda w: w[0].update(conv_input="3-1,x"), "not a list of index ranges"),
+        (lambda w: w[0].update(conv_input="3-1,x"), "'3-1' runs backwards"),
     ],
 )
 def test_wrong_widths_are_refused(change, message):
