@@ -132,7 +132,7 @@ def test_stats_are_what_distributed_training_wants():
 
 
 def test_all_state_is_float_and_survives_averaging(whole):
-    encoder = copy.deepcopy(whole[0])
+    encoder, _ = whole
     states = [copy.deepcopy(encoder.state_dict()) for _ in range(3)]
     for name, tensor in states[0].items():
         if "control" in name or "logits" in name:

@@ -10,6 +10,7 @@ import atexit
 import dataclasses
 import importlib
 import json
+import multiprocessing.process
 import os
 import runpy
 import signal
@@ -105,6 +106,7 @@ def _fork(arguments: list[str], cwd: str, log: str, env: dict[str, str]) -> int:
         os.dup2(output, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.chdir(cwd)
+        multiprocessing.process.ORIGINAL_DIR = cwd  # of scripts with a relative path
         os.environ.update(env)
         status = _run(arguments)
     except BaseException:
