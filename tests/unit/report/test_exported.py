@@ -57,6 +57,8 @@ def test_forms_are_shown_and_timed_beside_the_full_width(experiment, tmp_path):
     assert forms["pytorch"]["bytes"] < forms["before"]["bytes"]
     assert "| after, PyTorch |" in text and "| CPU time [ms] |" in text
     assert not any("ONNX" in line for line in content["missing"])
+    assert content["costs"]["after"]["timing"]["total"] > 0.0
+    assert "thread(s), the encoders taking turns" in text
 
 
 def test_what_cannot_be_timed_is_said(experiment, tmp_path):
