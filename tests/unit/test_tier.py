@@ -17,7 +17,7 @@ from espnet2.train.trainer import Trainer
         lambda: subprocess.run([sys.executable, "-c", ""]),
         lambda: subprocess.run("exit 0", shell=True),
         lambda: multiprocessing.Process(target=print).start(),
-        os.fork,
+        lambda: os.fork(),
     ],
 )
 def test_processes_are_refused(start):
