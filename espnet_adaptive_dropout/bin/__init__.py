@@ -1,1 +1,1 @@
-"""Commands; each is run as ``python -m espnet_adaptive_dropout.bin.<name>``."""
+"""The commands; each is run as ``python -m espnet_adaptive_dropout.bin.<name>``."""

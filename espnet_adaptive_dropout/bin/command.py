@@ -1,9 +1,10 @@
-"""What all commands share: quiet start, one line for a mistake."""
+"""Parsers, start and error messages of all commands."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import importlib.metadata
 import io
 import logging
@@ -11,11 +12,12 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 import espnet_adaptive_dropout
 
 CommandLine = Optional[Sequence[str]]
+T = TypeVar("T")
 
 
 class HelpFormatter(
@@ -48,6 +50,19 @@ def new_parser(
     )
 
 
+def options_from(kind: type[T], args: argparse.Namespace, **values: Any) -> T:
+    """Make the dataclass ``kind`` of the parsed options of the same names.
+
+    Args:
+        kind: dataclass.
+        args: parsed command line.
+        values: fields that differ from the command line or are not on it.
+    """
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    parsed = {f.name: getattr(args, f.name) for f in fields if f.name in args}
+    return kind(**{**parsed, **values})
+
+
 def execute(
     name: str,
     get_parser: Callable[[], argparse.ArgumentParser],
@@ -56,7 +71,7 @@ def execute(
 ) -> None:
     """Parse ``cmd`` (default: the command line) and run ``main`` with the result.
 
-    The parser may exit by itself (usage); everything after is one line on error.
+    Errors end the command as :func:`run` says.
     """
 
     def start() -> None:
@@ -71,10 +86,10 @@ def execute(
 
 
 def run(name: str, main: Callable[[], None]) -> None:
-    """Run ``main`` and end with one line where it fails.
+    """Run ``main``; print one line where it fails.
 
-    The exit code is 1 after a ValueError or OSError, and 130 after an interruption by
-    the user.
+    A ValueError or OSError ends the command with status 1, an interruption by the user
+    with 130.
     """
     try:
         main()
@@ -89,7 +104,7 @@ def run(name: str, main: Callable[[], None]) -> None:
 
 
 def other_version() -> str | None:
-    """Says which version runs where it is not the installed one, or None."""
+    """Return a line that names the running version if it is not the installed one."""
     try:
         installed = importlib.metadata.version("espnet-adaptive-dropout")
     except importlib.metadata.PackageNotFoundError:
@@ -104,10 +119,10 @@ def other_version() -> str | None:
 
 
 def _quieten(name: str) -> None:
-    """Show our own warnings but not what ESPnet says whenever it builds a model.
+    """Show warnings of this package, but not what ESPnet logs for every model.
 
-    ESPnet logs through the root logger, and prints to stderr, when it is imported,
-    that flash attention is not installed.
+    ESPnet uses the root logger. When it is imported it also prints to stderr that
+    flash attention is not installed.
     """
     logging.basicConfig(level=logging.ERROR, format=f"{name}: %(message)s")
     logging.captureWarnings(True)

@@ -12,17 +12,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
+from espnet_adaptive_dropout.bin.command import (
+    CommandLine,
+    execute,
+    new_parser,
+    options_from,
+)
 from espnet_adaptive_dropout.bin.prune import add_model_options, check_data_options
 from espnet_adaptive_dropout.experiments.files import (
-    NewDirectory,
+    new_directory,
     write_json,
     write_text,
 )
 
-# What releases that did not list their files have written
+# Patterns of the files that releases without a manifest wrote
 FORMER = ("export.json", "export.md", "*.onnx", "*.onnx.data")
-# Rounds of the time measurement.
+# Rounds of the time measurement
 ROUNDS = 21
 
 EXAMPLE = """\
@@ -43,14 +48,19 @@ def get_parser() -> argparse.ArgumentParser:
     add_model_options(parser)
     add("--output_dir", type=Path, required=True, help="new directory")
     add("--onnx", type=str2bool, default=True, help="write ONNX files")
-    add("--int8", type=str2bool, default=True, help="int8 forms, too")
+    add("--int8", type=str2bool, default=True, help="write int8 forms too")
     add(
         "--data",
         action="append",
         help="PATH,NAME,TYPE of audio for the comparison; default: validation data",
     )
     add("--utterances", type=int, default=4, help="utterances for the comparison")
-    add("--tolerance", type=float, default=1e-5, help="of ONNX, relative to the output")
+    add(
+        "--tolerance",
+        type=float,
+        default=1e-5,
+        help="largest relative error of ONNX",
+    )
     add("--measure_time", type=str2bool, default=True, help="time the forms")
     return parser
 
@@ -64,24 +74,17 @@ def export_to_directory(args: argparse.Namespace) -> None:
     """Write the export.
 
     Raises:
-        ValueError: see :func:`export.export.export`; or the output directory is
-            something else's.
+        ValueError: see :func:`export.export.export`; or the output directory was
+            made otherwise.
         OSError: the result cannot be written.
     """
     from espnet_adaptive_dropout.export.export import REPORT, ExportOptions, export
     from espnet_adaptive_dropout.export.markdown import to_markdown
 
     check_data_options(args)
-    options = ExportOptions(
-        onnx=args.onnx,
-        int8=args.int8,
-        data=args.data,
-        utterances=args.utterances,
-        tolerance=args.tolerance,
-        rounds=ROUNDS if args.measure_time else 0,
-        task=args.task,
-    )
-    with NewDirectory(args.output_dir, REPORT, FORMER) as partial:
+    rounds = ROUNDS if args.measure_time else 0
+    options = options_from(ExportOptions, args, rounds=rounds)
+    with new_directory(args.output_dir, REPORT, FORMER) as partial:
         report = export(args.train_config, args.model_file, partial, options)
         write_json(partial / REPORT, report)
         write_text(partial / "export.md", to_markdown(report))

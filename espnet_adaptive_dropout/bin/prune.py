@@ -1,12 +1,11 @@
 """Prune a trained model: ``python -m espnet_adaptive_dropout.bin.prune``.
 
 Reads an ESPnet experiment's config.yaml and a checkpoint and writes a new, ordinary
-experiment directory: config.yaml with ``encoder: compact_conformer``, the smaller
-model under the same file name, plan.yaml (which units stayed), certificate.json
-(largest difference between masked and compact encoder on real audio), report.md /
-report.json and the training's images. Nothing is written if the certificate does not
-hold. ``--dry_run`` prints the plan instead: every row and column that would go, and
-the sizes.
+experiment directory: config.yaml with the compact encoder, the smaller model under the
+same file name, plan.yaml (which units stay), certificate.json (largest difference
+between masked and compact encoder), report.md, report.json and the training's images.
+Nothing is written if the certificate does not hold. ``--dry_run`` prints the plan
+instead: every row and column that would be removed, and the sizes.
 """
 
 from __future__ import annotations
@@ -17,8 +16,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
-from espnet_adaptive_dropout.experiments.files import NewDirectory
+from espnet_adaptive_dropout.bin.command import (
+    CommandLine,
+    execute,
+    new_parser,
+    options_from,
+)
+from espnet_adaptive_dropout.experiments.files import new_directory
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +60,7 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--dry_run",
         action="store_true",
-        help="print which rows and columns would go and the sizes; write nothing",
+        help="print the rows and columns to remove and the sizes; write nothing",
     )
     return parser
 
@@ -117,7 +121,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: an option, the config, the checkpoint or the data are refused,
             the certificate does not hold, or the output directory is missing on the
-            command line or something else's.
+            command line or was made otherwise.
         OSError: the result cannot be written.
     """
     check_target(args.target_reduction)
@@ -148,8 +152,8 @@ def check_data_options(args: argparse.Namespace) -> None:
             raise ValueError(f"--data {error}") from None
 
 
-def cut_options(args: argparse.Namespace) -> PruneOptions:
-    """The PruneOptions of a command line, without a target.
+def cut_options(args: argparse.Namespace, target: float | None = None) -> PruneOptions:
+    """Check the options of a command line and make PruneOptions of them.
 
     Raises:
         ValueError: an option is out of range.
@@ -161,23 +165,13 @@ def cut_options(args: argparse.Namespace) -> PruneOptions:
         raise ValueError(f"--tolerance {args.tolerance}: must be a number above 0")
     if args.cost_frames is not None and args.cost_frames < 1:
         raise ValueError(f"--cost_frames {args.cost_frames}: must be 1 or more")
-    return PruneOptions(
-        criterion=args.criterion,
-        criterion_conf=args.criterion_conf,
-        data=args.data,
-        utterances=args.utterances,
-        tolerance=args.tolerance,
-        cost=args.cost,
-        cost_frames=args.cost_frames,
-        budget=args.budget,
-        allow_unfrozen=args.allow_unfrozen,
-    )
+    return options_from(PruneOptions, args, target_reduction=target)
 
 
 def open_and_plan(
     args: argparse.Namespace,
 ) -> tuple[Trained, torch.Tensor, PruningPlan, PruneOptions]:
-    """The trained model, which units of it stay, the plan, and how to prune.
+    """Return the trained experiment, the units that stay, the plan, and the options.
 
     Raises:
         ValueError: an option, the config or the checkpoint is refused.
@@ -185,8 +179,7 @@ def open_and_plan(
     from espnet_adaptive_dropout.pruning.prune import plan_units, rank
     from espnet_adaptive_dropout.pruning.trained import open_trained
 
-    options = cut_options(args)
-    options.target_reduction = args.target_reduction
+    options = cut_options(args, args.target_reduction)
     trained = open_trained(
         args.train_config,
         args.model_file,
@@ -199,8 +192,8 @@ def open_and_plan(
 
 
 def print_plan(args: argparse.Namespace) -> None:
-    """What ``--dry_run`` does."""
-    from espnet_adaptive_dropout.pruning.groups import describe
+    """Print the plan (``--dry_run``)."""
+    from espnet_adaptive_dropout.pruning.dry_run import describe
 
     trained, keep, plan, _ = open_and_plan(args)
     print(describe(trained, keep))
@@ -218,7 +211,7 @@ def prune_to_directory(args: argparse.Namespace) -> None:
     from espnet_adaptive_dropout.pruning.write import FORMER, PLAN, write_experiment
 
     start = time.perf_counter()
-    with NewDirectory(args.output_dir, PLAN, FORMER) as partial:
+    with new_directory(args.output_dir, PLAN, FORMER) as partial:
         report = write_experiment(*open_and_plan(args), partial, args.output_dir)
         share_images(args.train_config.parent, partial)
     certificate = report["certificate"]
@@ -233,13 +226,11 @@ def prune_to_directory(args: argparse.Namespace) -> None:
 
 
 def share_images(trained: Path, compact: Path) -> None:
-    """Copy the curves of the training.
-
-    ESPnet's asr.sh packs ``images`` of any experiment, and fails without it.
+    """Copy the ``images`` of the training, without which asr.sh fails to pack.
 
     Args:
         trained: experiment directory of the training.
-        compact: that of the small model.
+        compact: experiment directory of the compact model.
     """
     if (trained / "images").is_dir():
         shutil.copytree(trained / "images", compact / "images")

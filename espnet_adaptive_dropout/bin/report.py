@@ -1,9 +1,9 @@
 """Report on a training: ``python -m espnet_adaptive_dropout.bin.report``.
 
-Shows in Markdown, JSON and PNG what an experiment and its pruned model have to show:
-widths kept by block and location, retention probabilities and size over the training,
-error over size of sweeps, and what the encoder costs before and after, also as ONNX
-and in int8. What is not there is said in the report, one line each.
+Writes a report on an experiment and its pruned model in Markdown, JSON and PNG: kept
+widths by block and location, retention probabilities and size over the training, error
+over size of sweeps, and the costs of the encoder before and after, also as ONNX and in
+int8. The report has one line about each part whose data are missing.
 """
 
 from __future__ import annotations
@@ -11,16 +11,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
+from espnet_adaptive_dropout.bin.command import (
+    CommandLine,
+    execute,
+    new_parser,
+    options_from,
+)
 from espnet_adaptive_dropout.experiments.files import (
-    NewDirectory,
+    new_directory,
     write_json,
     write_text,
 )
 
-# Shows that a directory was made by this command; pruned models have a report.json.
+# Shows that this command made a directory; pruned experiments have a report.json too
 MARKER = ".made_by_bin_report"
-# What releases that did not list their files have written
+# Patterns of the files that releases without a manifest wrote
 FORMER = (MARKER, "report.md", "report.json", "*.png", "*.pdf")
 EXAMPLE = """\
 adaprune report --exp exp/asr_x --pruned exp/asr_x_compact \\
@@ -80,7 +85,7 @@ def report_to_directory(args: argparse.Namespace) -> None:
 
     Raises:
         ValueError: an input cannot be read, a package is missing, or the output
-            directory is something else's.
+            directory was made otherwise.
         OSError: the report cannot be written.
     """
     try:
@@ -91,18 +96,8 @@ def report_to_directory(args: argparse.Namespace) -> None:
         if error.name != "matplotlib":
             raise
         raise ValueError("matplotlib is missing: pip install matplotlib") from None
-    with NewDirectory(args.output_dir, MARKER, FORMER) as partial:
-        findings = gather(
-            ReportOptions(
-                exp=args.exp,
-                pruned=args.pruned,
-                sweep=args.sweep,
-                separate=args.separate,
-                export=args.export,
-                measure_time=args.measure_time,
-                task=args.task,
-            )
-        )
+    with new_directory(args.output_dir, MARKER, FORMER) as partial:
+        findings = gather(options_from(ReportOptions, args))
         formats = ("png", "pdf") if args.pdf else ("png",)
         drawn = draw_figures(findings, partial, formats)
         text = markdown.to_markdown(findings, drawn)

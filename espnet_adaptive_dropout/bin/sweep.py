@@ -13,7 +13,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
+from espnet_adaptive_dropout.bin.command import (
+    CommandLine,
+    execute,
+    new_parser,
+    options_from,
+)
 from espnet_adaptive_dropout.bin.prune import (
     add_cut_options,
     add_model_options,
@@ -39,7 +44,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add_model_options(parser)
-    add("--output_dir", type=Path, required=True, help="gets a directory for each size")
+    add("--output_dir", type=Path, required=True, help="for a directory of each size")
     add(
         "--target_reduction",
         type=float,
@@ -55,7 +60,7 @@ def get_parser() -> argparse.ArgumentParser:
         "default: the training's",
     )
     add("--skip_validation", action="store_true", help="no validation pass")
-    add("--batch_size", type=int, default=8, help="of the validation of --data")
+    add("--batch_size", type=int, default=8, help="batch size of the validation")
     add("--inference_config", type=Path, help="decode as this ESPnet config says")
     add(
         "--test_sets",
@@ -90,23 +95,19 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--batch_size {args.batch_size}: must be 1 or more")
     decoder, test_sets = None, []
     if args.inference_config is not None:
-        decoder = Decoder(args.inference_config, args.nj, args.ngpu, args.task)
+        decoder = options_from(Decoder, args)
         test_sets = _test_sets(args)
     elif args.references or args.test_sets:
         raise ValueError("decoding needs --inference_config")
     sweep(
-        SweepOptions(
-            train_config=args.train_config,
-            model_file=args.model_file,
-            output_dir=args.output_dir,
+        options_from(
+            SweepOptions,
+            args,
             targets=args.target_reduction,
             cut=cut_options(args),
-            task=args.task,
             validate=not args.skip_validation,
-            batch_size=args.batch_size,
             decoder=decoder,
             test_sets=test_sets,
-            ngpu=args.ngpu,
         )
     )
     print(f"{args.output_dir}/sweep.md")
@@ -114,7 +115,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _test_sets(args: argparse.Namespace) -> list[TestSet]:
-    """The sets to decode, with all their files there.
+    """Return the sets to decode, whose files all exist.
 
     Raises:
         ValueError: a file is missing.
@@ -139,7 +140,7 @@ def _test_sets(args: argparse.Namespace) -> list[TestSet]:
 
 
 def _validation_set(args: argparse.Namespace) -> TestSet:
-    """The speech of ``--data``, or of the config's validation data."""
+    """Return the speech of ``--data``, or of the config's validation data."""
     from espnet_adaptive_dropout.experiments.data import triplets
     from espnet_adaptive_dropout.experiments.experiment import load_config
     from espnet_adaptive_dropout.pruning.sweep.decoding import TestSet

@@ -1,0 +1,1 @@
+"""ESPnet experiments on disk: configs, checkpoints, data, sizes and result files."""

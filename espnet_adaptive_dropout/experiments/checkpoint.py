@@ -1,4 +1,4 @@
-"""The weights in a checkpoint: which are the gates', and whether they are sound."""
+"""Weights of a checkpoint: which belong to gates, and whether they are sound."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-# Name of the logits where they are divided by a scale, in older checkpoints.
+# Name of the logits in older checkpoints, where they are divided by a scale.
 _SCALED = "scaled_logits"
 _GATE_WEIGHT = re.compile(r"(^|\.)((scaled_)?logits$|control\.)")
 
@@ -17,18 +17,18 @@ def is_gate_weight(key: str) -> bool:
     """Whether a weight of this name belongs to a gate or to the size control.
 
     Args:
-        key: name in the state of a whole model, or of an encoder alone.
+        key: name of the weight in the state of a model or of an encoder.
     """
     return _GATE_WEIGHT.search(key) is not None
 
 
 def without_gates(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights, in a new dict, without those of gates and size control."""
+    """Return a new dict of the weights without those of gates and size control."""
     return {key: value for key, value in state.items() if not is_gate_weight(key)}
 
 
 def in_single_precision(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The weights, in a new dict, those of other floating-point types as float32."""
+    """Return a new dict of the weights with all floating-point types as float32."""
     return {
         key: value.float() if value.is_floating_point() else value
         for key, value in state.items()
@@ -36,10 +36,10 @@ def in_single_precision(state: dict[str, torch.Tensor]) -> dict[str, torch.Tenso
 
 
 def first_not_finite(state: dict[str, torch.Tensor]) -> str | None:
-    """Name of the first tensor with a value that is NaN or infinite, or None.
+    """Return the name of the first tensor with a NaN or infinite value, or None.
 
-    A mask of zeros and minus infinity, which some models keep among their weights,
-    is sound.
+    An attention mask of zeros and minus infinity, which some models keep among their
+    weights, is sound.
     """
     for key, value in state.items():
         if not value.is_floating_point() or value.isfinite().all():
@@ -51,9 +51,9 @@ def first_not_finite(state: dict[str, torch.Tensor]) -> str | None:
 
 
 def damaged_part(path: str | Path) -> str | None:
-    """Name of the first part of a zipped checkpoint whose checksum is wrong, or None.
+    """Return the first part of a zipped checkpoint whose checksum is wrong, or None.
 
-    PyTorch does not look at the checksums. A file of PyTorch before 1.6 has none.
+    PyTorch does not verify the checksums. Files of PyTorch before 1.6 have none.
     """
     if not zipfile.is_zipfile(path):
         return None
@@ -62,11 +62,11 @@ def damaged_part(path: str | Path) -> str | None:
 
 
 def unscale_logits(state: dict[str, torch.Tensor], scale: float | None) -> bool:
-    """Give the logits of an older release's checkpoint their present form.
+    """Convert the logits of an older release's checkpoint to the present form.
 
     Args:
-        state: changed in place.
-        scale: ``adaptive_dropout_conf.logit_scale`` of its training.
+        state: weights of the checkpoint, changed in place.
+        scale: ``adaptive_dropout_conf.logit_scale`` of the training.
 
     Returns:
         Whether it was such a checkpoint.

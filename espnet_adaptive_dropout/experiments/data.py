@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from espnet_adaptive_dropout.experiments.experiment import first_line
 from espnet_adaptive_dropout.experiments.tables import read_table
 
 Triplet = tuple[str, str, str]
@@ -17,10 +18,10 @@ Batch = dict[str, torch.Tensor]
 
 
 def as_triplet(item: Any) -> Triplet:
-    """Path, name and type of "path,name,type" or of a list of the three.
+    """Parse "path,name,type", or a list of the three.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: ``item`` is neither.
     """
     parts = item.split(",") if isinstance(item, str) else item
     if not isinstance(parts, (list, tuple)) or len(parts) != 3 or not all(parts):
@@ -35,17 +36,17 @@ def as_triplet(item: Any) -> Triplet:
 def triplets(
     given: Sequence[Any] | None, config: dict[str, Any], part: str, option: str
 ) -> list[Triplet]:
-    """The data to read.
+    """Return the data to read, as triplets.
 
     Args:
         given: "path,name,type" strings or lists of the three; None or empty takes
-            those of the config.
+            the data of the config.
         config: training config.
-        part: "train" or "valid", where ``given`` is empty.
-        option: the option that gives ``given``, for messages.
+        part: "train" or "valid": the data of the config to take.
+        option: name of the option that sets ``given``, for messages.
 
     Raises:
-        ValueError: there are none, or one is not a triplet.
+        ValueError: there are no data, or one item is not a triplet.
     """
     chosen = given or config.get(f"{part}_data_path_and_name_and_type") or []
     if not isinstance(chosen, (list, tuple)):
@@ -64,15 +65,15 @@ def labelled_batches(
     utterances: int | None = None,
     seed: int = 0,
 ) -> Iterator[tuple[list[str], Batch]]:
-    """Batches of speech and text as the model's forward takes them.
+    """Yield batches of speech and text as the model's forward takes them.
 
     Args:
         task: ESPnet task class.
-        config: of the training; says how text becomes tokens.
-        source: data with a text.
-        batch_size: utterances in a batch.
-        utterances: this many, chosen at random; None takes all, in order.
-        seed: of the choice.
+        config: training config; says how text becomes tokens.
+        source: triplets of speech and text.
+        batch_size: number of utterances in a batch.
+        utterances: number of utterances to choose at random; None takes all, in order.
+        seed: seed of the random choice.
 
     Yields:
         Names of the utterances and tensors, as ESPnet's own iterators.
@@ -96,15 +97,14 @@ def labelled_batches(
                 num_workers=0,
             )
         except (OSError, RuntimeError, AssertionError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ValueError(
                 f"{', '.join(path for path, _, _ in source)}: cannot be read as "
-                f"speech and text ({reason})"
+                f"speech and text ({first_line(error)})"
             ) from None
 
 
 def _choose(path: str, utterances: int, seed: int) -> list[str]:
-    """Names of random lines of a Kaldi table, as lines, in the order of the table."""
+    """Choose utterances of a Kaldi table; one name a line, in the table's order."""
     names = [f"{name}\n" for name in read_table(path)]
     if utterances < len(names):
         chosen = random.Random(seed).sample(range(len(names)), utterances)

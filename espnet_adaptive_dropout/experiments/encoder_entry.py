@@ -1,4 +1,4 @@
-"""The encoder entry of a training config, and the prefix of the encoder's weights.
+"""Where a training config names the encoder, and where the model holds it.
 
 Most tasks have ``encoder`` and ``encoder_conf``. ``enh_s2t`` puts a whole model for
 the second task behind an enhancement model: ``asr_encoder`` in the config is
@@ -11,30 +11,30 @@ import copy
 import dataclasses
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 ADAPTIVE = "adaptive_dropout_conformer"
 COMPACT = "compact_conformer"
-# The model with the penalty, in the model registries of ESPnet's tasks
+# Name of the model with the penalty, in the model registries of ESPnet's tasks
 MODEL = "adaptive_dropout"
-# What a pruned experiment's config calls it: ESPnet knows it by this name too, and
-# where the plugin is missing, "--encoder must be one of ..." ends in it.
+# Name of the compact encoder in the config of a pruned experiment: where the plugin is
+# missing, ESPnet's message "--encoder must be one of ..." then names the package.
 EXPORTED = f"espnet_adaptive_dropout.{COMPACT}"
-# What enh_s2t can have behind the enhancement.
+# Tasks that enh_s2t can have behind the enhancement
 _SECOND_TASKS = ("asr", "st", "diar")
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderEntry:
-    """The option and the prefix of an encoder.
+    """The option that names an encoder, and the prefix of its weights.
 
     Args:
-        option: option of the training config, for example "encoder" or
-            "asr_encoder".
-        prefix: prefix of the weights in the model's state, "encoder." or
-            "s2t_model.encoder.".
+        option: option of the training config, "encoder" or for example "asr_encoder".
+        prefix: prefix of the encoder's weights in the state of the model, "encoder."
+            or "s2t_model.encoder.".
     """
 
     option: str
@@ -42,14 +42,14 @@ class EncoderEntry:
 
     @property
     def conf(self) -> str:
-        """The option with the encoder's options."""
+        """The config option that holds the encoder's own options."""
         return f"{self.option}_conf"
 
     def options(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The encoder's options, a new dict.
+        """Return a new dict of the encoder's options.
 
         Raises:
-            ValueError: the config has something else there.
+            ValueError: the config has no mapping there.
         """
         options = config.get(self.conf) or {}
         if not isinstance(options, Mapping):
@@ -63,21 +63,41 @@ class EncoderEntry:
         """``adaptive_dropout_conf`` among the encoder's options; None without one."""
         return self.options(config).get("adaptive_dropout_conf")
 
+    def stock_options(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the encoder's options that ESPnet's own Conformer has too."""
+        options = self.options(config)
+        options.pop("adaptive_dropout_conf", None)
+        return options
+
     def with_encoder(
-        self, config: Mapping[str, Any], name: str, options: Mapping[str, Any]
+        self,
+        config: Mapping[str, Any],
+        name: str,
+        options: Mapping[str, Any],
+        task: type | None = None,
     ) -> dict[str, Any]:
-        """A deep copy of ``config`` with another encoder."""
+        """Return a deep copy of ``config`` with another encoder.
+
+        Args:
+            config: training config.
+            name: name of the new encoder.
+            options: options of the new encoder.
+            task: ESPnet task class, whose own model replaces the one with the
+                penalty; None leaves the model as it is.
+        """
         new = copy.deepcopy(dict(config))
         new[self.option] = name
         new[self.conf] = copy.deepcopy(dict(options))
+        if task is not None and new.get("model") == MODEL:
+            new["model"] = stock_model_name(task)
         return new
 
 
 def encoder_entry(config: Mapping[str, Any]) -> EncoderEntry:
-    """The encoder entry of a training config.
+    """Return the encoder entry of a training config.
 
     Args:
-        config: contents of a config.yaml, or ``vars`` of parsed arguments.
+        config: content of a config.yaml, or ``vars`` of parsed arguments.
     """
     for subtask in config.get("subtask_series") or []:
         if subtask in _SECOND_TASKS:
@@ -86,20 +106,20 @@ def encoder_entry(config: Mapping[str, Any]) -> EncoderEntry:
 
 
 def recogniser(model: torch.nn.Module) -> torch.nn.Module:
-    """The part of an ESPnet model that has the encoder, mostly the model itself."""
+    """Return the part of an ESPnet model that has the encoder, mostly the model."""
     return getattr(model, "s2t_model", model)
 
 
 def main_encoder(model: torch.nn.Module) -> torch.nn.Module:
-    """The encoder of an ESPnet model."""
+    """Return the encoder of an ESPnet model."""
     return recogniser(model).encoder
 
 
 def stock_model_name(task: type) -> str:
-    """The model of a task's registry that ``adaptive_dropout`` adds the penalty to.
+    """Return the name of the task's own model, which has no penalty.
 
     Args:
-        task: ESPnet task class; one without a registry of models gives "espnet".
+        task: ESPnet task class; the model of one without a registry is "espnet".
     """
     registry = getattr(sys.modules[task.__module__], "model_choices", None)
     return getattr(registry, "default", None) or "espnet"

@@ -27,8 +27,13 @@ from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or the name of its class."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def load_task(name: str) -> type:
-    """Return the task class of ``espnet2.tasks.<name>``, with our classes known.
+    """Return the task class of ``espnet2.tasks.<name>``.
 
     Raises:
         ValueError: there is no such task.
@@ -53,7 +58,7 @@ def load_config(path: str | Path) -> dict[str, Any]:
     """Read the config.yaml of an experiment.
 
     Raises:
-        ValueError: it is missing, is not YAML, or is not a training config.
+        ValueError: the file is missing, is not YAML, or is not a training config.
     """
     advice = "give the config.yaml that ESPnet wrote into the experiment directory"
     try:
@@ -79,7 +84,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read the content of a model file or of a trainer's checkpoint.
 
     Raises:
-        ValueError: the file is missing, damaged or holds no mapping.
+        ValueError: the file is missing, is damaged, or holds no weights.
     """
     if Path(path).suffix in (".yaml", ".yml"):
         raise ValueError(f"{path}: a config, not a model file; give the .pth file")
@@ -90,15 +95,15 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     except OSError as error:
         raise ValueError(f"{path}: cannot read the model ({error.strerror})") from None
     try:
-        with torch.serialization.safe_globals(_harmless()):
+        with torch.serialization.safe_globals(_reporter_types()):
             content = torch.load(
                 path, map_location="cpu", weights_only=True, mmap=mapped
             )
         damaged = damaged_part(path)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise ValueError(
-            f"{path}: not a PyTorch checkpoint, or cut short ({reason}); copy it again"
+            f"{path}: not a PyTorch checkpoint, or cut short "
+            f"({first_line(error)[:120]}); copy it again"
         ) from None
     if damaged is not None:
         raise ValueError(
@@ -109,10 +114,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _harmless() -> list:
-    """What PyTorch must accept beside tensors for the checkpoint.pth of ESPnet 202511.
+def _reporter_types() -> list:
+    """Return the types, other than tensors, in a checkpoint.pth of ESPnet 202511.
 
-    The reporter's state has durations and NumPy's scalars.
+    The state of the reporter has durations and NumPy scalars.
     """
     core = getattr(numpy, "_core", None) or numpy.core
     kinds = [type(numpy.dtype(kind)) for kind in ("f", "d", "i", "l", "?")]
@@ -122,8 +127,8 @@ def _harmless() -> list:
 def load_state(path: str | Path) -> dict[str, torch.Tensor]:
     """Read the weights out of a model file.
 
-    Files of PyTorch before 1.6, a trainer's checkpoint.pth (the weights are its
-    ``model``) and those of other trainers (``module``) are understood too.
+    The file may be one of PyTorch before 1.6, the checkpoint.pth of ESPnet's trainer
+    (the weights are under ``model``), or one of other trainers (``module``).
 
     Returns:
         The weights by name, in single precision.
@@ -149,7 +154,7 @@ def load_state(path: str | Path) -> dict[str, torch.Tensor]:
 
 
 def build_model(task: type[Any], config: dict[str, Any]) -> torch.nn.Module:
-    """Build the model of a config, not loaded, in evaluation mode.
+    """Build the model of a config with initial weights, in evaluation mode.
 
     Raises:
         ValueError: ESPnet or one of our encoders refuses the config.
@@ -158,10 +163,9 @@ def build_model(task: type[Any], config: dict[str, Any]) -> torch.nn.Module:
     try:
         return task.build_model(args).eval()
     except (TypeError, AssertionError, KeyError, RuntimeError, TypeCheckError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ValueError(
-            f"ESPnet cannot build the model of the config ({reason}); was it changed "
-            f"after the training?"
+            f"ESPnet cannot build the model of the config ({first_line(error)[:200]}); "
+            f"was it changed after the training?"
         ) from error
     except FileNotFoundError as error:
         raise ValueError(
@@ -181,7 +185,7 @@ def build_model(task: type[Any], config: dict[str, Any]) -> torch.nn.Module:
 def load_weights(
     model: torch.nn.Module, state: dict[str, torch.Tensor], what: str
 ) -> None:
-    """Give ``model`` the weights of ``state`` without a copy.
+    """Load ``state`` into ``model`` without copying the tensors.
 
     Raises:
         ValueError: names or shapes differ; the message begins with ``what``.
@@ -198,15 +202,15 @@ def load_weights(
 def open_model(
     task: str | type, train_config: str | Path, model_file: str | Path
 ) -> tuple[dict[str, Any], torch.nn.Module]:
-    """The config and the model of an experiment, loaded, in evaluation mode.
+    """Return the config and the trained model of an experiment, in evaluation mode.
 
     Args:
         task: ESPnet task class, or the name of its module.
-        train_config: its config.yaml.
-        model_file: its checkpoint.
+        train_config: config.yaml of the experiment.
+        model_file: checkpoint of the experiment.
 
     Raises:
-        ValueError: one of them cannot be read, or they do not match.
+        ValueError: a file cannot be read, or config and checkpoint do not match.
     """
     config = load_config(train_config)
     state = load_state(model_file)

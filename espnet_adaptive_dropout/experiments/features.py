@@ -1,11 +1,10 @@
-"""Real encoder inputs of an experiment: its data through its own frontend."""
+"""Encoder inputs of an experiment: its data, or noise, through its own frontend."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import inspect
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
@@ -19,12 +18,13 @@ from espnet_adaptive_dropout.experiments.data import (
     triplets,
 )
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder, recogniser
+from espnet_adaptive_dropout.experiments.experiment import first_line
 
-# Text that noise inputs stand for; the encoder of the task mt reads text.
+# Text that stands for a second of noise, where the encoder reads text (task mt)
 TOKENS_PER_SECOND = 10
-# Arguments of an ``encode`` that do not come from the data.
+# Arguments of a model's ``encode`` that do not come from the data
 _NO_DATA = ("bottleneck_feats", "num_spk")
-# What ESPnet raises where it cannot read a file
+# Errors that ESPnet raises where it cannot read a file
 _UNREADABLE = (
     OSError,
     UnicodeDecodeError,
@@ -36,7 +36,7 @@ _UNREADABLE = (
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """What an encoder is called with; unpacks to features and lengths.
+    """Arguments of an encoder's forward; unpacks to features and lengths.
 
     Args:
         features: (#batch, frames, dim).
@@ -52,16 +52,16 @@ class Inputs:
         return iter((self.features, self.lengths))
 
     def run(self, encoder: torch.nn.Module) -> Any:
-        """What ``encoder`` makes of them."""
+        """Return the output of ``encoder``."""
         return encoder(self.features, self.lengths, **self.options)
 
     def double(self) -> Inputs:
-        """The same tensors in double precision."""
+        """Return the inputs in double precision."""
         options = {name: _double(value) for name, value in self.options.items()}
         return Inputs(_double(self.features), self.lengths, options)
 
     def modules(self) -> list[torch.nn.Module]:
-        """Those among the options."""
+        """Return the modules among the options."""
         values = self.options.values()
         return [value for value in values if isinstance(value, torch.nn.Module)]
 
@@ -77,11 +77,11 @@ class _Captured(Exception):
 
 
 def capture_encoder_inputs(model: torch.nn.Module, batch: Batch) -> Inputs:
-    """What the model's ``encode`` hands to its encoder.
+    """Return the inputs that the model's ``encode`` passes to its encoder.
 
     Args:
         model: an ESPnet model in evaluation mode.
-        batch: the arguments of ``encode`` by name, and possibly others.
+        batch: arguments of ``encode`` by name; others are ignored.
     """
     captured: list[Inputs] = []
 
@@ -105,7 +105,7 @@ def capture_encoder_inputs(model: torch.nn.Module, batch: Batch) -> Inputs:
 
 
 def _encode_of(model: torch.nn.Module) -> Callable:
-    """The method of the model that runs its encoder."""
+    """Return the method of the model that runs its encoder."""
     if recogniser(model) is not model and hasattr(recogniser(model), "attractor"):
         return model.encode_diar
     return model.encode
@@ -117,7 +117,7 @@ def _required(encode: Callable) -> list[str]:
 
 
 def data_names(model: torch.nn.Module) -> list[str]:
-    """Names of the data that the encoder needs: "speech", in mt "src_text"."""
+    """Return the names of the data that the encoder reads: "speech" or "src_text"."""
     return [
         name
         for name in _required(_encode_of(model))
@@ -126,7 +126,7 @@ def data_names(model: torch.nn.Module) -> list[str]:
 
 
 def noise_inputs(model: torch.nn.Module, seconds: float, rate: int = 16000) -> Inputs:
-    """Encoder inputs of one utterance of white noise, ``seconds`` long.
+    """Return the encoder inputs of one utterance of white noise, ``seconds`` long.
 
     Where the encoder reads text, ten tokens stand for a second.
     """
@@ -149,13 +149,13 @@ def data_inputs(
     utterances: int,
     data: Sequence[str] | None = None,
 ) -> Inputs:
-    """Encoder inputs of the first utterances of a data set, one padded batch.
+    """Return the encoder inputs of a data set's first utterances, one padded batch.
 
     Args:
         task: ESPnet task class.
-        model: its model.
-        config: of the experiment.
-        utterances: how many to read.
+        model: model of the experiment.
+        config: training config of the experiment.
+        utterances: number of utterances to read.
         data: "path,name,type" triplets; None takes the config's validation data.
 
     Raises:
@@ -173,9 +173,9 @@ def data_inputs(
         _, batch = first
     try:
         inputs = capture_encoder_inputs(model, _longest_first(batch))
-    except RuntimeError as error:  # PyTorch's word for less than a frame
+    except RuntimeError as error:  # less than one frame
         raise ValueError(
-            f"{source[0][0]}: too short for the model ({_first_line(error)}); pass "
+            f"{source[0][0]}: too short for the model ({first_line(error)}); pass "
             f"--data PATH,NAME,TYPE of longer utterances"
         ) from None
     _check_features(inputs, main_encoder(model), source[0][0])
@@ -183,7 +183,7 @@ def data_inputs(
 
 
 def _check_features(inputs: Inputs, encoder: torch.nn.Module, path: str) -> None:
-    """Refuse features that prove nothing, with a ValueError."""
+    """Refuse features that are too short or not finite, with a ValueError."""
     frames = inputs.features.size(1)
     is_short, limit = compat.check_short_utt(encoder.embed, frames)
     if is_short:
@@ -198,19 +198,15 @@ def _check_features(inputs: Inputs, encoder: torch.nn.Module, path: str) -> None
         )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _longest_first(batch: Batch) -> Batch:
-    """The order that recurrent networks (of an enhancement) need."""
+    """Sort a batch by length, as recurrent enhancement networks need it."""
     lengths = next(v for k, v in batch.items() if k.endswith("_lengths"))
     order = lengths.argsort(descending=True, stable=True)
     return {k: v[order] if torch.is_tensor(v) else v for k, v in batch.items()}
 
 
 def _audio_source(config: dict[str, Any], data: Sequence[str] | None) -> list[Triplet]:
-    """The audio alone, without the texts and what they would need."""
+    """Return the triplet of the audio; reading the text could need more files."""
     found = triplets(data, config, "valid", "--data")
     source = [item for item in found if not item[1].startswith("text")][:1]
     if not source:
@@ -224,7 +220,7 @@ def _audio_source(config: dict[str, Any], data: Sequence[str] | None) -> list[Tr
 def _audio_batch(
     task: type[Any], config: dict[str, Any], utterances: int, source: list[Triplet]
 ) -> Batch:
-    """The first utterances of the audio."""
+    """Read the first utterances of the audio."""
     path, name, _ = source[0]
     args = argparse.Namespace(**config)
     try:
@@ -238,10 +234,10 @@ def _audio_batch(
             allow_variable_data_keys=True,
             inference=True,
         )
-        _, batch = next(itertools.chain(batches))
+        _, batch = next(iter(batches))
     except _UNREADABLE as error:
         raise ValueError(
-            f"{path}: cannot read audio for the certificate ({_first_line(error)}); "
+            f"{path}: cannot read audio for the certificate ({first_line(error)}); "
             f"pass --data PATH,NAME,TYPE of readable data"
         ) from None
     return {"speech": batch[name], "speech_lengths": batch[f"{name}_lengths"]}

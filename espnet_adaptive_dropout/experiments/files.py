@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +25,7 @@ MANIFEST = ".files.json"
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Gives a temporary path beside ``path`` to write to, and renames it at the end.
+    """Yield a temporary path beside ``path`` to write to, and rename it at the end.
 
     After an error the temporary file is removed and ``path`` is as it was.
     """
@@ -48,7 +49,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, content: Any, indent: int = 2) -> None:
-    """Write JSON for people and programs, whole or not at all."""
+    """Write indented JSON, whole or not at all."""
     write_text(path, json.dumps(content, indent=indent) + "\n")
 
 
@@ -59,12 +60,12 @@ def write_yaml(path: str | Path, content: Any) -> None:
 
 @contextlib.contextmanager
 def directory_lock(path: str | Path) -> Iterator[None]:
-    """Keeps other runs out of the output directory ``path`` for a while.
+    """Keep other runs out of the output directory ``path``.
 
     The lock is a file beside the directory and ends with the process at the latest.
 
     Raises:
-        ValueError: another run has it.
+        ValueError: another run holds the lock.
     """
     path = Path(os.path.realpath(path))
     name = path.with_name(f".{path.name}.lock")
@@ -81,7 +82,7 @@ def directory_lock(path: str | Path) -> Iterator[None]:
 
 
 def _acquire(file: IO, name: Path) -> bool:
-    """Lock an open file; False where another run has the lock, or has removed it."""
+    """Lock an open file; return False if another run has locked or removed it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -92,10 +93,10 @@ def _acquire(file: IO, name: Path) -> bool:
 
 
 def check_output_dir(path: str | Path) -> Path:
-    """The real path of an output directory, links resolved.
+    """Return the real path of an output directory, symbolic links resolved.
 
     Raises:
-        ValueError: it is the current directory (an empty path is, too) or above it.
+        ValueError: it is the current directory (as an empty path is) or above it.
     """
     real, here = Path(os.path.realpath(path)), Path.cwd()
     if real == here or real in here.parents:
@@ -106,100 +107,91 @@ def check_output_dir(path: str | Path) -> Path:
     return real
 
 
-class NewDirectory:
-    """Fills a directory under a temporary name and renames it when all is there.
+@contextlib.contextmanager
+def new_directory(
+    path: str | Path, marker: str, former: Sequence[str] = ()
+) -> Iterator[Path]:
+    """Yield a temporary directory to fill, and rename it to ``path`` at the end.
 
     A directory of that name is replaced if the same command made it. Files that the
-    user has put into it since are kept. A symbolic link stays one.
+    user has added to it are kept. A symbolic link stays one. After an error nothing is
+    left of the new directory.
 
     Args:
         path: the directory.
         marker: name of a file that shows that the command made a directory.
-        former: patterns of the file names that the command's releases without a
-            list of files have written.
+        former: patterns of the file names that releases without a manifest wrote.
 
     Raises:
-        ValueError: something else is there already, the path is the current
-            directory, or another run is writing it (on entry).
+        ValueError: ``path`` exists and was made otherwise, is the current directory,
+            or is being written by another run.
     """
-
-    def __init__(self, path: str | Path, marker: str, former: Sequence[str] = ()):
-        self.path = check_output_dir(path)
-        self.former = former
-        taken = self.path.exists() and (
-            not self.path.is_dir() or any(self.path.iterdir())
+    target = check_output_dir(path)
+    taken = target.exists() and (not target.is_dir() or any(target.iterdir()))
+    if taken and not (target / marker).exists():
+        raise ValueError(
+            f"{path}: exists and was not made by this command; choose another "
+            f"--output_dir or remove it"
         )
-        if taken and not (self.path / marker).exists():
+    with contextlib.ExitStack() as stack:
+        stack.callback(_remove_empty, _make_parents(target))
+        stack.enter_context(directory_lock(target))
+        partial = _temporary(target, "partial")
+        stack.callback(shutil.rmtree, partial, ignore_errors=True)
+        partial.chmod(0o777 & ~_umask())
+        yield partial
+        _commit(partial, target, former)
+
+
+def _temporary(target: Path, suffix: str) -> Path:
+    """Make a directory with a unique name beside ``target``."""
+    return Path(
+        tempfile.mkdtemp(
+            dir=target.parent, prefix=f".{target.name}.", suffix=f".{suffix}"
+        )
+    )
+
+
+def _commit(partial: Path, target: Path, former: Sequence[str]) -> None:
+    """Replace ``target`` by the new directory, and keep the user's files."""
+    write_json(partial / MANIFEST, _files(partial))
+    if not target.exists():
+        os.rename(partial, target)
+        return
+    kept = _users_files(target, former)
+    for name in kept:
+        if (partial / name).exists():
             raise ValueError(
-                f"{path}: exists and was not made by this command; choose another "
-                f"--output_dir or remove it"
+                f"{target / name}: was not made by this command, which writes a file "
+                f"of that name; move it elsewhere"
             )
+    old = _temporary(target, "old") / "old"
+    os.rename(target, old)
+    try:
+        os.rename(partial, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    for name in kept:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        os.rename(old / name, target / name)
+    shutil.rmtree(old.parent, ignore_errors=True)
 
-    def __enter__(self) -> Path:
-        with contextlib.ExitStack() as stack:
-            stack.callback(_remove_empty, _make_parents(self.path))
-            stack.enter_context(directory_lock(self.path))
-            self.partial = Path(self._temporary("partial"))
-            stack.callback(shutil.rmtree, self.partial, ignore_errors=True)
-            self.partial.chmod(0o777 & ~_umask())
-            self._stack = stack.pop_all()
-        return self.partial
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: Any, traceback: Any
-    ) -> None:
-        with self._stack:
-            if kind is None:
-                self._commit()
-
-    def _temporary(self, suffix: str) -> str:
-        return tempfile.mkdtemp(
-            dir=self.path.parent, prefix=f".{self.path.name}.", suffix=f".{suffix}"
-        )
-
-    def _commit(self) -> None:
-        """Put the new directory into the place of the old, with the user's files."""
-        new = _files(self.partial)
-        write_json(self.partial / MANIFEST, new)
-        if not self.path.exists():
-            os.rename(self.partial, self.path)
-            return
-        old_files = _files(self.path)
-        kept = sorted(set(old_files) - self._made_before(old_files))
-        for name in kept:
-            if (self.partial / name).exists():
-                raise ValueError(
-                    f"{self.path / name}: was not made by this command, which writes "
-                    f"a file of that name; move it elsewhere"
-                )
-        old = Path(self._temporary("old")) / "old"
-        os.rename(self.path, old)
-        try:
-            os.rename(self.partial, self.path)
-        except OSError:
-            os.rename(old, self.path)
-            raise
-        for name in kept:
-            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-            os.rename(old / name, self.path / name)
-        shutil.rmtree(old.parent, ignore_errors=True)
-
-    def _made_before(self, names: list[str]) -> set[str]:
-        """Those of the old directory's files that the command made."""
-        try:
-            content = (self.path / MANIFEST).read_text(encoding="utf-8")
-            return {MANIFEST, *json.loads(content)}
-        except (OSError, ValueError):
-            tops = {name: Path(Path(name).parts[0]) for name in names}
-            return {
-                name
-                for name, top in tops.items()
-                if any(top.match(pattern) for pattern in self.former)
-            }
+def _users_files(directory: Path, former: Sequence[str]) -> list[str]:
+    """Return the names in an earlier result that the command did not write."""
+    names = _files(directory)
+    try:
+        content = (directory / MANIFEST).read_text(encoding="utf-8")
+        made = {MANIFEST, *json.loads(content)}
+        return [name for name in names if name not in made]
+    except (OSError, ValueError):
+        tops = {name: Path(name).parts[0] for name in names}
+        return [n for n in names if not any(fnmatch(tops[n], p) for p in former)]
 
 
 def _files(directory: Path) -> list[str]:
-    """Relative names of all files, links and empty directories in a directory."""
+    """Return the relative names of all files, links and empty directories."""
     found = []
     for root, folders, files in os.walk(directory):
         here = Path(root)
@@ -211,7 +203,7 @@ def _files(directory: Path) -> list[str]:
 
 
 def _make_parents(path: Path) -> list[Path]:
-    """Make the missing directories above ``path``; returns them, innermost first."""
+    """Make the missing directories above ``path``; return them, innermost first."""
     missing = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     return missing
@@ -224,7 +216,7 @@ def _remove_empty(directories: list[Path]) -> None:
 
 
 def _umask() -> int:
-    """The process's mask of file permissions, which can only be read by setting it."""
+    """Return the mask of file permissions, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

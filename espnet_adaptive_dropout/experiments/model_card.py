@@ -7,13 +7,17 @@ from pathlib import Path
 
 import yaml
 
-_PLUGIN = "espnet_adaptive_dropout"
-_PLUGIN_ENCODERS = (
-    "adaptive_dropout_conformer",
-    "compact_conformer",
-    f"{_PLUGIN}.compact_conformer",
+from espnet_adaptive_dropout.experiments.encoder_entry import (
+    ADAPTIVE,
+    COMPACT,
+    EXPORTED,
+    encoder_entry,
 )
-# Shows that a README.md was written here, and may be replaced.
+from espnet_adaptive_dropout.experiments.files import write_text
+
+_PLUGIN = "espnet_adaptive_dropout"
+_PLUGIN_ENCODERS = (ADAPTIVE, COMPACT, EXPORTED)
+# Shows that a README.md is a model card, which may be replaced
 _MARK = "<!-- model card written when the model was packed -->"
 _METADATA = """---
 library_name: espnet
@@ -35,15 +39,15 @@ def model_card(config: dict, results: str, zip_name: str, pruning: str = "") -> 
         zip_name: file name of the packed model.
         pruning: the experiment's report.md, or "".
     """
-    encoder = str(config.get("encoder"))
+    encoder = str(config.get(encoder_entry(config).option))
     parts = [_MARK, f"# {zip_name.rsplit('.', 1)[0]}", _need(encoder)]
     parts.append(_usage(encoder in _PLUGIN_ENCODERS, zip_name))
     if pruning:
         parts += [
             _demoted(pruning),
-            "`plan.yaml` lists the units that stayed, `certificate.json` has the "
-            "comparison of the encoder with the one it was cut from, `report.json` "
-            "all of the above for programs.",
+            "`plan.yaml` lists the kept units, `certificate.json` compares the encoder "
+            "with the one it was cut from, and `report.json` holds all of the above "
+            "for programs.",
         ]
     if results:
         parts.append(_demoted(results))
@@ -77,7 +81,7 @@ def _usage(plugin: bool, tag: str) -> str:
 
 
 def _demoted(markdown: str) -> str:
-    """Markdown with its headings one level further down."""
+    """Return Markdown with its headings one level further down."""
     return re.sub("^(#+ )", r"#\1", markdown, flags=re.MULTILINE)
 
 
@@ -88,11 +92,10 @@ def _text(path: Path) -> str:
 def write_model_card(experiment: Path, zip_name: str) -> Path:
     """Write README.md into an experiment directory.
 
-    A README.md that was not written here is left alone.
+    A README.md that is no model card is left as it is.
 
     Args:
-        experiment: directory with config.yaml, and RESULTS.md and report.md if there
-            are any.
+        experiment: directory with config.yaml, and possibly RESULTS.md and report.md.
         zip_name: file name of the packed model.
 
     Returns:
@@ -103,5 +106,5 @@ def write_model_card(experiment: Path, zip_name: str) -> Path:
         return path
     config = yaml.safe_load(_text(experiment / "config.yaml")) or {}
     results, pruning = (_text(experiment / n) for n in ("RESULTS.md", "report.md"))
-    path.write_text(model_card(config, results, zip_name, pruning), encoding="utf-8")
+    write_text(path, model_card(config, results, zip_name, pruning))
     return path

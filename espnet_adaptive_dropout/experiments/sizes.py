@@ -14,12 +14,12 @@ from espnet_adaptive_dropout.experiments.features import (
 )
 from espnet_adaptive_dropout.modules.mac_counter import operator_counter
 
-# Length of the utterance at which MACs are stated.
+# Length of the utterance whose MACs are counted
 MAC_SECONDS = 10.0
 
 
 def parameters(module: torch.nn.Module) -> int:
-    """Number of parameters; gates of adaptive dropout are not counted."""
+    """Return the number of parameters; gates and size control are not counted."""
     return sum(
         parameter.numel()
         for name, parameter in module.named_parameters()
@@ -29,19 +29,19 @@ def parameters(module: torch.nn.Module) -> int:
 
 @torch.no_grad()
 def macs(encoder: torch.nn.Module, inputs: Inputs) -> int:
-    """Multiply-accumulates of one forward pass, by PyTorch's operator counter."""
+    """Count the multiply-accumulates of one forward pass, operator by operator."""
     with operator_counter(encoder) as counter:
         inputs.run(encoder)
     return counter.get_total_flops() // 2
 
 
 def sizes(model: torch.nn.Module) -> dict[str, float]:
-    """Sizes of an ESPnet model.
+    """Return the sizes of an ESPnet model.
 
     Returns:
-        ``encoder_params``, ``total_params``, ``encoder_macs`` (one utterance of
-        ``mac_seconds``) and ``mac_seconds``. Where the encoder reads text, the
-        utterance is one of ``mac_tokens``.
+        ``encoder_params``, ``total_params``, ``encoder_macs`` of one utterance, and
+        the length of the utterance: ``mac_seconds``, or ``mac_tokens`` where the
+        encoder reads text.
     """
     encoder = main_encoder(model)
     length = {"mac_seconds": MAC_SECONDS}
@@ -53,3 +53,14 @@ def sizes(model: torch.nn.Module) -> dict[str, float]:
         "encoder_macs": macs(encoder, noise_inputs(model, MAC_SECONDS)),
         **length,
     }
+
+
+def mac_length(sizes: dict[str, float]) -> str:
+    """Return the length of the utterance that the MACs are of, "10 s" or "100 tokens".
+
+    Args:
+        sizes: result of :func:`sizes`.
+    """
+    if "mac_seconds" in sizes:
+        return f"{sizes['mac_seconds']:.0f} s"
+    return f"{sizes['mac_tokens']:.0f} tokens"

@@ -1,1 +1,1 @@
-"""From a trained model to a physically smaller one: plan, surgery, certificate."""
+"""From a trained model to a physically smaller one: rank, plan, cut, certify."""

@@ -1,7 +1,7 @@
-"""Proof that the pruned encoder computes what the masked one did.
+"""Proof that the pruned encoder computes what the masked encoder computes.
 
-In double precision, where rounding does not hide a mistake: sums over fewer terms are
-rounded otherwise, which in single precision is of the size of a small mistake.
+The two are compared in double precision: a sum over fewer terms is rounded differently,
+and in single precision that difference is as large as a small mistake would be.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import (
-    Any,
-    Callable,
-)
+from typing import Any, Callable
 
 import torch
 
 from espnet_adaptive_dropout.experiments.features import Inputs
 
-# What rounding may do in the model's own precision, as a share of the largest output
+# Largest difference in the model's own precision, as a share of the largest output
 ROUNDING = 1e-4
 # Longest utterance of random features, in frames
 RANDOM_FRAMES = 160
-# Rows of attention scores at a time, to compute few at a time for a short utterance
+# Rows of attention scores computed at a time, to treat a short utterance as a long one
 FEW_ROWS = 8
 
 
@@ -34,13 +31,13 @@ class Certificate:
     Args:
         largest_difference: max |masked - compact| over all real frames, in double
             precision.
-        tolerance: largest value of it that passes.
-        rounding: the same difference in the precision of the model, where it is
-            largest relative to the output.
-        dtype: that precision.
-        largest_output: max |masked| of the same utterances, for scale.
+        tolerance: largest ``largest_difference`` that passes.
+        rounding: max |masked - compact| in the model's own precision, of the
+            comparison where it is largest relative to the output.
+        dtype: name of the model's own precision.
+        largest_output: max |masked| of the comparison that gives ``rounding``.
         utterances: number of real utterances compared.
-        frames: number of their encoder input frames.
+        frames: number of encoder input frames of the real utterances.
         random_utterances: number of utterances of random features compared.
     """
 
@@ -55,7 +52,7 @@ class Certificate:
 
     @property
     def holds(self) -> bool:
-        """Whether both differences are small enough (NaN is not)."""
+        """Whether both differences are small enough; NaN never is."""
         return (
             self.largest_difference <= self.tolerance
             and self.rounding <= ROUNDING * self.largest_output
@@ -68,7 +65,7 @@ class Certificate:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the certificate as a JSON-serialisable mapping."""
         return {**dataclasses.asdict(self), "holds": self.holds}
 
 
@@ -81,19 +78,16 @@ def certify(
 ) -> Certificate:
     """Compare two encoders in evaluation mode.
 
-    On real data as a CPU evaluates it, and on random features in all the ways in
-    which a compact encoder computes: on a CPU with all frames at once and, as for a
-    long utterance, few at a time; and as on a GPU or in training, with gradients.
-    Units that real data leave silent have an effect on random features.
+    They are compared on real data as a CPU evaluates it, and on random features in
+    every way in which a compact encoder computes: on a CPU with all frames at once;
+    with few frames at a time, as for a long utterance; and with gradients, as on a GPU
+    or in training. Units that are silent on real data act on random features.
 
     Args:
-        masked: adaptive-dropout encoder at full width whose gates say what stays.
-        compact: the pruned encoder.
-        inputs: real inputs of both.
-        tolerance: largest difference that passes, absolute, in double precision.
-
-    Returns:
-        The certificate; ask it whether it ``holds``.
+        masked: adaptive-dropout encoder at full width whose gates are set to the plan.
+        compact: pruned encoder.
+        inputs: real inputs of both encoders.
+        tolerance: largest absolute difference that passes, in double precision.
     """
     random = random_inputs(inputs)
 
@@ -121,15 +115,15 @@ def certify(
 
 
 def _badness(difference: float) -> float:
-    """For comparisons: nothing is worse than NaN."""
+    """Sort key of a difference: nothing is worse than NaN."""
     return float("inf") if math.isnan(difference) else difference
 
 
 def random_inputs(inputs: Inputs) -> Inputs:
-    """Random features in place of the first frames of real ones.
+    """Return random features in the shape of the first frames of real ones.
 
-    They grow from a tenth of the real ones' size to ten times it, and every
-    utterance is half as long as the one before.
+    Their scale grows from a tenth to ten times that of the real features, and every
+    utterance is half as long as the one before, down to an eighth.
     """
     features, lengths = inputs.features[:, :RANDOM_FRAMES], inputs.lengths
     generator = torch.Generator().manual_seed(0)
@@ -151,13 +145,13 @@ Way = Callable[[torch.nn.Module], contextlib.AbstractContextManager]
 
 @contextlib.contextmanager
 def _at_once(encoder: torch.nn.Module) -> Iterator[None]:
-    """As an utterance of a few seconds is evaluated on a CPU."""
+    """Compute as a CPU evaluates an utterance of a few seconds."""
     yield
 
 
 @contextlib.contextmanager
 def _few_rows(encoder: torch.nn.Module) -> Iterator[None]:
-    """As a long utterance is evaluated on a CPU: not all frames at once."""
+    """Compute as a CPU evaluates a long utterance, with few frames at a time."""
     modules = [module for module in encoder.modules() if getattr(module, "rows", None)]
     rows = [module.rows for module in modules]
     for module in modules:
@@ -171,17 +165,17 @@ def _few_rows(encoder: torch.nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _with_gradients(encoder: torch.nn.Module) -> Iterator[None]:
-    """As on a GPU and in training, where heads are computed together."""
+    """Compute as on a GPU and in training, where all heads are computed together."""
     with torch.enable_grad():
         yield
 
 
 @contextlib.contextmanager
 def double_precision(modules: Iterable[torch.nn.Module]) -> Iterator[None]:
-    """Holds weights and buffers in double precision for a while.
+    """Convert weights and buffers to double precision, and back at the end.
 
-    In place, because ESPnet's attention keeps its last weights, which cannot be
-    copied after a forward pass with gradients.
+    This is done in place because ESPnet's attention keeps its last attention weights,
+    which cannot be copied after a forward pass with gradients.
     """
     kept = [
         (tensor, tensor.data)
@@ -204,9 +198,9 @@ def _compare(
     inputs: Inputs,
     ways: Sequence[Way],
 ) -> Iterator[tuple[float, float]]:
-    """For each way of computing, largest difference and largest output.
+    """Yield the largest difference and the largest masked output, for each way.
 
-    Differences are over real frames, outputs are those of the masked encoder.
+    Padding is left out.
     """
     expected, expected_lengths = _outputs(masked, inputs)
     real = torch.arange(expected.size(1))[None, :] < expected_lengths[:, None]
@@ -222,7 +216,7 @@ def _compare(
 def _outputs(
     encoder: torch.nn.Module, inputs: Inputs
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Last output, (#batch, frames, dim), and lengths; takes part in no gradient."""
+    """Return the encoder's output, (#batch, frames, dim), detached, and its lengths."""
     if torch.is_grad_enabled() and inputs.features.is_floating_point():
         features = inputs.features.clone().requires_grad_()
         inputs = dataclasses.replace(inputs, features=features)

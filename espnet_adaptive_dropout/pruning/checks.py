@@ -1,4 +1,4 @@
-"""Refuses checkpoints that are not final, not complete, or not of their config."""
+"""Checks that a checkpoint is final, complete, and belongs to its config."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger(__name__)
 
-# Difference between the size asked for and that of the frozen units, as a share of
-# the encoder, beyond which the config must have been changed.
+# Largest difference between the target of the config and the frozen size, as a share
+# of the encoder; beyond it the config has been changed after the training
 SIZE_DIFFERENCE = 0.005
 
 
@@ -21,8 +21,8 @@ def check_frozen(trained: Trained, allow_unfrozen: bool) -> None:
     """Refuse a checkpoint from before the training froze its size.
 
     Args:
-        trained: the experiment.
-        allow_unfrozen: give a warning instead.
+        trained: trained experiment.
+        allow_unfrozen: warn about a size that is not final instead.
 
     Raises:
         ValueError: the size is not final, or the checkpoint averages epochs from
@@ -46,12 +46,11 @@ def check_frozen(trained: Trained, allow_unfrozen: bool) -> None:
 
 
 def check_gates(trained: Trained) -> None:
-    """Refuse a checkpoint with other gates than those of the training.
+    """Refuse a checkpoint whose gates are not those of its config.
 
     Raises:
-        ValueError: a location has a gate in some blocks only, the config names a
-            location that has none, or the checkpoint has gates at a location that
-            the config does not name.
+        ValueError: a location has a gate in some blocks only, a location of the
+            config has no gate, or a location that has gates is not in the config.
     """
     if not trained.is_adaptive:
         return
@@ -78,7 +77,7 @@ def check_gates(trained: Trained) -> None:
 
 
 def _gate_keys(trained: Trained) -> dict[str, list[str]]:
-    """Names of the gates' logits in the checkpoint, by location."""
+    """Return the names of the gates' logits in the checkpoint, by location."""
     options = trained.encoder_entry.options(trained.config)
     number = options.get("num_blocks", 6)
     if not isinstance(number, int):
@@ -95,16 +94,16 @@ def _gate_keys(trained: Trained) -> dict[str, list[str]]:
 
 
 def check_frozen_size(trained: Trained) -> None:
-    """Refuse a config whose size is not that of the frozen units.
+    """Refuse a config whose target is not the size of the frozen units.
 
     Raises:
-        ValueError: they differ by more than what a small encoder's units make.
+        ValueError: they differ by more than two units and ``SIZE_DIFFERENCE``.
     """
     cost = trained.cost()
     target = trained.options.target_reduction
     frozen = trained.table.reduction(trained.own_keep(), cost)
-    units = 2.0 * float(cost.per_unit.max()) / cost.total
-    if abs(frozen - target) > SIZE_DIFFERENCE + units:
+    two_units = 2.0 * float(cost.per_unit.max()) / cost.total
+    if abs(frozen - target) > SIZE_DIFFERENCE + two_units:
         raise ValueError(
             f"{trained.model_file}: was frozen with {frozen:.1%} of the encoder's "
             f"{cost.name} removed, but the config says target_reduction={target}: was "

@@ -1,4 +1,4 @@
-"""How units are ranked: the pruning criteria and their registry.
+"""The pruning criteria, which rank the units, and their registry.
 
 The registry is an ESPnet ClassChoices: add your own :class:`Criterion` to
 ``criterion_choices.classes``.
@@ -32,11 +32,11 @@ class Criterion:
     needs_target = True
 
     def __call__(self, table: UnitTable, trained: Trained) -> Scores:
-        """Return scores and candidates of all units.
+        """Rank the units.
 
         Returns:
-            Scores, float32 (units,): a unit with a larger one stays longer; and
-            candidates, bool (units,): the units that may go.
+            Scores, float32 (units,), of which the lowest are removed first, and
+            candidates, bool (units,): the units that may be removed.
 
         Raises:
             ValueError: the checkpoint or the data lack what the criterion reads.
@@ -48,7 +48,7 @@ class EverywhereCriterion(Criterion):
     """Ranks the units of the chosen locations of any checkpoint.
 
     Args:
-        locations: names of locations; None takes the paper's.
+        locations: names of locations; None takes those of the paper.
 
     Raises:
         ValueError: a name is unknown.
@@ -65,7 +65,7 @@ class EverywhereCriterion(Criterion):
         self.locations = names
 
     def candidates(self, table: UnitTable) -> torch.Tensor:
-        """The units of the chosen locations, bool (units,)."""
+        """Return the units of the chosen locations, bool (units,)."""
         return torch.cat(
             [
                 torch.full((g.num_units,), g.location in self.locations)
@@ -75,7 +75,7 @@ class EverywhereCriterion(Criterion):
 
 
 def _check_whole(name: str, value: Any, least: int) -> None:
-    """Refuse what is no whole number of at least ``least``, with a ValueError."""
+    """Raise a ValueError unless ``value`` is a whole number of at least ``least``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(
             f"--criterion_conf {name}={value}: must be a whole number of at least "
@@ -84,7 +84,7 @@ def _check_whole(name: str, value: Any, least: int) -> None:
 
 
 class Retention(Criterion):
-    """The learned logits of the retention probabilities (ours)."""
+    """The logits of the retention probabilities that adaptive dropout has learned."""
 
     needs_target = False
 
@@ -106,11 +106,11 @@ class Retention(Criterion):
 
 
 class Magnitude(EverywhereCriterion):
-    """Norm of all weights that go with a unit, relative to the mean of its group.
+    """Norm of all weights of a unit, relative to the mean of its location and block.
 
     Args:
         norm: 1 or 2.
-        locations: names of locations; None takes the paper's.
+        locations: names of locations; None takes those of the paper.
 
     Raises:
         ValueError: an option is out of range.
@@ -139,8 +139,8 @@ class Random(EverywhereCriterion):
     """A random order: the baseline that any criterion has to beat.
 
     Args:
-        seed: of the order.
-        locations: names of locations; None takes the paper's.
+        seed: seed of the random order.
+        locations: names of locations; None takes those of the paper.
     """
 
     def __init__(self, seed: int = 0, locations: list[str] | None = None):
@@ -156,21 +156,21 @@ class Random(EverywhereCriterion):
 class Taylor(EverywhereCriterion):
     """Squared change of the loss, to first order, if a unit were removed.
 
-    The score of a unit is the mean over calibration batches of (dL/dm)^2, m a mask on
-    the unit, L the model's loss in evaluation mode. dL/dm is the sum of weight times
-    gradient over the unit's slices on one side of the mask. A model trained with
-    adaptive dropout is taken as it evaluates, so that the units which it has removed
-    already score 0.
+    The score of a unit is the mean over calibration batches of (dL/dm)^2, where m is a
+    mask on the unit and L the model's loss in evaluation mode. dL/dm is the sum of
+    weight times gradient over the unit's slices on one side of the mask. The gates of
+    a model trained with adaptive dropout are those of evaluation, so that the units
+    that they remove score 0.
 
     Args:
         batches: number of calibration batches.
-        batch_size: utterances in each.
+        batch_size: number of utterances in a batch.
         data: "path,name,type" triplets, speech and text; None takes the training data
             of the config.
-        norm_by_group: divide by the mean over the location and block; the paper
-            compares scores of all layers as they are.
-        seed: of the choice of utterances.
-        locations: names of locations; None takes the paper's.
+        norm_by_group: divide the scores by their mean over the location and block;
+            the paper (Molchanov et al.) compares scores across layers as they are.
+        seed: seed of the random choice of utterances.
+        locations: names of locations; None takes those of the paper.
 
     Raises:
         ValueError: an option is out of range.
@@ -225,7 +225,7 @@ class Taylor(EverywhereCriterion):
 
 
 def relative_to_group(table: UnitTable, scores: torch.Tensor) -> torch.Tensor:
-    """Divide scores, (units,), by their mean over the location and block."""
+    """Return scores, (units,), divided by their mean over the location and block."""
     relative = torch.zeros_like(scores)
     for group in table.groups:
         part = scores[group.span]

@@ -1,14 +1,14 @@
-"""Which units stay: the result of a criterion, written beside the pruned model."""
+"""Which units stay: the plan that is written beside the pruned model."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Callable
 
 import torch
 
 from espnet_adaptive_dropout.units.cost import Cost
-from espnet_adaptive_dropout.units.table import UnitTable
+from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
 from espnet_adaptive_dropout.units.widths import (
     BlockWidths,
     format_indices,
@@ -22,14 +22,15 @@ class PruningPlan:
 
     Args:
         criterion: name of the criterion that ranked the units.
-        target_reduction: what was asked for, or None (units with p > 0.5 stay).
-        cost: what was counted, "parameters" or "macs".
-        cost_reduction: share of it that goes.
-        reduction: share of the encoder's parameters that goes.
-        encoder_parameters: of the encoder before pruning, gates not counted.
-        removed_parameters: that go.
+        target_reduction: share to remove that was asked for; None if the units with
+            p > 0.5 stay.
+        cost: cost that the target is a share of, "parameters" or "macs".
+        cost_reduction: removed share of that cost.
+        reduction: removed share of the encoder's parameters.
+        encoder_parameters: parameters of the encoder before pruning, without gates.
+        removed_parameters: number of removed parameters.
         blocks: for each block, location name -> kept unit indices as ranges.
-        input_layer: the same for the input layer.
+        input_layer: location name -> kept unit indices of the input layer.
     """
 
     criterion: str
@@ -51,21 +52,17 @@ class PruningPlan:
         target: Any,
         cost: Cost | None = None,
     ) -> PruningPlan:
-        """Describe a closed set of kept units, bool (units,).
+        """Describe which units are kept.
 
         Args:
-            table: of the encoder.
-            keep: what stays.
-            criterion: its name.
-            target: see above.
-            cost: what was counted; None: parameters.
+            table: unit table of the encoder.
+            keep: which units stay, without unused ones, bool (units,).
+            criterion: name of the criterion.
+            target: share to remove that was asked for, or None.
+            cost: cost that the target is a share of; None takes the parameters.
         """
         cost = cost or table.parameters
-        owners: dict[int | None, dict[str, str]] = {None: {}}
-        for group in table.groups:
-            kept = keep[group.span].nonzero().flatten().tolist()
-            owners.setdefault(group.block, {})[group.location] = format_indices(kept)
-        input_layer = owners.pop(None)
+        input_layer, *blocks = _by_block(table, lambda group: _ranges(group, keep))
         return cls(
             criterion,
             target,
@@ -74,21 +71,21 @@ class PruningPlan:
             table.reduction(keep),
             int(table.parameters.total),
             table.removed(keep),
-            list(owners.values()),
+            blocks,
             input_layer,
         )
 
     @classmethod
     def from_dict(cls, options: dict[str, Any]) -> PruningPlan:
-        """Read what :meth:`to_dict` gives."""
+        """Make a plan of the mapping that :meth:`to_dict` returns."""
         return cls(**options)
 
     def to_dict(self) -> dict[str, Any]:
-        """For YAML."""
+        """Return the plan as a mapping for YAML."""
         return dataclasses.asdict(self)
 
     def keep(self, table: UnitTable) -> torch.Tensor:
-        """The kept units as a row of ``table``, bool (units,)."""
+        """Return which units of ``table`` are kept, bool (units,)."""
         keep = torch.zeros(table.num_units, dtype=torch.bool)
         for group in table.groups:
             owner = (
@@ -104,25 +101,42 @@ class PruningPlan:
 
 
 def compact_options(table: UnitTable, keep: torch.Tensor) -> dict[str, Any]:
-    """Options of the compact encoder that keeps ``keep``.
+    """Return the options that a compact encoder has beside those of the stock encoder.
 
-    They come on top of those of the stock encoder: ``widths``, and ``subsampling`` if
-    it is narrower.
+    These are ``widths``, and ``subsampling`` if the input layer loses channels.
+
+    Args:
+        table: unit table of the full-width encoder.
+        keep: which units stay, without unused ones, bool (units,).
     """
-    blocks: dict[int | None, dict[str, Any]] = {None: {}}
-    for group in table.groups:
+
+    def width(group: UnitGroup) -> Any:
         kept = keep[group.span]
         if group.location == "conv_input":
-            width: Any = format_indices(kept.nonzero().flatten().tolist())
-        elif group.location_spec.per_head:
-            width = kept.view(group.heads, -1).sum(dim=1).tolist()
-        else:
-            width = int(kept.sum())
-        blocks.setdefault(group.block, {})[group.location] = width
-    channels = list(blocks.pop(None).values())
+            return _ranges(group, keep)
+        if group.location_spec.per_head:
+            return kept.view(group.heads, -1).sum(dim=1).tolist()
+        return int(kept.sum())
+
+    input_layer, *blocks = _by_block(table, width)
     options: dict[str, Any] = {
-        "widths": [BlockWidths(**block).to_dict() for block in blocks.values()]
+        "widths": [BlockWidths(**block).to_dict() for block in blocks]
     }
     if not all(keep[g.span].all() for g in table.groups if g.block is None):
-        options["subsampling"] = channels
+        options["subsampling"] = list(input_layer.values())
     return options
+
+
+def _by_block(
+    table: UnitTable, describe: Callable[[UnitGroup], Any]
+) -> list[dict[str, Any]]:
+    """Map location names to descriptions, for the input layer and then each block."""
+    owners: dict[int | None, dict[str, Any]] = {None: {}}
+    for group in table.groups:
+        owners.setdefault(group.block, {})[group.location] = describe(group)
+    return list(owners.values())
+
+
+def _ranges(group: UnitGroup, keep: torch.Tensor) -> str:
+    """Return the kept unit indices of a group as ranges, for example "0-3,7"."""
+    return format_indices(keep[group.span].nonzero().flatten().tolist())

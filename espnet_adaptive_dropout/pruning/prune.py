@@ -10,41 +10,37 @@ import torch
 
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     EXPORTED,
-    MODEL,
     encoder_entry,
-    stock_model_name,
 )
 from espnet_adaptive_dropout.pruning.checks import check_frozen_size
 from espnet_adaptive_dropout.pruning.criteria import criterion_choices
 from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
 from espnet_adaptive_dropout.pruning.surgery import cut_weights
-from espnet_adaptive_dropout.pruning.trained import (
-    Trained,
-)
+from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.units.ranked_cut import even_scores, ranked_cut
 
-# What ESPnet writes into config.yaml and refuses in a ``--config``.
+# Entries that ESPnet writes into config.yaml and refuses in a ``--config``
 _NOT_OPTIONS = ("required", "version", "distributed")
 
 
 @dataclasses.dataclass
 class PruneOptions:
-    """How to prune; options of ``bin.prune``.
+    """Options of pruning, as ``bin.prune`` takes them.
 
     Args:
-        target_reduction: share to remove; None takes what the training aimed at.
-        criterion: name in ``criterion_choices``.
-        criterion_conf: its options.
+        target_reduction: share to remove; None takes the target of the training.
+        criterion: name of the criterion in ``criterion_choices``.
+        criterion_conf: options of the criterion.
         data: "path,name,type" triplets of audio for the certificate; None takes the
             validation data of the training.
-        utterances: for the certificate.
-        tolerance: of the certificate, in double precision.
-        cost: what ``target_reduction`` is a share of, "parameters" or "macs"; None
-            takes what the training counted.
-        cost_frames: input frames of the utterance at which MACs are counted; None
-            takes the training's.
-        budget: over what the removed share is even, one of ``table.BUDGETS``; None
-            takes the training's.
+        utterances: number of utterances that the certificate compares.
+        tolerance: tolerance of the certificate, in double precision.
+        cost: cost that ``target_reduction`` is a share of, "parameters" or "macs";
+            None takes the cost of the training.
+        cost_frames: input frames of the utterance whose MACs are counted; None takes
+            the number of the training.
+        budget: parts of the encoder that lose the same share, one of
+            ``table.BUDGETS``; None takes the budget of the training.
         allow_unfrozen: take a checkpoint from before the training froze its size.
     """
 
@@ -62,12 +58,12 @@ class PruneOptions:
 
 @dataclasses.dataclass
 class Ranking:
-    """What a criterion says of a trained model, for cuts to any size.
+    """Result of a criterion, for cuts to any size.
 
     Args:
-        scores: importance of every unit, (units,); larger stays longer.
-        candidates: which units may go, bool (units,).
-        needs_target: whether the scores alone do not say how many stay.
+        scores: importance of every unit, (units,); the lowest are removed first.
+        candidates: which units may be removed, bool (units,).
+        needs_target: whether the number of kept units needs a target size.
     """
 
     scores: torch.Tensor
@@ -76,11 +72,11 @@ class Ranking:
 
 
 def rank(trained: Trained, options: PruneOptions) -> Ranking:
-    """Ask the criterion for the importance of every unit.
+    """Rank all units with the criterion of ``options``.
 
     Raises:
-        ValueError: an option of the criterion is refused, or checkpoint or data lack
-            what it reads.
+        ValueError: an option of the criterion is refused, or the checkpoint or the
+            data lack what the criterion reads.
     """
     kind = criterion_choices.get_class(options.criterion)
     try:
@@ -97,11 +93,14 @@ def rank(trained: Trained, options: PruneOptions) -> Ranking:
 def plan_units(
     trained: Trained, ranking: Ranking, options: PruneOptions
 ) -> tuple[torch.Tensor, PruningPlan]:
-    """Choose the units that stay: a closed set, bool (units,), and its description.
+    """Choose the units that stay.
+
+    Returns:
+        The units that stay, without unused ones, bool (units,), and the plan.
 
     Raises:
-        ValueError: no target is known, it is above the bound, or the config's is not
-            that of the frozen units.
+        ValueError: there is no target, the target is above the bound, or the target
+            of the config is not the size of the frozen units.
     """
     target = options.target_reduction
     as_trained = False
@@ -133,7 +132,7 @@ def plan_units(
 
 
 def _cuts_otherwise(trained: Trained, options: PruneOptions) -> bool:
-    """Whether the options count or divide the size otherwise than the training."""
+    """Whether the options ask for another cost or budget than the training's."""
     trained_with = trained.options
     return (
         options.cost not in (None, trained_with.cost)
@@ -145,33 +144,32 @@ def _cuts_otherwise(trained: Trained, options: PruneOptions) -> bool:
 def cut(
     trained: Trained, keep: torch.Tensor
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Config and weights of the compact experiment that keeps ``keep``."""
-    config = compact_experiment_config(
-        trained.config,
-        compact_options(trained.table, keep),
-        stock_model_name(trained.task),
-    )
+    """Return config and weights of the compact experiment that keeps ``keep``."""
     prefix = trained.encoder_entry.prefix
-    return config, cut_weights(trained.state, trained.table, keep, prefix)
+    weights = cut_weights(trained.state, trained.table, keep, prefix)
+    return compact_config(trained, keep), weights
+
+
+def compact_config(trained: Trained, keep: torch.Tensor) -> dict[str, Any]:
+    """Return the config of the compact experiment that keeps ``keep``."""
+    options = compact_options(trained.table, keep)
+    return compact_experiment_config(trained.config, options, trained.task)
 
 
 def compact_experiment_config(
-    config: dict[str, Any], options: dict[str, Any], model: str = "espnet"
+    config: dict[str, Any], options: dict[str, Any], task: type | None = None
 ) -> dict[str, Any]:
-    """The training config of the compact model: ordinary, ready for fine-tuning.
+    """Return the training config of a compact model, ready for fine-tuning.
 
     Args:
-        config: training config.
+        config: training config of the full-width model.
         options: options of the compact encoder, see ``plan.compact_options``.
-        model: model that replaces ``model: adaptive_dropout``.
+        task: ESPnet task class, whose own model replaces the one with the penalty;
+            None leaves the model as it is.
     """
     entry = encoder_entry(config)
-    encoder_conf = entry.options(config)
-    encoder_conf.pop("adaptive_dropout_conf", None)
-    encoder_conf.update(options)
-    new = entry.with_encoder(config, EXPORTED, encoder_conf)
-    if new.get("model") == MODEL:
-        new["model"] = model
+    encoder_conf = {**entry.stock_options(config), **options}
+    new = entry.with_encoder(config, EXPORTED, encoder_conf, task)
     new["init_param"] = []
     for name in _NOT_OPTIONS:
         new.pop(name, None)

@@ -1,4 +1,4 @@
-"""What pruning did, as JSON for programs and Markdown for people."""
+"""The report on a pruning, in JSON and in Markdown."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from espnet_adaptive_dropout.experiments.markdown import table_lines
+from espnet_adaptive_dropout.experiments.sizes import mac_length
 from espnet_adaptive_dropout.pruning.certificate import Certificate
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.units.locations import LOCATIONS
@@ -20,7 +22,16 @@ def make_report(
     before: dict[str, float],
     after: dict[str, float],
 ) -> dict[str, Any]:
-    """Collect everything in one JSON-serialisable mapping."""
+    """Collect the report in one JSON-serialisable mapping.
+
+    Args:
+        table: unit table of the full-width encoder.
+        keep: which units stay, without unused ones, bool (units,).
+        plan: description of ``keep``.
+        certificate: comparison of the masked with the compact encoder.
+        before: sizes of the model at full width.
+        after: sizes of the compact model.
+    """
     kept = [
         {
             "block": group.block,
@@ -47,8 +58,13 @@ def make_report(
 
 
 def to_markdown(report: dict[str, Any]) -> str:
-    """Render a report."""
+    """Render a report in Markdown."""
     certificate = report["certificate"]
+    locations = {name: location.summary for name, location in LOCATIONS.items()}
+    bounds = [
+        (name, locations.get(name, "all together"), f"{bound:.1%}")
+        for name, bound in report["bounds"].items()
+    ]
     lines = [
         "# Pruning report",
         "",
@@ -70,12 +86,8 @@ def to_markdown(report: dict[str, Any]) -> str:
         "",
         "## The most that each location could give",
         "",
-        "| location | what | share of the encoder |",
-        "|---|---|---:|",
+        *table_lines(["location", "what", "share of the encoder"], bounds, left=(0, 1)),
     ]
-    for name, bound in report["bounds"].items():
-        what = LOCATIONS[name].summary if name in LOCATIONS else "all together"
-        lines.append(f"| {name} | {what} | {bound:.1%} |")
     return "\n".join(lines) + "\n"
 
 
@@ -97,48 +109,35 @@ def _summary(report: dict[str, Any]) -> str:
 
 def _size_table(report: dict[str, Any]) -> list[str]:
     before, after = report["before"], report["after"]
-    lines = ["| | before | after | removed |", "|---|---:|---:|---:|"]
-    length = (
-        f"{before['mac_seconds']:.0f} s utterance"
-        if "mac_seconds" in before
-        else f"{before['mac_tokens']:.0f} tokens"
-    )
-    names = {
+    titles = {
         "encoder_params": "encoder parameters",
         "total_params": "all parameters",
-        "encoder_macs": f"encoder MACs, {length}",
+        "encoder_macs": f"encoder MACs ({mac_length(before)})",
     }
-    for key, title in names.items():
-        share = 1.0 - after[key] / before[key]
-        lines.append(
-            f"| {title} | {before[key]:,.0f} | {after[key]:,.0f} | {share:.1%} |"
-        )
-    return lines
+    rows = [
+        [
+            *(title, f"{before[key]:,.0f}", f"{after[key]:,.0f}"),
+            f"{1.0 - after[key] / before[key]:.1%}",
+        ]
+        for key, title in titles.items()
+    ]
+    return table_lines(["", "before", "after", "removed"], rows)
 
 
 def _width_table(kept: list[dict[str, Any]]) -> list[str]:
-    of_input = [row for row in kept if row["block"] is None]
-    kept = [row for row in kept if row["block"] is not None]
-    names = list(dict.fromkeys(row["location"] for row in kept))
-    blocks = sorted({row["block"] for row in kept})
-    cells = {(row["block"], row["location"]): row for row in kept}
-    lines = [
-        "| block | " + " | ".join(names) + " |",
-        "|---" + "|---:" * len(names) + "|",
-    ]
-    for block in blocks:
-        row = [cells[(block, name)] for name in names]
-        texts = [
-            f"{cell['kept']} / {cell['units']}"
-            + (
-                f" ({'+'.join(map(str, cell['heads']))})"
-                if len(cell["heads"]) > 1
-                else ""
-            )
-            for cell in row
-        ]
-        lines.append(f"| {block} | " + " | ".join(texts) + " |")
-    if of_input:
-        channels = " and ".join(f"{row['kept']} / {row['units']}" for row in of_input)
-        lines += ["", f"Channels of the input layer: {channels}."]
+    blocks: dict[int, dict[str, str]] = {}
+    channels = []
+    for row in kept:
+        text = f"{row['kept']} / {row['units']}"
+        if len(row["heads"]) > 1:
+            text += f" ({'+'.join(map(str, row['heads']))})"
+        if row["block"] is None:
+            channels.append(text)
+        else:
+            blocks.setdefault(row["block"], {})[row["location"]] = text
+    names = list(next(iter(blocks.values()), {}))
+    rows = [[str(block), *cells.values()] for block, cells in blocks.items()]
+    lines = table_lines(["block", *names], rows)
+    if channels:
+        lines += ["", f"Channels of the input layer: {' and '.join(channels)}."]
     return lines

@@ -18,12 +18,12 @@ def taylor_scores(
     batches: Iterable[tuple[list[str], dict[str, torch.Tensor]]],
     expected: int,
 ) -> torch.Tensor:
-    """Mean over ``batches`` of the squared mask gradients, float32 (units,).
+    """Return the mean of the squared mask gradients, float32 (units,).
 
     Args:
-        table: units of the model's encoder.
-        model: in evaluation mode.
-        batches: (names, tensors) as ESPnet's iterators give them.
+        table: unit table of the model's encoder.
+        model: full-width model in evaluation mode.
+        batches: names and tensors of each batch, as ESPnet's iterators yield them.
         expected: number of batches, for the progress bar.
 
     Raises:
@@ -49,12 +49,12 @@ def taylor_scores(
 def mask_gradients(
     table: UnitTable, encoder: torch.nn.Module, loss: torch.Tensor
 ) -> torch.Tensor:
-    """dL/dm for a mask m = 1 on every unit, float32 (units,), on the CPU.
+    """Return dL/dm for a mask m = 1 on every unit, float32 (units,), on the CPU.
 
     Args:
-        table: units of ``encoder``.
-        encoder: a full-width Conformer encoder that ``loss`` was computed with.
-        loss: one element, not detached.
+        table: unit table of ``encoder``.
+        encoder: full-width Conformer encoder that ``loss`` was computed with.
+        loss: the loss L, one element, with its graph.
     """
     slices = _masked_slices(table, encoder)
     parameters = [parameter for _, _, parameter in slices]
@@ -71,7 +71,7 @@ def mask_gradients(
 def _masked_slices(
     table: UnitTable, encoder: torch.nn.Module
 ) -> list[tuple[UnitGroup, Slice, torch.nn.Parameter]]:
-    """All tensors that masks scale, each with the part that belongs to a unit."""
+    """Return all tensors that masks scale, each with its group and slice."""
     found = []
     for group in table.groups:
         module = getattr(group.owner(encoder), group.location_spec.module)

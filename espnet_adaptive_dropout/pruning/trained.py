@@ -1,4 +1,4 @@
-"""A trained experiment as pruning finds it, opened once for many uses."""
+"""A trained experiment, opened once for everything that pruning reads of it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ from espnet_adaptive_dropout.experiments.checkpoint import (
 )
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     ADAPTIVE,
-    MODEL,
     EncoderEntry,
     encoder_entry,
     main_encoder,
-    stock_model_name,
 )
 from espnet_adaptive_dropout.experiments.experiment import (
     build_model,
@@ -38,7 +36,7 @@ from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
 
 @dataclasses.dataclass
 class Trained:
-    """A trained experiment; all that a criterion may look at.
+    """A trained experiment, which criteria read.
 
     Args:
         task: ESPnet task class.
@@ -63,21 +61,20 @@ class Trained:
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether it was trained with adaptive dropout."""
+        """Whether the model was trained with adaptive dropout."""
         return self.config[self.encoder_entry.option] == ADAPTIVE
 
     @property
     def options(self) -> AdaptiveDropoutConfig:
-        """``adaptive_dropout_conf`` of the training; the defaults without one."""
+        """``adaptive_dropout_conf`` of the training; the defaults if it has none."""
         conf = self.encoder_entry.adaptive_conf(self.config)
         return AdaptiveDropoutConfig.from_dict(conf)
 
     @property
     def frozen(self) -> float | None:
-        """Whether the training has cut its units to a size.
+        """1.0 after the freeze of the size, 0.0 before; None if it is unknown.
 
-        1.0 after the cut, 0.0 before, between for an average over both; None for a
-        checkpoint that does not say it.
+        An average of checkpoints from before and after the freeze has a value between.
         """
         frozen = self.state.get(self.encoder_entry.prefix + "control.frozen")
         return None if frozen is None else float(frozen)
@@ -86,21 +83,18 @@ class Trained:
     def model(self) -> torch.nn.Module:
         """The full-width model, in evaluation mode, with a gate at every location.
 
-        Its weights are those of ``state``, shared; the gates are whatever was last
-        set with :func:`set_masks`. Built on first use.
+        It shares its weights with ``state``; its gates are as :func:`set_masks` last
+        set them. It is built on first use.
 
         Raises:
             ValueError: config and checkpoint do not match.
         """
-        # Without feedback there is no target to check against the bound.
+        # Control "schedule" has no target that could be above the bound.
         options = self.encoder_entry.options(self.config)
-        options["adaptive_dropout_conf"] = {
-            "control": "schedule",
-            "locations": "all",
-        }
-        gated = self.encoder_entry.with_encoder(self.config, ADAPTIVE, options)
-        if gated.get("model") == MODEL:
-            gated["model"] = stock_model_name(self.task)
+        conf = {"control": "schedule", "locations": "all"}
+        options["adaptive_dropout_conf"] = conf
+        entry = self.encoder_entry
+        gated = entry.with_encoder(self.config, ADAPTIVE, options, self.task)
         model = build_model(self.task, gated)
         weights = without_gates(self.state)
         for key, value in model.state_dict().items():
@@ -111,15 +105,16 @@ class Trained:
 
     @property
     def table(self) -> UnitTable:
-        """Units of the full-width encoder."""
+        """Unit table of the full-width encoder."""
         return main_encoder(self.model).units
 
     def cost(self, name: str | None = None, frames: int | None = None) -> Cost:
-        """The cost that a size is a share of.
+        """Return the cost that a size is a share of.
 
         Args:
-            name: "parameters" or "macs"; None takes what the training counted.
-            frames: input frames at which MACs are counted; None: the training's.
+            name: "parameters" or "macs"; None takes the cost of the training.
+            frames: input frames of the utterance whose MACs are counted; None takes
+                the number of the training.
         """
         if (name or self.options.cost) == "parameters":
             return self.table.parameters
@@ -130,15 +125,15 @@ class Trained:
         return mac_cost(encoder, self.table, inputs)
 
     def key(self, group: UnitGroup, name: str) -> str:
-        """Key in ``state`` of tensor ``name`` of the module of a unit group."""
+        """Return the key in ``state`` of tensor ``name`` of a unit group's module."""
         return self.encoder_entry.prefix + group.key(name)
 
     def learnt_logits(self, group: UnitGroup) -> torch.Tensor | None:
-        """Logits of the retention probabilities, (units,); None without a gate."""
+        """Return the group's learned logits, (units,); None without a gate."""
         return self.state.get(self.key(group, f"{group.location_spec.gate}.logits"))
 
     def own_keep(self) -> torch.Tensor:
-        """The units that the model as trained keeps (p > 0.5), bool (units,)."""
+        """Return the units that the trained gates keep (p > 0.5), bool (units,)."""
         keep = torch.ones(self.table.num_units, dtype=torch.bool)
         for group in self.table.groups:
             logits = self.learnt_logits(group)
@@ -147,7 +142,7 @@ class Trained:
         return self.table.without_unused(keep)
 
     def as_trained(self) -> torch.nn.Module:
-        """The model with the decisions of its own gates."""
+        """Return the model with the gates as the training left them."""
         set_masks(self.table, self.own_keep())
         return self.model
 
@@ -160,19 +155,18 @@ def open_trained(
     device: str = "cpu",
     allow_unfrozen: bool = False,
 ) -> Trained:
-    """Read a trained experiment.
+    """Open a trained experiment.
 
     Args:
         train_config: config.yaml of the training.
-        model_file: its checkpoint.
-        task: module of ``espnet2.tasks``.
+        model_file: checkpoint of the training.
+        task: name of a module of ``espnet2.tasks``.
         data: "path,name,type" triplets given by the user, or None.
         device: where a criterion may run the model, "cpu" or "cuda".
         allow_unfrozen: take a checkpoint from before the training froze its size.
 
     Raises:
-        ValueError: config or checkpoint cannot be read or are of a kind that cannot
-            be pruned.
+        ValueError: config or checkpoint cannot be read or cannot be pruned.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--ngpu 1: PyTorch finds no GPU; use --ngpu 0")
@@ -192,6 +186,6 @@ def open_trained(
 
 
 def set_masks(table: UnitTable, keep: torch.Tensor) -> None:
-    """Decide all gates: ``keep``, bool (units,), stays and the rest goes."""
+    """Set all gates: the units of ``keep``, bool (units,), stay, the others go."""
     decided = torch.where(keep, SATURATED_LOGIT, -SATURATED_LOGIT)
     table.set_logits(decided[table.gated()])

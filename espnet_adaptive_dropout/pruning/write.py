@@ -1,4 +1,4 @@
-"""Writes a pruned experiment, and proves that what was written is right."""
+"""Writes a pruned experiment, and certifies the files as they were written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from espnet_adaptive_dropout.pruning.report import make_report, to_markdown
 from espnet_adaptive_dropout.pruning.trained import Trained, set_masks
 
 PLAN = "plan.yaml"
-# Patterns of what releases without a list of files have written
+# Patterns of the files that releases without a manifest wrote
 FORMER = (
     *("config.yaml", PLAN, "certificate.json", "report.json", "report.md"),
     *("*.pth", "images", "made_from.json"),
@@ -39,15 +39,15 @@ def write_experiment(
     The certificate compares the masked encoder with the files as they were written.
 
     Args:
-        trained: the experiment to prune.
+        trained: experiment to prune.
         keep: which units stay, without unused ones, bool (units,).
         plan: description of ``keep``.
-        options: how to prune.
-        directory: an empty directory.
-        output_dir: what ``directory`` will be called, for the config.
+        options: options of pruning.
+        directory: empty directory.
+        output_dir: later name of ``directory``, for the config.
 
     Returns:
-        The report.
+        The report, see ``report.make_report``.
 
     Raises:
         ValueError: the data cannot be read, or the compact encoder differs from the

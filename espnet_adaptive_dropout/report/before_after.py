@@ -9,10 +9,8 @@ import torch
 
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     ADAPTIVE,
-    MODEL,
     encoder_entry,
     main_encoder,
-    stock_model_name,
 )
 from espnet_adaptive_dropout.experiments.experiment import build_model
 from espnet_adaptive_dropout.experiments.features import noise_inputs
@@ -59,7 +57,7 @@ def compare_costs(
         encoders[AFTER] = main_encoder(build_model(task, pruned_config))
     nothing = torch.zeros(table.num_units, dtype=torch.bool)
     options = compact_options(table, nothing)
-    floor = compact_experiment_config(config, options, stock_model_name(task))
+    floor = compact_experiment_config(config, options, task)
     encoders[FLOOR] = main_encoder(build_model(task, floor))
     inputs = noise_inputs(model, MAC_SECONDS)
     costs = measure_costs(encoders, inputs, rounds)
@@ -75,9 +73,4 @@ def stock_experiment_config(task: type, config: dict[str, Any]) -> dict[str, Any
             f"'{entry.option}: {config[entry.option]}' is not a full-width Conformer; "
             f"--exp takes the experiment that was trained at full width"
         )
-    options = entry.options(config)
-    options.pop("adaptive_dropout_conf", None)
-    new = entry.with_encoder(config, "conformer", options)
-    if new.get("model") == MODEL:
-        new["model"] = stock_model_name(task)
-    return new
+    return entry.with_encoder(config, "conformer", entry.stock_options(config), task)

@@ -1,1 +1,1 @@
-"""One trained checkpoint at many sizes: cut, validate, decode, tabulate."""
+"""One checkpoint cut to many sizes: cuts, validation, decoding, table."""

@@ -1,4 +1,4 @@
-"""The models of a sweep: one checkpoint, cut to each size, in directories."""
+"""The models of a sweep: one checkpoint cut to each size, in a directory each."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Any, Callable
 
 import torch
 
-from espnet_adaptive_dropout.experiments.encoder_entry import stock_model_name
 from espnet_adaptive_dropout.experiments.experiment import build_model, open_model
-from espnet_adaptive_dropout.experiments.files import NewDirectory
+from espnet_adaptive_dropout.experiments.files import new_directory
 from espnet_adaptive_dropout.experiments.sizes import sizes
-from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
+from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.prune import (
     PruneOptions,
     Ranking,
-    compact_experiment_config,
+    compact_config,
     plan_units,
     rank,
 )
@@ -34,16 +33,16 @@ TRAINED = "trained"
 
 @dataclasses.dataclass
 class SizedModel:
-    """One row of a sweep.
+    """A model of a sweep, which is one row of its table.
 
     Args:
-        name: of the row and its directory.
-        directory: where its scores go.
-        config_file: of the experiment.
-        model_file: its checkpoint.
+        name: name of the row and of its directory.
+        directory: directory for the scores.
+        config_file: config.yaml of the experiment.
+        model_file: checkpoint of the experiment.
         sources: digests and options that identify the model.
-        facts: ``target_reduction`` (None: not cut), ``reduction``,
-            ``encoder_params``, ``total_params``, ``encoder_macs``, ``mac_seconds``.
+        facts: ``target_reduction`` (None: not cut), ``reduction``, and the sizes of
+            :func:`experiments.sizes.sizes`.
         load: returns config and model, in evaluation mode.
     """
 
@@ -57,17 +56,17 @@ class SizedModel:
 
 
 def row_name(target: float) -> str:
-    """0.3 -> "r30"."""
+    """Return the name of the row of a target, "r30" for 0.3."""
     return f"r{100 * target:.6g}"
 
 
 class Cutter:
-    """Cuts a trained model to sizes; what is there already is kept.
+    """Cuts a trained model to many sizes; cuts of an earlier run are kept.
 
     Args:
-        trained: the model.
-        train_config: the file that its config is from.
-        options: of the cuts; the targets are given one by one.
+        trained: trained experiment.
+        train_config: path of the training config.
+        options: options of the cuts; their target is replaced.
         output_dir: directory of the sweep.
     """
 
@@ -89,15 +88,11 @@ class Cutter:
         self._ranking: Ranking | None = None
 
     def as_trained(self) -> SizedModel:
-        """The model before any cut: with the masks that it was trained to, if any."""
+        """Return the model before any cut, with the masks that it was trained to."""
         table, keep = self.trained.table, self.trained.own_keep()
         model = self.trained.model
         if not keep.all():
-            config = compact_experiment_config(
-                self.trained.config,
-                compact_options(table, keep),
-                stock_model_name(self.trained.task),
-            )
+            config = compact_config(self.trained, keep)
             model = build_model(self.trained.task, config)
         directory = self.output_dir / TRAINED
         directory.mkdir(parents=True, exist_ok=True)
@@ -122,11 +117,11 @@ class Cutter:
 
         Args:
             targets: shares of the encoder to remove.
-            say: takes a line about each cut.
+            say: is called with a line about each cut.
 
         Raises:
             ValueError: a target is above the bound (before anything is written), a
-                certificate does not hold, or a directory is something else's.
+                certificate does not hold, or a directory was made otherwise.
         """
         targets = sorted(set(targets))
         plans = {t: self._plan(t) for t in targets if self._kept(t) is None}
@@ -140,22 +135,12 @@ class Cutter:
         return [self._row(target) for target in targets]
 
     def _sources(self, target: float) -> dict[str, Any]:
-        options = self.options
-        return {
-            **self.checkpoint,
-            "target_reduction": target,
-            "criterion": options.criterion,
-            "criterion_conf": options.criterion_conf,
-            "data": options.data,
-            "utterances": options.utterances,
-            "tolerance": options.tolerance,
-            "cost": options.cost,
-            "cost_frames": options.cost_frames,
-            "budget": options.budget,
-        }
+        options = dataclasses.asdict(self.options)
+        del options["allow_unfrozen"]  # changes no result
+        return {**self.checkpoint, **options, "target_reduction": target}
 
     def _kept(self, target: float) -> dict[str, Any] | None:
-        """Facts of a cut made earlier from the same checkpoint and options."""
+        """Return the facts of an earlier cut from the same checkpoint and options."""
         directory = self.output_dir / row_name(target)
         if not (directory / self.trained.model_file.name).exists():
             return None
@@ -169,7 +154,7 @@ class Cutter:
 
     def _cut(self, target: float, keep: torch.Tensor, plan: PruningPlan) -> float:
         path = self.output_dir / row_name(target)
-        with NewDirectory(path, PLAN, FORMER) as partial:
+        with new_directory(path, PLAN, FORMER) as partial:
             options = self.options
             report = write_experiment(self.trained, keep, plan, options, partial, path)
             facts = {
@@ -184,7 +169,6 @@ class Cutter:
         directory = self.output_dir / row_name(target)
         config_file = directory / "config.yaml"
         model_file = directory / self.trained.model_file.name
-
         facts = read_result(directory / SOURCES, self._sources(target)) or {}
         return SizedModel(
             row_name(target),

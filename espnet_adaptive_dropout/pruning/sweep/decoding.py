@@ -1,4 +1,4 @@
-"""Decodes with ``espnet2.bin.asr_inference``, in parallel jobs, as ESPnet runs it."""
+"""Decodes with ``espnet2.bin.asr_inference`` in parallel jobs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 import espnet_adaptive_dropout
+from espnet_adaptive_dropout.experiments.files import write_text
 from espnet_adaptive_dropout.experiments.tables import read_table
 
 _POLL_SECONDS = 0.2
+# What ESPnet logs at the start of each utterance
 _UTTERANCE = "INFO: speech length: "
-_OURS = str(Path(espnet_adaptive_dropout.__file__).resolve().parents[1])
+_PACKAGE_ROOT = str(Path(espnet_adaptive_dropout.__file__).resolve().parents[1])
 
 
 @dataclasses.dataclass
@@ -25,9 +27,9 @@ class TestSet:
     """Speech to decode.
 
     Args:
-        name: for tables and directories.
+        name: name of the set in tables and directories.
         data: "path,name,type" triplet of the speech.
-        references: Kaldi-style text.
+        references: Kaldi table of the reference texts.
     """
 
     __test__ = False  # no pytest class
@@ -44,13 +46,13 @@ class TestSet:
 
 @dataclasses.dataclass
 class Decoder:
-    """How to decode.
+    """Runs ESPnet's inference command.
 
     Args:
         inference_config: ESPnet decoding config.
-        nj: parallel jobs.
+        nj: number of parallel jobs.
         ngpu: 0 or 1.
-        task: "asr" stands for ``espnet2.bin.asr_inference``.
+        task: task of the command, "asr" for ``espnet2.bin.asr_inference``.
     """
 
     inference_config: Path
@@ -61,13 +63,13 @@ class Decoder:
     def decode(
         self, train_config: Path, model_file: Path, test_set: TestSet, directory: Path
     ) -> dict[str, str]:
-        """Decode a test set; leaves ``text`` and the jobs' logs in ``directory``.
+        """Decode a test set; write ``text`` and the jobs' logs into ``directory``.
 
         Returns:
             Utterance -> hypothesis.
 
         Raises:
-            ValueError: a job failed; the message has its last line and its log.
+            ValueError: a job failed; the message has the last line of its log.
             OSError: something cannot be read or written.
         """
         logs = directory / "logdir"
@@ -90,7 +92,7 @@ class Decoder:
         for job in range(1, jobs + 1):
             texts.update(read_table(logs / f"output.{job}/1best_recog/text"))
         lines = [f"{name} {text}\n" for name, text in texts.items()]
-        (directory / "text").write_text("".join(lines), encoding="utf-8")
+        write_text(directory / "text", "".join(lines))
         return texts
 
     def _command(
@@ -111,7 +113,7 @@ def _run_jobs(
     commands: list[list[str]], logs: Path, title: str, utterances: int
 ) -> None:
     """Run all commands at once; the first failure stops the others."""
-    path = os.pathsep.join(filter(None, [_OURS, os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [_PACKAGE_ROOT, os.environ.get("PYTHONPATH")]))
     environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": path}
     names = [logs / f"asr_inference.{job}.log" for job in range(1, len(commands) + 1)]
     running: list[subprocess.Popen] = []
@@ -141,10 +143,10 @@ def _run_jobs(
 
 
 def _finished(running: list[subprocess.Popen], logs: list[Path], title: str) -> bool:
-    """Whether all jobs have ended well.
+    """Return whether all jobs have ended.
 
     Raises:
-        ValueError: one has not.
+        ValueError: a job has failed.
     """
     codes = [process.poll() for process in running]
     for code, log in zip(codes, logs):

@@ -1,4 +1,4 @@
-"""Word and character errors, counted with jiwer."""
+"""Word and character error rates, with jiwer."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Callable
 def error_rates(
     references: dict[str, str], hypotheses: dict[str, str]
 ) -> dict[str, float]:
-    """Error rates over all utterances together; see :func:`error_counts`.
+    """Return the error rates over all utterances together.
 
     Returns:
         ``wer`` and ``cer`` in per cent of the reference, ``utterances``, ``words``.
 
     Raises:
-        ValueError: an utterance is in one of the two only, there is no word in the
-            references, or jiwer is missing.
+        ValueError: an utterance has only a reference or only a hypothesis, the
+            references have no words, or jiwer is missing.
     """
     counts = error_counts(references, hypotheses)
     if counts["words"] == 0:
@@ -45,7 +45,8 @@ def error_counts(
         ``words`` and ``chars`` of the references, ``word_errors``, ``char_errors``.
 
     Raises:
-        ValueError: an utterance is in one of the two only, or jiwer is missing.
+        ValueError: an utterance has only a reference or only a hypothesis, or jiwer
+            is missing.
     """
     try:
         import jiwer
@@ -77,7 +78,7 @@ def _errors(
     actual: list[str],
     split: Callable[[str], Sequence[str]],
 ) -> int:
-    """Number of errors; jiwer refuses empty references, which count here too."""
+    """Count errors, also those in empty references, which jiwer refuses."""
     spoken = [pair for pair in zip(expected, actual) if pair[0]]
     silent = [hypothesis for text, hypothesis in zip(expected, actual) if not text]
     errors = sum(len(split(hypothesis)) for hypothesis in silent)

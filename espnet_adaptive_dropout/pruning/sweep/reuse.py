@@ -1,4 +1,4 @@
-"""Results that are kept with their sources, so that each is made only once."""
+"""Results stored with their sources, so that a second run can use them again."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from espnet_adaptive_dropout.experiments.files import write_json
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file.
+    """Return the SHA-256 of a file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     total = hashlib.sha256()
     with open(path, "rb") as file:
@@ -25,15 +25,14 @@ def digest(path: Path) -> str:
 
 
 def digests(paths: Iterable[Path]) -> dict[str, str]:
-    """SHA-256 of every file, by path."""
+    """Return the SHA-256 of every file, by path."""
     return {str(path): digest(path) for path in paths}
 
 
 def read_result(path: Path, sources: dict[str, Any]) -> Any | None:
-    """The result that :func:`write_result` wrote, if it has just these sources.
+    """Return the result that :func:`write_result` wrote from the same sources.
 
-    Returns:
-        The result; None if there is none, or another one.
+    None stands for a missing result, and for one of other sources.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -43,6 +42,15 @@ def read_result(path: Path, sources: dict[str, Any]) -> Any | None:
         return None
 
 
+def stored(path: Path, sources: dict[str, Any], make: Callable[[], Any]) -> Any:
+    """Return the stored result of the same sources, or make and store it."""
+    result = read_result(path, sources)
+    if result is None:
+        result = make()
+        write_result(path, sources, result)
+    return result
+
+
 def write_result(path: Path, sources: dict[str, Any], result: Any) -> None:
-    """Write a result with what it was made from, whole or not at all."""
+    """Write a result with its sources, whole or not at all."""
     write_json(path, {"made_from": sources, "result": result})

@@ -17,11 +17,7 @@ from espnet_adaptive_dropout.pruning.prune import PruneOptions
 from espnet_adaptive_dropout.pruning.sweep.cuts import Cutter, SizedModel
 from espnet_adaptive_dropout.pruning.sweep.decoding import Decoder, TestSet
 from espnet_adaptive_dropout.pruning.sweep.errors import error_rates
-from espnet_adaptive_dropout.pruning.sweep.reuse import (
-    digests,
-    read_result,
-    write_result,
-)
+from espnet_adaptive_dropout.pruning.sweep.reuse import digests, stored
 from espnet_adaptive_dropout.pruning.sweep.table import to_markdown
 from espnet_adaptive_dropout.pruning.sweep.validation import (
     check_data,
@@ -33,19 +29,19 @@ from espnet_adaptive_dropout.pruning.trained import open_trained
 
 @dataclasses.dataclass
 class SweepOptions:
-    """What to cut and how to score; the options of ``bin.sweep``.
+    """Options of a sweep, as ``bin.sweep`` takes them.
 
     Args:
         train_config: config.yaml of the training.
-        model_file: its checkpoint.
-        output_dir: gets a directory for each size, sweep.json and sweep.md.
+        model_file: checkpoint of the training.
+        output_dir: directory for sweep.json, sweep.md and a directory for each size.
         targets: shares of the encoder to remove.
-        cut: criterion, certificate and, in ``data``, validation data.
-        task: module of ``espnet2.tasks``.
-        validate: whether to make the validation pass.
-        batch_size: of the validation where the config does not say it.
-        decoder: None leaves decoding out.
-        test_sets: to decode.
+        cut: options of pruning; their ``data`` are also the validation data.
+        task: name of a module of ``espnet2.tasks``.
+        validate: whether to run the validation pass.
+        batch_size: batch size of the validation where the config has none.
+        decoder: decoder of the test sets; None: nothing is decoded.
+        test_sets: sets to decode.
         ngpu: 0 or 1, for scoring and for criteria that need data.
     """
 
@@ -63,7 +59,7 @@ class SweepOptions:
 
 
 def sweep(options: SweepOptions) -> dict[str, Any]:
-    """Make and score all sizes; what an earlier run has done is kept.
+    """Cut to all sizes and score them; results of an earlier run are kept.
 
     Returns:
         The content of sweep.json, which is written, with sweep.md, after each score.
@@ -71,7 +67,7 @@ def sweep(options: SweepOptions) -> dict[str, Any]:
     Raises:
         ValueError: the model, the options or the data are refused, or another run
             is writing the directory.
-        OSError: something cannot be read or written.
+        OSError: a file cannot be read or written.
     """
     check_output_dir(options.output_dir).parent.mkdir(parents=True, exist_ok=True)
     with directory_lock(options.output_dir):
@@ -127,14 +123,13 @@ def _validate(row: SizedModel, task: type, options: SweepOptions) -> dict[str, f
         "files": digests(path for path in map(Path, files) if path.is_file()),
         "batch_size": options.batch_size,
     }
-    path = row.directory / "validation.json"
-    scores = read_result(path, sources)
-    if scores is None:
-        scores = validate(
+    return stored(
+        row.directory / "validation.json",
+        sources,
+        lambda: validate(
             task, config, model, options.cut.data, options.batch_size, options.ngpu
-        )
-        write_result(path, sources, scores)
-    return scores
+        ),
+    )
 
 
 def _decode(row: SizedModel, test_set: TestSet, decoder: Decoder) -> dict[str, float]:
@@ -144,19 +139,16 @@ def _decode(row: SizedModel, test_set: TestSet, decoder: Decoder) -> dict[str, f
         "files": digests([decoder.inference_config, test_set.scp, test_set.references]),
     }
     directory = row.directory / decoder.inference_config.stem / test_set.name
-    path = directory / "scores.json"
-    rates = read_result(path, sources)
-    if rates is None:
+
+    def score() -> dict[str, float]:
         references = read_table(test_set.references)
-        hypotheses = decoder.decode(
-            row.config_file, row.model_file, test_set, directory
-        )
+        texts = decoder.decode(row.config_file, row.model_file, test_set, directory)
         try:
-            rates = error_rates(references, hypotheses)
+            return error_rates(references, texts)
         except ValueError as error:
             raise ValueError(f"{test_set.references}: {error}") from None
-        write_result(path, sources, rates)
-    return rates
+
+    return stored(directory / "scores.json", sources, score)
 
 
 def _write(result: dict[str, Any], directory: Path) -> None:

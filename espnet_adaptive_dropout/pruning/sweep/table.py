@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from espnet_adaptive_dropout.experiments.markdown import table_lines
+from espnet_adaptive_dropout.experiments.sizes import mac_length
+
 Entry = dict[str, Any]
-# Validation scores that get a column: title, factor, decimals.
+# Validation scores that have a column: title, factor, decimals
 _VALIDATION = {
     "loss": ("valid loss", 1.0, 3),
     "acc": ("valid acc [%]", 100.0, 2),
@@ -16,7 +19,7 @@ _VALIDATION = {
 
 
 def to_markdown(sweep: dict[str, Any]) -> str:
-    """Render the content of sweep.json."""
+    """Render the content of sweep.json in Markdown."""
     entries: list[Entry] = sweep["sizes"]
     columns = _columns(entries)
     lines = [
@@ -26,28 +29,22 @@ def to_markdown(sweep: dict[str, Any]) -> str:
         f"the model at the size that its training left it at; the others are the same "
         f"checkpoint cut to other sizes, larger or smaller, and not trained further.",
         "",
-        "| " + " | ".join(title for title, _ in columns) + " |",
-        "|---" + "|---:" * (len(columns) - 1) + "|",
+        *table_lines(
+            [title for title, _ in columns],
+            [[cell(entry) for _, cell in columns] for entry in entries],
+        ),
     ]
-    for entry in entries:
-        lines.append("| " + " | ".join(cell(entry) for _, cell in columns) + " |")
     return "\n".join(lines) + "\n"
 
 
 def _columns(entries: list[Entry]) -> list[tuple[str, Callable[[Entry], str]]]:
-    first = entries[0]
-    length = (
-        f"{first['mac_seconds']:.0f} s"
-        if "mac_seconds" in first
-        else f"{first['mac_tokens']:.0f} tokens"
-    )
     columns: list[tuple[str, Callable[[Entry], str]]] = [
         ("model", lambda e: e["name"]),
         ("removed [%]", lambda e: f"{100 * e['reduction']:.2f}"),
         ("encoder params", lambda e: f"{e['encoder_params']:,}"),
         ("all params", lambda e: f"{e['total_params']:,}"),
         (
-            f"encoder MACs ({length}) [M]",
+            f"encoder MACs ({mac_length(entries[0])}) [M]",
             lambda e: f"{e['encoder_macs'] / 1e6:,.1f}",
         ),
     ]

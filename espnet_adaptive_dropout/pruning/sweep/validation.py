@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from espnet_adaptive_dropout.experiments.data import labelled_batches, triplets
+from espnet_adaptive_dropout.experiments.experiment import first_line
 
 _OPTION = (
     "--data PATH,NAME,TYPE for the speech and again for the text, for example "
@@ -28,33 +30,28 @@ def validate(
     batch_size: int = 8,
     ngpu: int = 0,
 ) -> dict[str, float]:
-    """Loss, accuracy and what else the model reports, as a training's log has it.
+    """Return loss, accuracy and whatever else the model reports in a training's log.
 
     Args:
         task: ESPnet task class.
-        config: of the training.
-        model: to be scored; moved to the GPU meanwhile if ``ngpu`` is 1.
+        config: training config.
+        model: model to score; it is on the GPU meanwhile if ``ngpu`` is 1.
         data: "path,name,type" triplets with a text; None takes the validation data
             of the config, in the training's own batches where their shapes are known.
-        batch_size: utterances in a batch where the config does not say it.
+        batch_size: number of utterances in a batch where the config has none.
         ngpu: 0 or 1.
 
     Returns:
-        Name -> value; values that are not finite are left out.
+        Name -> value, without values that are not finite.
 
     Raises:
         ValueError: the data cannot be read.
     """
     model.to("cuda" if ngpu else "cpu")
     try:
-        values = _observe(
-            model,
-            _batches(task, config, data, batch_size, ngpu),
-            _trainer_options(config, ngpu),
-        )
-    except (OSError, RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"the validation data cannot be scored: {reason}") from None
+        with _named_errors("scored"):
+            batches = _batches(task, config, data, batch_size, ngpu)
+            values = _observe(model, batches, _trainer_options(config, ngpu))
     finally:
         model.to("cpu")
     return {name: value for name, value in values.items() if math.isfinite(value)}
@@ -66,31 +63,33 @@ def check_data(
     data: list[str] | None = None,
     batch_size: int = 8,
 ) -> None:
-    """Read one batch as :func:`validate` will, before any work is done.
-
-    Args:
-        task: ESPnet task class.
-        config: of the training.
-        data: as for :func:`validate`.
-        batch_size: as for :func:`validate`.
+    """Read one batch with the arguments of :func:`validate`, before any work is done.
 
     Raises:
         ValueError: the data cannot be read, or there are none.
     """
-    try:
+    with _named_errors("read"):
         first = next(iter(_batches(task, config, data, batch_size, ngpu=0)), None)
-    except (OSError, RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"the validation data cannot be read: {reason}") from None
     if first is None:
         path = validation_files(config, data)[0]
         raise ValueError(f"{path}: no utterances in it to validate with")
 
 
+@contextlib.contextmanager
+def _named_errors(done: str) -> Iterator[None]:
+    """Turn the errors of reading data into a ValueError of one line."""
+    try:
+        yield
+    except (OSError, RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"the validation data cannot be {done}: {first_line(error)}"
+        ) from None
+
+
 def _observe(
     model: torch.nn.Module, batches: Iterable, options: Any
 ) -> dict[str, float]:
-    """The means that ESPnet's trainer would log for the batches."""
+    """Return the means that ESPnet's trainer would log for the batches."""
     from espnet2.train.distributed_utils import DistributedOption
     from espnet2.train.reporter import Reporter
     from espnet2.train.trainer import Trainer
@@ -113,13 +112,13 @@ def _observe(
 
 
 def validation_files(config: dict[str, Any], data: list[str] | None) -> list[str]:
-    """The files that :func:`validate` reads its lists from."""
+    """Return the files that list the data of :func:`validate`."""
     files = [path for path, _, _ in triplets(data, config, "valid", _OPTION)]
     return files + (_shape_files(config) if not data else [])
 
 
 def _shape_files(config: dict[str, Any]) -> list[str]:
-    """Those of the validation data, if all are there."""
+    """Return the shape files of the validation data, if all are there."""
     paths = config.get("valid_shape_file") or []
     return list(paths) if all(map(os.path.exists, paths)) else []
 
@@ -136,7 +135,7 @@ def _batches(
     source = triplets(data, config, "valid", _OPTION)
     if data or not _shape_files(config):
         return labelled_batches(task, config, source, batch_size)
-    # Configs of other releases may lack options that this one reads.
+    # The config of another ESPnet release may lack options that this one reads.
     defaults = vars(task.get_parser().parse_args([]))
     args = argparse.Namespace(**{**defaults, **config, "ngpu": ngpu})
     factory = task.build_iter_factory(args, DistributedOption(), mode="valid")

@@ -8,9 +8,9 @@ import pytest
 
 from espnet_adaptive_dropout.experiments.files import (
     MANIFEST,
-    NewDirectory,
     check_output_dir,
     directory_lock,
+    new_directory,
     write_json,
     write_text,
 )
@@ -18,7 +18,7 @@ from espnet_adaptive_dropout.experiments.files import (
 
 def make(path, *names, former=()):
     """Write a result of some files with the marker ``made``."""
-    with NewDirectory(path, "made", former) as partial:
+    with new_directory(path, "made", former) as partial:
         for name in ("made", *names):
             (partial / name).parent.mkdir(exist_ok=True)
             (partial / name).write_text(f"new {name}")
@@ -101,7 +101,7 @@ def test_something_else_is_left_alone(tmp_path):
 
 def test_two_runs_at_once(tmp_path):
     out = tmp_path / "out"
-    with NewDirectory(out, "made") as partial:
+    with new_directory(out, "made") as partial:
         (partial / "made").write_text("first")
         with pytest.raises(ValueError, match="out: another run is writing"):
             make(out)
@@ -120,7 +120,7 @@ def test_a_lock_left_by_a_killed_run_does_not_matter(tmp_path):
 
 def test_an_error_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        with NewDirectory(tmp_path / "a" / "b" / "out", "made") as partial:
+        with new_directory(tmp_path / "a" / "b" / "out", "made") as partial:
             (partial / "half").write_text("x")
             raise KeyboardInterrupt
     assert os.listdir(tmp_path) == []

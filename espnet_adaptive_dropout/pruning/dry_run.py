@@ -1,9 +1,10 @@
-"""Says in words what a plan removes: which rows and columns of which tensors."""
+"""Lists what a plan removes: which rows and columns of which tensors."""
 
 from __future__ import annotations
 
 import torch
 
+from espnet_adaptive_dropout.experiments.markdown import table_lines
 from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.units.cost import SavingByPool
 from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
@@ -13,14 +14,14 @@ _AXES = ("row", "column")
 
 
 def describe(trained: Trained, keep: torch.Tensor) -> str:
-    """The groups that go, by block and location, and the sizes before and after.
+    """List the removed units by block and location, and the sizes before and after.
 
     Args:
-        trained: the model.
-        keep: which units stay, closed, bool (units,).
+        trained: trained experiment.
+        keep: which units stay, without unused ones, bool (units,).
 
     Returns:
-        Lines of text.
+        Lines of text, joined.
     """
     lines: list[str] = []
     title = None
@@ -34,12 +35,12 @@ def describe(trained: Trained, keep: torch.Tensor) -> str:
 
 
 def size_table(table: UnitTable, keep: torch.Tensor) -> list[str]:
-    """Parameters of the encoder before and after, by location, as Markdown.
+    """Return a table of the parameters before and after, by location, in Markdown.
 
     Locations overlap: a head without value units loses its query units too, and a
-    convolution module without channels its inputs. These count here as removed where
-    they are, while a bound is of its location alone, with all that it takes along.
-    Weights of both an input and a channel count as half of each.
+    convolution module without channels its inputs. "removed" counts these at their
+    own location, "bound" at the location whose removal makes them useless. A weight
+    of both an input and a channel counts as half at each.
     """
     cost = table.parameters
     saving = SavingByPool(cost, table.pools("location"))
@@ -48,27 +49,26 @@ def size_table(table: UnitTable, keep: torch.Tensor) -> list[str]:
 
     before = saving(torch.ones(table.num_units)).tolist()
     removed = saving((~keep).double()).tolist()
-    total, rest = cost.total, cost.total - sum(before)
-    lines = [
-        "| location | parameters | bound | removed | removed of encoder | kept |",
-        "|---|---:|---:|---:|---:|---:|",
+    total = cost.total
+    rows = [
+        *((name, old, bounds[name], x) for name, old, x in zip(names, before, removed)),
+        ("the rest", total - sum(before), 0.0, 0.0),
+        ("encoder", total, bounds["all"], sum(removed)),
     ]
-
-    def add(name: str, old: float, bound: float, gone: float) -> None:
-        lines.append(
-            f"| {name} | {old:,.0f} | {bound:.1%} | {gone:,.0f} | {gone / total:.2%} "
-            f"| {old - gone:,.0f} |"
-        )
-
-    for name, old, gone in zip(names, before, removed):
-        add(name, old, bounds[name], gone)
-    add("the rest", rest, 0.0, 0.0)
-    add("encoder", total, bounds["all"], sum(removed))
-    return lines
+    return table_lines(
+        ["location", "parameters", "bound", "removed", "removed of encoder", "kept"],
+        [
+            [
+                *(name, f"{old:,.0f}", f"{bound:.1%}"),
+                *(f"{gone:,.0f}", f"{gone / total:.2%}", f"{old - gone:,.0f}"),
+            ]
+            for name, old, bound, gone in rows
+        ],
+    )
 
 
 def _group_lines(trained: Trained, group: UnitGroup, keep: torch.Tensor) -> list[str]:
-    """What goes at one location of one block."""
+    """Return the lines about one location of one block."""
     gone = (~keep[group.span]).nonzero().flatten().tolist()
     if not gone:
         return [f"{group.location}: all {group.num_units} units stay"]
