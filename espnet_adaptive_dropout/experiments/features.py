@@ -185,7 +185,8 @@ def data_inputs(
 def _check_features(inputs: Inputs, encoder: torch.nn.Module, path: str) -> None:
     """Refuse features that are too short or not finite, with a ValueError."""
     frames = inputs.features.size(1)
-    is_short, limit = compat.check_short_utt(encoder.embed, frames)
+    embed = getattr(encoder, "embed", None)  # not every encoder has an input layer
+    is_short, limit = compat.check_short_utt(embed, frames)
     if is_short:
         raise ValueError(
             f"{path}: {frames} frames are too short for the encoder, which needs more "
