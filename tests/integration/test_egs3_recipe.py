@@ -47,6 +47,8 @@ def recipe(tmp_path_factory):
         )
         config["dataloader"]["train"]["iter_factory"]["batches"]["batch_size"] = 2
         config["trainer"].update(max_epochs=3, accelerator="cpu")
+        # The inference is left to a worker of Dask, one new process is enough.
+        config["parallel"] = None
 
     def use_data(config):
         config["dataset"]["test"][0]["data_src_args"]["directory"] = str(data)
