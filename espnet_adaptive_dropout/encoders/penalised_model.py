@@ -78,6 +78,9 @@ class AdaptiveDropoutMixin(_Model):
             task_loss = _task_loss(stats)
             task_loss = stats.get("loss", loss) if task_loss is None else task_loss
             task_loss = _mean_over_processes(task_loss.detach(), weight.detach())
+            # ESPnet's trainer divides the loss in place, and its model returns a view:
+            # PyTorch then forgets hooks of that view, which would move the logits.
+            loss = loss.clone()
             stats = {**stats, **encoder.regularise(loss, task_loss)}
             return loss, stats, weight
         return loss, {**stats, **self._final(stats)}, weight

@@ -72,6 +72,16 @@ def test_training_reports_the_penalty_and_sizes(data):
     assert torch.allclose(stats["loss"], task_loss(stats), rtol=1e-5)
 
 
+def test_the_logits_move_although_the_trainer_divides_the_loss_in_place(data):
+    model = model_of(data).train()
+    before = model.encoder.units.logits().clone()
+    loss, _, _ = model(**batch())
+    loss /= 1  # accum_grad, as in espnet2.train.trainer
+    loss.backward()
+    assert model.encoder.control.optimizer.updates == 1
+    assert (model.encoder.units.logits() != before).any()
+
+
 def test_evaluation_has_the_task_loss_alone(data):
     model = model_of(data).eval()
     model.encoder.control.steering.centre.fill_(-3.0)
