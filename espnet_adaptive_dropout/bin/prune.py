@@ -92,8 +92,8 @@ def add_cut_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--budget",
         choices=BUDGETS,
-        help="over what the removed share is even; default: as in the training, "
-        "or the whole encoder",
+        help="parts of the encoder that lose the same share; default: as in the "
+        "training, or the whole encoder",
     )
     add("--utterances", type=int, default=4, help="utterances for the certificate")
     add(

@@ -12,7 +12,7 @@ from espnet_adaptive_dropout.experiments.experiment import open_model
 from espnet_adaptive_dropout.experiments.features import data_inputs
 from espnet_adaptive_dropout.experiments.files import write_json, write_text, write_yaml
 from espnet_adaptive_dropout.experiments.sizes import sizes
-from espnet_adaptive_dropout.pruning.certificate import certify
+from espnet_adaptive_dropout.pruning.certificate import Certificate, certify
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.prune import PruneOptions, cut
 from espnet_adaptive_dropout.pruning.report import make_report, to_markdown
@@ -62,21 +62,10 @@ def write_experiment(
         torch.save(state, model_file)
     except RuntimeError as error:  # how PyTorch reports a full disk
         raise OSError(f"cannot write {model_file}: {error}") from error
-    masked = trained.model
     set_masks(trained.table, keep)
-    inputs = data_inputs(
-        trained.task, masked, trained.config, options.utterances, options.data
-    )
+    masked = trained.model
     _, compact = open_model(trained.task, config_file, model_file)
-    certificate = certify(
-        main_encoder(masked), main_encoder(compact), inputs, options.tolerance
-    )
-    if not certificate.holds:
-        raise ValueError(
-            f"the compact encoder differs from the masked one by {certificate}: more "
-            f"than --tolerance {options.tolerance:.0e} or than rounding; nothing was "
-            f"written"
-        )
+    certificate = _certify(trained, masked, compact, options)
     report = make_report(
         trained.table, keep, plan, certificate, sizes(masked), sizes(compact)
     )
@@ -86,6 +75,28 @@ def write_experiment(
     write_json(directory / "report.json", report)
     write_text(directory / "report.md", to_markdown(report))
     return report
+
+
+def _certify(
+    trained: Trained,
+    masked: torch.nn.Module,
+    compact: torch.nn.Module,
+    options: PruneOptions,
+) -> Certificate:
+    """Compare the models on real data; raise a ValueError if they differ."""
+    inputs = data_inputs(
+        trained.task, masked, trained.config, options.utterances, options.data
+    )
+    certificate = certify(
+        main_encoder(masked), main_encoder(compact), inputs, options.tolerance
+    )
+    if not certificate.holds:
+        raise ValueError(
+            f"the compact encoder differs from the masked one by {certificate}: more "
+            f"than --tolerance {options.tolerance:.0e} or than rounding; nothing was "
+            f"written"
+        )
+    return certificate
 
 
 def _check_removed(report: dict[str, Any]) -> None:

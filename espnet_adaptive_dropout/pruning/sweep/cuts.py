@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any, Callable
 
@@ -85,7 +86,11 @@ class Cutter:
             "model_file": digest(trained.model_file),
             "train_config": digest(train_config),
         }
-        self._ranking: Ranking | None = None
+
+    @functools.cached_property
+    def ranking(self) -> Ranking:
+        """The ranking of all units, which every cut follows."""
+        return rank(self.trained, self.options)
 
     def as_trained(self) -> SizedModel:
         """Return the model before any cut, with the masks that it was trained to."""
@@ -147,10 +152,8 @@ class Cutter:
         return read_result(directory / SOURCES, self._sources(target))
 
     def _plan(self, target: float) -> tuple[torch.Tensor, PruningPlan]:
-        if self._ranking is None:
-            self._ranking = rank(self.trained, self.options)
         options = dataclasses.replace(self.options, target_reduction=target)
-        return plan_units(self.trained, self._ranking, options)
+        return plan_units(self.trained, self.ranking, options)
 
     def _cut(self, target: float, keep: torch.Tensor, plan: PruningPlan) -> float:
         path = self.output_dir / row_name(target)
