@@ -75,7 +75,7 @@ def export_to_directory(args: argparse.Namespace) -> None:
 
     Raises:
         ValueError: see :func:`export.export.export`; or the output directory was
-            made otherwise.
+            not made by this command.
         OSError: the result cannot be written.
     """
     from espnet_adaptive_dropout.export.export import REPORT, ExportOptions, export

@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: an option, the config, the checkpoint or the data are refused,
             the certificate does not hold, or the output directory is missing on the
-            command line or was made otherwise.
+            command line or was not made by this command.
         OSError: the result cannot be written.
     """
     check_target(args.target_reduction)

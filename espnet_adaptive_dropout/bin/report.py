@@ -85,7 +85,7 @@ def report_to_directory(args: argparse.Namespace) -> None:
 
     Raises:
         ValueError: an input cannot be read, a package is missing, or the output
-            directory was made otherwise.
+            directory was not made by this command.
         OSError: the report cannot be written.
     """
     try:

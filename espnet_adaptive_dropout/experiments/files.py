@@ -123,8 +123,8 @@ def new_directory(
         former: patterns of the file names that releases without a manifest wrote.
 
     Raises:
-        ValueError: ``path`` exists and was made otherwise, is the current directory,
-            or is being written by another run.
+        ValueError: ``path`` was not made by the same command, is the current
+            directory, or is being written by another run.
     """
     target = check_output_dir(path)
     taken = target.exists() and (not target.is_dir() or any(target.iterdir()))

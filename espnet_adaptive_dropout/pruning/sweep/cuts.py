@@ -126,14 +126,14 @@ class Cutter:
 
         Raises:
             ValueError: a target is above the bound (before anything is written), a
-                certificate does not hold, or a directory was made otherwise.
+                certificate does not hold, or a directory is not from a sweep.
         """
         targets = sorted(set(targets))
         plans = {t: self._plan(t) for t in targets if self._kept(t) is None}
         for target in targets:
             name = row_name(target)
             if target not in plans:
-                say(f"{name}: there already")
+                say(f"{name}: kept from an earlier run")
                 continue
             reduction = self._cut(target, *plans.pop(target))
             say(f"{name}: {reduction:.2%} of the encoder removed")

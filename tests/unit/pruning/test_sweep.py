@@ -110,7 +110,7 @@ def test_run_again_makes_only_what_is_missing(experiment, monkeypatch, capsys):
     assert len(made) == 1
     assert (experiment.parent / "sweep/r20/valid.pth").stat().st_mtime_ns == time
     assert again["sizes"][:2] == first["sizes"]
-    assert "r20: there already" in capsys.readouterr().out
+    assert "r20: kept from an earlier run" in capsys.readouterr().out
     # another order of the units, or another checkpoint, is another model
     run(experiment, "--criterion", "random", targets=["0.2"])
     assert len(made) == 2
