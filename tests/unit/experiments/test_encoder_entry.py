@@ -1,6 +1,7 @@
 import torch
 
 from espnet_adaptive_dropout.experiments.encoder_entry import (
+    MODEL,
     encoder_entry,
     main_encoder,
     recogniser,
@@ -37,6 +38,18 @@ def test_options_and_replacing_leave_the_config_alone():
     new["asr_encoder_conf"]["widths"].append(2)
     assert new["asr_encoder"] == "b" and inner == {"widths": [1]}
     assert config["asr_encoder"] == "a"
+
+
+def test_the_model_with_the_penalty_gives_way_to_that_of_the_task():
+    gated = {"adaptive_dropout_conf": {}, "output_size": 8}
+    config = {"encoder": "a", "encoder_conf": gated, "model": MODEL}
+    entry = encoder_entry(config)
+    assert entry.stock_options(config) == {"output_size": 8}
+    task = type("Task", (), {})  # its module has no registry of models
+    assert entry.with_encoder(config, "b", {}, task)["model"] == "espnet"
+    assert entry.with_encoder(config, "b", {})["model"] == MODEL
+    other = {**config, "model": "mine"}
+    assert entry.with_encoder(other, "b", {}, task)["model"] == "mine"
 
 
 def test_encoder_of_a_model():
