@@ -30,6 +30,8 @@ class LogitOptimizer(torch.nn.Module):
     # Adam's usual constants.
     BETAS = (0.9, 0.999)
     EPSILON = 1e-8
+    # So many steps in a row may fail before their backward pass has ended.
+    PATIENCE = 50
 
     def __init__(self, config: AdaptiveDropoutConfig, table: UnitTable):
         super().__init__()
@@ -42,9 +44,21 @@ class LogitOptimizer(torch.nn.Module):
         self.register_buffer("passes", torch.zeros(()))
         self.register_buffer("updates", torch.zeros(()))
         self._leaves: list[torch.Tensor] = []
+        self._missed = 0
 
     def begin(self) -> None:
-        """Collect the gradient of the logits in the coming forward pass."""
+        """Collect the gradient of the logits in the coming forward pass.
+
+        Raises:
+            RuntimeError: Many steps have passed without a backward pass of their loss.
+        """
+        self._missed = self._missed + 1 if self._leaves else 0
+        if self._missed > self.PATIENCE:
+            raise RuntimeError(
+                f"the logits of adaptive dropout have not moved for {self._missed} "
+                f"training steps: call backward() on the loss that the model returns, "
+                f"not on a detached or recomputed one"
+            )
         gates = self.table.gates.values()
         self._leaves = [gate.require_gradient() for gate in gates]
 

@@ -88,6 +88,8 @@ def test_train_prune_decode(name, data, tmp_path, monkeypatch):
     # Four steps were counted, and the size was frozen on the way.
     assert float(state[f"{entry.prefix}control.step"]) == 4
     assert float(state[f"{entry.prefix}control.frozen"]) == 1
+    # In between, ESPnet's own training loop moved the logits.
+    assert float(state[f"{entry.prefix}control.optimizer.updates"]) > 0
 
     prune.main(
         [

@@ -231,3 +231,13 @@ def test_checkpoints_of_older_releases():
     fresh.load_state_dict(old, strict=True)
     assert torch.equal(fresh.units.logits(), encoder.units.logits())
     step(fresh)
+
+
+def test_a_loss_that_is_never_differentiated_is_an_error():
+    encoder = encoder_of(total_steps=4000)
+    patience = encoder.control.optimizer.PATIENCE
+    features, lengths = batch()
+    with pytest.raises(RuntimeError, match=f"not moved for {patience + 1} training"):
+        for _ in range(patience + 2):
+            loss = encoder(features, lengths)[0].square().mean()
+            encoder.regularise(loss)
