@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
+from espnet_adaptive_dropout.bin.prune import add_model_options
 
 EXAMPLE = """\
 adaprune measure --train_config exp/asr_x_compact/config.yaml \\
@@ -23,9 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
         "Print parameters and multiply-accumulates of a model as JSON.",
         EXAMPLE,
     )
-    parser.add_argument("--train_config", type=Path, required=True)
-    parser.add_argument("--model_file", type=Path, required=True)
-    parser.add_argument("--task", default="asr", help="module of espnet2.tasks")
+    add_model_options(parser)
     return parser
 
 

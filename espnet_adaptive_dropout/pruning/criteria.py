@@ -6,6 +6,7 @@ The registry is an ESPnet ClassChoices: add your own :class:`Criterion` to
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,6 +45,7 @@ class Criterion:
         raise NotImplementedError
 
 
+@dataclasses.dataclass
 class EverywhereCriterion(Criterion):
     """Ranks the units of the chosen locations of any checkpoint.
 
@@ -54,24 +56,20 @@ class EverywhereCriterion(Criterion):
         ValueError: a name is unknown.
     """
 
-    def __init__(self, locations: list[str] | None = None):
-        if locations is None:
+    locations: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        names = self.locations
+        if names is None:
             names = [name for name, location in LOCATIONS.items() if location.in_paper]
-        else:
-            try:
-                names = expand(locations)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"--criterion_conf locations: {error}") from None
-        self.locations = names
+        try:
+            self.locations = expand(names)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"--criterion_conf locations: {error}") from None
 
     def candidates(self, table: UnitTable) -> torch.Tensor:
         """Return the units of the chosen locations, bool (units,)."""
-        return torch.cat(
-            [
-                torch.full((g.num_units,), g.location in self.locations)
-                for g in table.groups
-            ]
-        )
+        return ~table.all_except(self.locations or [])
 
 
 def _check_whole(name: str, value: Any, least: int) -> None:
@@ -105,6 +103,7 @@ class Retention(Criterion):
         return scores, candidates
 
 
+@dataclasses.dataclass
 class Magnitude(EverywhereCriterion):
     """Norm of all weights of a unit, relative to the mean of its location and block.
 
@@ -116,11 +115,12 @@ class Magnitude(EverywhereCriterion):
         ValueError: an option is out of range.
     """
 
-    def __init__(self, norm: int = 2, locations: list[str] | None = None):
-        super().__init__(locations)
-        if norm not in (1, 2):
-            raise ValueError(f"--criterion_conf norm={norm}: must be 1 or 2")
-        self.norm = norm
+    norm: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.norm not in (1, 2):
+            raise ValueError(f"--criterion_conf norm={self.norm}: must be 1 or 2")
 
     def __call__(self, table: UnitTable, trained: Trained) -> Scores:
         scores = torch.zeros(table.num_units)
@@ -135,6 +135,7 @@ class Magnitude(EverywhereCriterion):
         return relative_to_group(table, sizes), self.candidates(table)
 
 
+@dataclasses.dataclass
 class Random(EverywhereCriterion):
     """A random order: the baseline that any criterion has to beat.
 
@@ -143,16 +144,18 @@ class Random(EverywhereCriterion):
         locations: names of locations; None takes those of the paper.
     """
 
-    def __init__(self, seed: int = 0, locations: list[str] | None = None):
-        super().__init__(locations)
-        _check_whole("seed", seed, 0)
-        self.seed = seed
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_whole("seed", self.seed, 0)
 
     def __call__(self, table: UnitTable, trained: Trained) -> Scores:
         generator = torch.Generator().manual_seed(self.seed)
         return torch.rand(table.num_units, generator=generator), self.candidates(table)
 
 
+@dataclasses.dataclass
 class Taylor(EverywhereCriterion):
     """Squared change of the loss, to first order, if a unit were removed.
 
@@ -176,28 +179,21 @@ class Taylor(EverywhereCriterion):
         ValueError: an option is out of range.
     """
 
-    def __init__(
-        self,
-        batches: int = 16,
-        batch_size: int = 8,
-        data: Sequence[Any] | None = None,
-        norm_by_group: bool = False,
-        seed: int = 0,
-        locations: list[str] | None = None,
-    ):
-        super().__init__(locations)
-        _check_whole("batches", batches, 1)
-        _check_whole("batch_size", batch_size, 1)
-        _check_whole("seed", seed, 0)
-        if not isinstance(norm_by_group, bool):
+    batches: int = 16
+    batch_size: int = 8
+    data: Sequence[Any] | None = None
+    norm_by_group: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("batches", 1), ("batch_size", 1), ("seed", 0)):
+            _check_whole(name, getattr(self, name), least)
+        if not isinstance(self.norm_by_group, bool):
             raise ValueError(
-                f"--criterion_conf norm_by_group={norm_by_group}: must be true or false"
+                f"--criterion_conf norm_by_group={self.norm_by_group}: must be true or "
+                f"false"
             )
-        self.batches = batches
-        self.batch_size = batch_size
-        self.data = data
-        self.norm_by_group = norm_by_group
-        self.seed = seed
 
     def __call__(self, table: UnitTable, trained: Trained) -> Scores:
         source = triplets(
