@@ -6,7 +6,6 @@ import torch
 
 from espnet_adaptive_dropout.experiments.markdown import table_lines
 from espnet_adaptive_dropout.pruning.trained import Trained
-from espnet_adaptive_dropout.units.cost import SavingByPool
 from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
 from espnet_adaptive_dropout.units.widths import format_indices
 
@@ -40,16 +39,14 @@ def size_table(table: UnitTable, keep: torch.Tensor) -> list[str]:
     Locations overlap: a head without value units loses its query units too, and a
     convolution module without channels its inputs. "removed" counts these at their
     own location, "bound" at the location whose removal makes them useless. A weight
-    of both an input and a channel counts as half at each.
+    of both an input and a channel counts as half at each, whichever of them goes.
     """
-    cost = table.parameters
-    saving = SavingByPool(cost, table.pools("location"))
+    total = table.parameters.total
     names = list(dict.fromkeys(group.location for group in table.groups))
     bounds = table.bounds()
-
-    before = saving(torch.ones(table.num_units)).tolist()
-    removed = saving((~keep).double()).tolist()
-    total = cost.total
+    before = _by_location(table, torch.ones_like(keep))
+    kept = _by_location(table, keep)
+    removed = [old - new for old, new in zip(before, kept)]
     rows = [
         *((name, old, bounds[name], x) for name, old, x in zip(names, before, removed)),
         ("the rest", total - sum(before), 0.0, 0.0),
@@ -65,6 +62,18 @@ def size_table(table: UnitTable, keep: torch.Tensor) -> list[str]:
             for name, old, bound, gone in rows
         ],
     )
+
+
+def _by_location(table: UnitTable, keep: torch.Tensor) -> list[float]:
+    """Return the parameters of the kept units of every location."""
+    cost, pools = table.parameters, table.pools("location")
+    own = cost.per_unit * keep  # as if every unit of the other group were there
+    for pair in cost.shared:
+        for unit, other in ((pair.first, pair.second), (pair.second, pair.first)):
+            absent = len(keep[other]) - keep[other].sum() / 2
+            own[unit] -= pair.amount * absent * keep[unit]
+    sums = torch.zeros(int(pools.max()) + 1, dtype=own.dtype)
+    return sums.index_add(0, pools, own).tolist()
 
 
 def _group_lines(trained: Trained, group: UnitGroup, keep: torch.Tensor) -> list[str]:

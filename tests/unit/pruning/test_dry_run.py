@@ -77,6 +77,14 @@ def test_table_adds_up(experiment):
         assert rows["encoder" if name == "all" else name][1] == f"{bound:.1%}"
 
 
+def test_inputs_that_go_alone_leave_no_less_than_nothing(experiment):
+    table = open_trained(experiment / "config.yaml", experiment / "valid.pth").table
+    rows = cells(size_table(table, table.all_except(["conv_input"])))
+    assert int(rows["encoder"][2]) == table.removed(table.all_except(["conv_input"]))
+    assert all(int(row[4]) >= 0 for row in rows.values())
+    assert int(rows["conv_input"][4]) == 0
+
+
 def test_nothing_goes(experiment):
     trained = open_trained(experiment / "config.yaml", experiment / "valid.pth")
     text = describe(trained, torch.ones(trained.table.num_units, dtype=torch.bool))
