@@ -61,6 +61,7 @@ def row_name(target: float) -> str:
     return f"r{100 * target:.6g}"
 
 
+@dataclasses.dataclass
 class Cutter:
     """Cuts a trained model to many sizes; cuts of an earlier run are kept.
 
@@ -71,20 +72,17 @@ class Cutter:
         output_dir: directory of the sweep.
     """
 
-    def __init__(
-        self,
-        trained: Trained,
-        train_config: Path,
-        options: PruneOptions,
-        output_dir: Path,
-    ):
-        self.trained = trained
-        self.train_config = train_config
-        self.options = options
-        self.output_dir = output_dir
-        self.checkpoint = {
-            "model_file": digest(trained.model_file),
-            "train_config": digest(train_config),
+    trained: Trained
+    train_config: Path
+    options: PruneOptions
+    output_dir: Path
+
+    @functools.cached_property
+    def checkpoint(self) -> dict[str, str]:
+        """Digests of the checkpoint and its config."""
+        return {
+            "model_file": digest(self.trained.model_file),
+            "train_config": digest(self.train_config),
         }
 
     @functools.cached_property
