@@ -112,7 +112,8 @@ def stock_options(options: dict[str, Any]) -> dict[str, Any]:
 def adopt(module: torch.nn.Module, stock: torch.nn.Module) -> None:
     """Let ``module`` take over all attributes, parameters and parts of ``stock``.
 
-    ``module`` is of a subclass of the class of ``stock``; ``stock`` is given up.
+    ``module`` is of a subclass of the class of ``stock``; ``stock`` must not
+    be used afterwards.
     """
     torch.nn.Module.__init__(module)
     module.__dict__.update(stock.__dict__)

@@ -1,0 +1,1 @@
+"""From a training step to the size: options, penalty, schedule and freeze."""

@@ -1,4 +1,4 @@
-"""Refuses, before the training, what it cannot give."""
+"""Checks before a training: its length, and the size that it is to reach."""
 
 from __future__ import annotations
 

@@ -6,7 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from espnet_adaptive_dropout.control.option_types import OPTIONS, checked
+from espnet_adaptive_dropout.control.option_checks import (
+    OPTIONS,
+    check_between,
+    check_choice,
+    check_positive,
+    checked,
+)
 from espnet_adaptive_dropout.modules.gate import (
     DISTRIBUTIONS,
     FORWARDS,
@@ -17,7 +23,19 @@ from espnet_adaptive_dropout.units.locations import LOCATIONS, expand
 from espnet_adaptive_dropout.units.table import BUDGETS
 
 CONTROLS = ("feedback", "lagrangian", "schedule")
-# A training that has begun goes on with these as they are.
+_CHOICES = {
+    "control": CONTROLS,
+    "budget": BUDGETS,
+    "cost": COSTS,
+    "gate": DISTRIBUTIONS,
+    "forward": FORWARDS,
+    "granularity": ("utterance",),
+}
+_POSITIVE = (
+    *("temperature", "alpha", "total_steps", "accum_grad", "cost_frames"),
+    "logit_scale",
+)
+# Options that a resumed training cannot change
 SIZE_OPTIONS = (
     "locations",
     "target_reduction",
@@ -31,7 +49,7 @@ SIZE_OPTIONS = (
 
 @dataclasses.dataclass
 class AdaptiveDropoutConfig:
-    """What to gate, how to sample, and how to reach the size asked for.
+    """Options of adaptive dropout: locations, gates, and control of the size.
 
     Up to ``ramp_start`` (a share of the training) all units are kept and nothing is
     sampled: ESPnet's own training, the dropout of the feed-forward modules included.
@@ -50,13 +68,13 @@ class AdaptiveDropoutConfig:
     cuts it to another.
 
     Args:
-        locations: names out of ``locations.LOCATIONS``, or "all"; None takes the
+        locations: names in ``locations.LOCATIONS``, or "all"; None takes the
             paper's. Those that the architecture does not have are left out of both.
         target_reduction: share of the encoder's cost to remove, 0 < r < 1.
         control: "feedback", "lagrangian" or "schedule".
         budget: over what the removed share is even: the "encoder" (all units compete),
             every "block", every "location", or every "module" (a location of a block).
-        cost: what is counted, "parameters" or "macs" (multiply-accumulates).
+        cost: cost of a unit, "parameters" or "macs" (multiply-accumulates).
         cost_frames: length of the utterance at which MACs are counted, in input
             frames of the encoder (1000: 10 s at a hop of 10 ms).
         family: other sizes, as shares to remove, for which the same training is to
@@ -85,8 +103,8 @@ class AdaptiveDropoutConfig:
         history_dir: output directory of the training, under whose ``tensorboard``
             histograms of the retention probabilities are written. None: the runner
             gives it; "" writes none.
-        logit_scale: for checkpoints of older releases, which hold the logits divided
-            by it. Trainings do without.
+        logit_scale: scale of the logits in checkpoints of older releases, which hold
+            them divided by it.
         granularity: "utterance" in configs of older releases, which had others too.
 
     Raises:
@@ -122,54 +140,46 @@ class AdaptiveDropoutConfig:
         for field in dataclasses.fields(self):
             value = checked(field.name, getattr(self, field.name), str(field.type))
             setattr(self, field.name, value)
-        _check_choice("control", self.control, CONTROLS)
-        _check_choice("budget", self.budget, BUDGETS)
-        _check_choice("cost", self.cost, COSTS)
-        _check_choice("gate", self.gate, DISTRIBUTIONS)
-        _check_choice("forward", self.forward, FORWARDS)
-        _check_choice("granularity", self.granularity, ("utterance",))
-        _check_range("target_reduction", self.target_reduction, 0.0, 1.0)
-        _check_range("ramp_start", self.ramp_start, 0.0, 1.0, closed=True)
-        _check_range("ramp_end", self.ramp_end, self.ramp_start, 1.0, closed=True)
+        self._check_values()
+        self._check_combinations()
+        if self.temperature is None:
+            self.temperature = TEMPERATURES[self.gate]
+
+    def _check_values(self) -> None:
+        for name, choices in _CHOICES.items():
+            check_choice(name, getattr(self, name), choices)
+        for name in _POSITIVE:
+            check_positive(name, getattr(self, name))
+        check_between("target_reduction", self.target_reduction)
+        for share in self.family or []:
+            check_between("family", share)
+        check_between("ramp_start", self.ramp_start, 0.0, closed=True)
+        check_between("ramp_end", self.ramp_end, self.ramp_start, closed=True)
+        if self.distillation < 0.0:
+            raise ValueError(f"{OPTIONS}.distillation is negative: {self.distillation}")
         if self.locations is not None:
             try:
                 expand(self.locations)
             except ValueError as error:
                 raise ValueError(f"{OPTIONS}.locations: {error}") from None
-        for share in self.family or []:
-            _check_range("family", share, 0.0, 1.0)
-        if self.distillation < 0.0:
-            raise ValueError(
-                f"adaptive_dropout_conf.distillation is negative: {self.distillation}"
-            )
-        positive = (
-            *("temperature", "alpha", "total_steps", "accum_grad", "cost_frames"),
-            "logit_scale",
-        )
-        for name in positive:
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(
-                    f"adaptive_dropout_conf.{name} must be positive: {value}"
-                )
+
+    def _check_combinations(self) -> None:
         if self.freeze_at < self.ramp_end:
             raise ValueError(
-                f"adaptive_dropout_conf.freeze_at={self.freeze_at} comes before "
+                f"{OPTIONS}.freeze_at={self.freeze_at} comes before "
                 f"ramp_end={self.ramp_end}: the size would be cut before the ramp "
                 f"reaches it; choose freeze_at >= ramp_end"
             )
         if self.family and not self.freezes:
             raise ValueError(
-                "adaptive_dropout_conf.family needs a size that is frozen before the "
-                "end: choose freeze_at < 1 and control feedback or lagrangian"
+                f"{OPTIONS}.family needs a size that is frozen before the end: choose "
+                f"freeze_at < 1 and control feedback or lagrangian"
             )
         if self.forward == "deterministic" and self.gate != "bernoulli":
             raise ValueError(
-                f"adaptive_dropout_conf.forward=deterministic goes with "
-                f"gate=bernoulli, not {self.gate}"
+                f"{OPTIONS}.forward=deterministic goes with gate=bernoulli, not "
+                f"{self.gate}"
             )
-        if self.temperature is None:
-            self.temperature = TEMPERATURES[self.gate]
 
     @classmethod
     def from_dict(cls, options: dict[str, Any] | None) -> AdaptiveDropoutConfig:
@@ -188,7 +198,7 @@ class AdaptiveDropoutConfig:
         unknown = sorted(set(options) - set(known))
         if unknown:
             raise ValueError(
-                f"adaptive_dropout_conf has no option {', '.join(unknown)}; "
+                f"{OPTIONS} has no option {', '.join(unknown)}; "
                 f"known are {', '.join(known)}"
             )
         return cls(**options)
@@ -237,20 +247,3 @@ class AdaptiveDropoutConfig:
             else expand(self.locations)
         )
         return values
-
-
-def _check_choice(name: str, value: str, choices: tuple) -> None:
-    if value not in choices:
-        raise ValueError(
-            f"adaptive_dropout_conf.{name}={value!r} is not one of {', '.join(choices)}"
-        )
-
-
-def _check_range(
-    name: str, value: float, low: float, high: float, closed: bool = False
-) -> None:
-    inside = low <= value <= high if closed else low < value < high
-    if not inside:
-        raise ValueError(
-            f"adaptive_dropout_conf.{name}={value} is not between {low} and {high}"
-        )

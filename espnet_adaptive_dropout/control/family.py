@@ -60,7 +60,7 @@ def shift_to_size(
     Args:
         logits: (units,).
         expected: share of the encoder that is expected to go with given logits, ().
-        reduction: what that share is to be.
+        reduction: share that should be expected to go.
 
     Returns:
         (), to 0.001.

@@ -39,7 +39,7 @@ class RetentionHistory:
     Args:
         directory: output directory of the training; see :func:`history_directory`.
         total_steps: training steps of the whole run.
-        times: how many histograms to write in a training, about.
+        times: number of histograms to write in a training, approximately.
     """
 
     def __init__(self, directory: str | Path, total_steps: int, times: int = 100):
@@ -54,8 +54,8 @@ class RetentionHistory:
         """Write the histograms if it is time; costs nothing in other steps.
 
         Args:
-            step: of the training, from 1.
-            table: the encoder's units.
+            step: number of the training step, from 1.
+            table: unit table of the encoder.
         """
         if self._first_step is None:
             self._first_step = step

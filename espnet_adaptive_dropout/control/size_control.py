@@ -21,7 +21,7 @@ from espnet_adaptive_dropout.units.table import UnitTable
 
 # Share of the training over which the task loss is averaged to scale the penalty.
 LOSS_MEMORY = 0.01
-# How often in a training the size that a cut at p = 0.5 would give is counted.
+# Number of times in a training that the size of a cut at p = 0.5 is counted.
 COUNTS = 500
 
 
@@ -73,7 +73,7 @@ class SizeControl(torch.nn.Module):
         return self.saving(torch.sigmoid(-logits)) / self.cost.total
 
     def _value(self, name: str) -> float:
-        """Value of a buffer, copied from the GPU only after somebody changed it."""
+        """Value of a buffer, copied from the GPU only after it was changed."""
         buffer = getattr(self, name)
         last, version, value = self._values.get(name, (None, 0, 0.0))
         if last is not buffer or version != buffer._version:
@@ -196,10 +196,10 @@ class SizeControl(torch.nn.Module):
 
         Args:
             loss: loss of this step, one element, differentiable.
-            task_loss: what the penalty is relative to, detached, one element.
+            task_loss: loss that the penalty is relative to, detached, one element.
 
         Returns:
-            What to log: a dict of (1,) tensors as ESPnet's reporter wants them.
+            Values to log: a dict of (1,) tensors for ESPnet's reporter.
         """
         logits = self.table.logits().requires_grad_()
         probabilities = torch.sigmoid(logits)

@@ -1,4 +1,4 @@
-"""How the penalty on the logits moves the expected size to where it should be.
+"""Penalties on the logits that move the expected size along its ramp.
 
 The penalty is given in units of the task loss and, where it is a sum over units, per
 gated unit; errors of size are relative to the most that the gated locations can give;
@@ -19,10 +19,10 @@ LARGEST_INTEGRATED = 0.02
 
 
 class Steering(torch.nn.Module):
-    """Base class.
+    """Base class of the penalties.
 
     Units compete within pools (the encoder, or its blocks or modules), each of which
-    is steered by itself.
+    is steered on its own.
 
     Args:
         config: options of adaptive dropout.
@@ -39,7 +39,7 @@ class Steering(torch.nn.Module):
         self.register_buffer("bounds", bounds, persistent=False)
 
     def update(self, error: torch.Tensor, progress: float) -> None:
-        """Note the error of this step.
+        """Adjust the penalty to the error of this step.
 
         Args:
             error: target less expected share of the encoder to go, of every pool,
@@ -67,10 +67,7 @@ class UncentredL2(Steering):
     """The paper's penalty alpha * sum_d (beta_d - c)^2; c is a buffer."""
 
     def __init__(
-        self,
-        config: AdaptiveDropoutConfig,
-        pools: torch.Tensor,
-        bounds: torch.Tensor,
+        self, config: AdaptiveDropoutConfig, pools: torch.Tensor, bounds: torch.Tensor
     ):
         super().__init__(config, pools, bounds)
         first = torch.full_like(bounds, float(config.initial_logit))
@@ -116,10 +113,7 @@ class Feedback(UncentredL2):
     HEADROOM = 4.0
 
     def __init__(
-        self,
-        config: AdaptiveDropoutConfig,
-        pools: torch.Tensor,
-        bounds: torch.Tensor,
+        self, config: AdaptiveDropoutConfig, pools: torch.Tensor, bounds: torch.Tensor
     ):
         super().__init__(config, pools, bounds)
         self.register_buffer("integral", self.centre.clone())
@@ -148,10 +142,7 @@ class Lagrangian(Steering):
     INTEGRAL = 20000.0
 
     def __init__(
-        self,
-        config: AdaptiveDropoutConfig,
-        pools: torch.Tensor,
-        bounds: torch.Tensor,
+        self, config: AdaptiveDropoutConfig, pools: torch.Tensor, bounds: torch.Tensor
     ):
         super().__init__(config, pools, bounds)
         self.register_buffer("integral", torch.zeros_like(bounds))

@@ -27,8 +27,8 @@ class AdaptiveDropoutConformerEncoder(
 
     The constructor is the stock one (see ``espnet2.asr.encoder.conformer_encoder``)
     and ``adaptive_dropout_conf``. Weights shared with the stock encoder keep their
-    names, so that ``--init_param`` takes any stock checkpoint. The feed-forward
-    modules' inner dropout gives way to the gates while these sample.
+    names, so that ``--init_param`` takes any stock checkpoint. While the gates
+    sample, they replace the inner dropout of the feed-forward modules.
 
     The model must call :meth:`regularise` in every training step; models that
     ESPnet's tasks build do (see ``task_hooks``).
@@ -77,39 +77,10 @@ class AdaptiveDropoutConformerEncoder(
         use_sdpa: bool = False,
         adaptive_dropout_conf: dict[str, Any] | None = None,
     ):
-        stock = dict(
-            input_size=input_size,
-            output_size=output_size,
-            attention_heads=attention_heads,
-            linear_units=linear_units,
-            num_blocks=num_blocks,
-            dropout_rate=dropout_rate,
-            positional_dropout_rate=positional_dropout_rate,
-            attention_dropout_rate=attention_dropout_rate,
-            input_layer=input_layer,
-            normalize_before=normalize_before,
-            concat_after=concat_after,
-            positionwise_layer_type=positionwise_layer_type,
-            positionwise_conv_kernel_size=positionwise_conv_kernel_size,
-            macaron_style=macaron_style,
-            rel_pos_type=rel_pos_type,
-            pos_enc_layer_type=pos_enc_layer_type,
-            selfattention_layer_type=selfattention_layer_type,
-            activation_type=activation_type,
-            use_cnn_module=use_cnn_module,
-            zero_triu=zero_triu,
-            cnn_module_kernel=cnn_module_kernel,
-            padding_idx=padding_idx,
-            interctc_layer_idx=list(interctc_layer_idx or []),
-            interctc_use_conditioning=interctc_use_conditioning,
-            ctc_trim=ctc_trim,
-            stochastic_depth_rate=stochastic_depth_rate,
-            layer_drop_rate=layer_drop_rate,
-            max_pos_emb_len=max_pos_emb_len,
-            qk_norm=qk_norm,
-            use_flash_attn=use_flash_attn,
-            use_sdpa=use_sdpa,
-        )
+        stock = dict(locals())  # the arguments: no other variable exists yet
+        for name in ("self", "__class__", "adaptive_dropout_conf"):
+            del stock[name]
+        stock["interctc_layer_idx"] = list(interctc_layer_idx or [])
         super().__init__(**compat.stock_options(stock))
         self.input_size = input_size
         self.adaptive_dropout_conf = AdaptiveDropoutConfig.from_dict(
@@ -119,15 +90,15 @@ class AdaptiveDropoutConformerEncoder(
             _attach_gates(owner, self.adaptive_dropout_conf)
         put_channels_last(self.embed)
         self.units = UnitTable(self)
-        # Whether somebody calls ``regularise``, and whether somebody should have.
+        # Whether ``regularise`` was called, and whether a step has passed.
         self.is_regularised = False
         self._has_stepped = False
         self.control: SizeControl | None = None
         if self.units.gates:
             fuse_swish(self)
             self.control = self._make_control()
-        # While the same batch passes a second time (see ``distillation``).
-        self.clock_stands = False
+        # Whether the batch of the last step passes again (see ``distillation``).
+        self.is_second_pass = False
 
     def _make_control(self) -> SizeControl:
         config = self.adaptive_dropout_conf
@@ -140,7 +111,7 @@ class AdaptiveDropoutConformerEncoder(
     def forward(
         self, xs_pad: torch.Tensor, ilens: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """As the stock encoder's; in training it also advances the size control.
+        """Run the stock encoder; in training, first advance the size control.
 
         A forward without gradients (some tasks look for the best order of speakers
         first) is not a step of the training.
@@ -150,7 +121,7 @@ class AdaptiveDropoutConformerEncoder(
                 step, or the length of the training is not known.
         """
         stepping = self.training and torch.is_grad_enabled()
-        if stepping and self.control is not None and not self.clock_stands:
+        if stepping and self.control is not None and not self.is_second_pass:
             if self._has_stepped and not self.is_regularised:
                 raise RuntimeError(
                     "nothing moves the logits of adaptive dropout: build the model "
@@ -169,11 +140,11 @@ class AdaptiveDropoutConformerEncoder(
 
         Args:
             loss: loss of this step, one element, differentiable.
-            task_loss: what the penalty is relative to, one element, the same in all
+            task_loss: loss that the penalty is relative to, one element, equal in all
                 processes of a distributed training; None takes ``loss``.
 
         Returns:
-            What to log, a dict of (1,) tensors; empty without gates.
+            Values to log, a dict of (1,) tensors; empty without gates.
         """
         self.is_regularised = True
         if self.control is None:
@@ -184,7 +155,7 @@ class AdaptiveDropoutConformerEncoder(
     def _load_from_state_dict(
         self, state_dict: dict[str, torch.Tensor], prefix: str, *args: Any
     ) -> None:
-        """Also takes what an older release wrote; its logits had another optimizer."""
+        """Accept checkpoints of older releases, whose logits had another optimizer."""
         if unscale_logits(state_dict, self.adaptive_dropout_conf.logit_scale):
             for name, value in self.state_dict().items():
                 if name.startswith("control.optimizer."):
@@ -193,7 +164,7 @@ class AdaptiveDropoutConformerEncoder(
 
     @property
     def has_begun(self) -> bool:
-        """Whether the gates do anything yet in training."""
+        """Whether the gates sample, or have been decided."""
         return self.control is not None and self.control.phase != "open"
 
     @property

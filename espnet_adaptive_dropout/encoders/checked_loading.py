@@ -1,7 +1,7 @@
-"""What our encoders check when weights are loaded into them.
+"""Checks of the weights that are loaded into an encoder.
 
 ESPnet loads models for inference with ``strict=False``, which would leave a weight
-that the file lacks at its random initial value without a word.
+that the file lacks at its random initial value without a warning.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 
 from espnet_adaptive_dropout.compat import rename_subsampling_output
 
-# What comes after the mixin is an encoder.
+# The class after the mixin is an encoder.
 _Encoder: Any = torch.nn.Module if TYPE_CHECKING else object
 
 
@@ -33,7 +33,7 @@ class CheckedLoading(_Encoder):
         errors: list[str],
     ) -> None:
         rename_subsampling_output(state_dict, prefix + "embed.", self.embed)
-        # The size control has no say in inference, and may have had other weights in
+        # The size control has no effect in inference, and may have had other weights in
         # the release that trained the checkpoint; a strict load still misses them.
         absent = [
             prefix + name

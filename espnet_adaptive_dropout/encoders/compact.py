@@ -1,4 +1,4 @@
-"""A Conformer encoder at the widths that pruning left, read from its config."""
+"""The compact Conformer encoder: the widths of a pruned encoder, from its config."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
 
     Args:
         input_size: dimension of the input features.
-        widths: one mapping a block, as :class:`BlockWidths`.
+        widths: one mapping for every block, see :class:`BlockWidths`.
         subsampling: channels of the two convolutions of the input layer; None: as
             many as ``output_size``.
         **stock_options: options of the stock encoder, with its names and defaults.
@@ -68,7 +68,7 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
                 _narrow(layer, block)
         put_channels_last(self.embed)
         fuse_swish(self)
-        # Distributed training waits for the gradient of every weight that wants one.
+        # Distributed training waits for the gradient of every weight that requires one.
         for parameter in self.parameters():
             if parameter.numel() == 0:
                 parameter.requires_grad_(False)

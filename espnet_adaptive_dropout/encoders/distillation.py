@@ -174,11 +174,11 @@ def full_width(encoder: AdaptiveDropoutConformerEncoder) -> Iterator[None]:
         gate.phase = "open"
     for norm in norms:
         norm.track_running_stats = False
-    encoder.clock_stands = True
+    encoder.is_second_pass = True
     try:
         yield
     finally:
-        encoder.clock_stands = False
+        encoder.is_second_pass = False
         for gate, phase in zip(gates, phases):
             gate.phase = phase
         for norm in norms:
@@ -189,72 +189,42 @@ class SameAugmentation:
     """Gives two passes of a batch the same SpecAugment.
 
     Args:
-        model: with a ``specaug``, or without.
+        model: ESPnet model, with or without a ``specaug``.
     """
 
     def __init__(self, model: torch.nn.Module):
         self.specaug: torch.nn.Module | None = getattr(model, "specaug", None)
-        self._start: _Generators | None = None
+        self._start: list[torch.Tensor] = []
 
-    @contextlib.contextmanager
-    def first(self) -> Iterator[None]:
+    def first(self) -> contextlib.AbstractContextManager[None]:
         """Keep the state from which SpecAugment draws its random numbers."""
+        return self._calling(self._keep_state)
 
-        def keep(module: torch.nn.Module, inputs: Any) -> None:
-            self._start = _Generators.now(inputs[0].device)
-
-        with self._hooks(before=keep):
-            yield
-
-    @contextlib.contextmanager
-    def again(self) -> Iterator[None]:
+    def again(self) -> contextlib.AbstractContextManager[None]:
         """Let SpecAugment, and nothing else, draw the same random numbers again."""
-        kept: list[_Generators] = []
-
-        def rewind(module: torch.nn.Module, inputs: Any) -> None:
-            kept.append(_Generators.now(inputs[0].device))
-            if self._start is not None:
-                self._start.restore()
-
-        def go_on(module: torch.nn.Module, inputs: Any, output: Any) -> None:
-            kept.pop().restore()
-
-        with self._hooks(before=rewind, after=go_on):
-            yield
+        return self._calling(self._from_same_state)
 
     @contextlib.contextmanager
-    def _hooks(
-        self,
-        before: Callable[[torch.nn.Module, Any], None],
-        after: Callable[[torch.nn.Module, Any, Any], None] | None = None,
-    ) -> Iterator[None]:
-        hooks = []
-        if self.specaug is not None:
-            hooks.append(self.specaug.register_forward_pre_hook(before))
-            if after is not None:
-                hooks.append(self.specaug.register_forward_hook(after))
+    def _calling(self, wrapper: Callable) -> Iterator[None]:
+        if self.specaug is None:
+            yield
+            return
+        self.specaug.forward = functools.partial(wrapper, self.specaug.forward)
         try:
             yield
         finally:
-            for hook in hooks:
-                hook.remove()
+            del self.specaug.forward
 
+    def _keep_state(self, forward: Callable, x: torch.Tensor, *args: Any) -> Any:
+        self._start = [torch.get_rng_state()]
+        if x.is_cuda:
+            self._start.append(torch.cuda.get_rng_state(x.device))
+        return forward(x, *args)
 
-@dataclasses.dataclass
-class _Generators:
-    """States of the random number generators that modules on a device use."""
-
-    device: torch.device
-    cpu: torch.Tensor
-    cuda: torch.Tensor | None
-
-    @classmethod
-    def now(cls, device: torch.device) -> _Generators:
-        on_gpu = device.type == "cuda"
-        cuda = torch.cuda.get_rng_state(device) if on_gpu else None
-        return cls(device, torch.get_rng_state(), cuda)
-
-    def restore(self) -> None:
-        torch.set_rng_state(self.cpu)
-        if self.cuda is not None:
-            torch.cuda.set_rng_state(self.cuda, self.device)
+    def _from_same_state(self, forward: Callable, x: torch.Tensor, *args: Any) -> Any:
+        with torch.random.fork_rng([x.device] if x.is_cuda else []):
+            if self._start:
+                torch.set_rng_state(self._start[0])
+            if self._start and x.is_cuda:
+                torch.cuda.set_rng_state(self._start[1], x.device)
+            return forward(x, *args)

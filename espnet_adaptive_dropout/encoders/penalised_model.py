@@ -10,7 +10,7 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.encoders.distillation import check_distillation, distil
-from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder, recogniser
 
 # What ``final_<name>`` is before the size is final: worse than anything after it.
 # ESPnet's reporter turns infinities into NaN, which cannot be ranked.
@@ -37,7 +37,7 @@ _OTHER_ENCODERS = (
 )
 
 
-# What comes after the mixin is an ESPnet model.
+# The class after the mixin is an ESPnet model.
 _Model: Any = torch.nn.Module if TYPE_CHECKING else object
 
 
@@ -65,7 +65,7 @@ class AdaptiveDropoutMixin(_Model):
     def forward(
         self, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, dict, torch.Tensor]:
-        """As the ESPnet model's forward: loss (1,), stats, weight (1,)."""
+        """Run the ESPnet model: loss (1,), stats, weight (1,)."""
         forward = functools.partial(super().forward, *args, **kwargs)
         encoder = main_encoder(self)
         # Also where this step fails and the training goes on with the next.
@@ -132,8 +132,8 @@ def penalised(model_class: type) -> type:
 def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
     """Give a model the penalty if its encoder has adaptive dropout.
 
-    The model changes its class in place. Of nested models only the outermost adds
-    the penalty.
+    The class of the model is changed in place. Among nested models only the outermost
+    adds the penalty.
 
     Raises:
         ValueError: adaptive dropout is in another encoder than the main one, or
@@ -141,7 +141,7 @@ def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
     """
     inner = getattr(model, "s2t_model", None)
     if isinstance(inner, AdaptiveDropoutMixin):
-        inner.__class__ = _without_penalty(type(inner))
+        inner.__class__ = type(inner).__bases__[1]  # the class without the penalty
     for name in _OTHER_ENCODERS:
         if isinstance(getattr(model, name, None), AdaptiveDropoutConformerEncoder):
             raise ValueError(
@@ -150,16 +150,8 @@ def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
             )
     if not isinstance(model, AbsESPnetModel):
         return model
-    if isinstance(_encoder_or_none(model), AdaptiveDropoutConformerEncoder):
+    encoder = getattr(recogniser(model), "encoder", None)
+    if isinstance(encoder, AdaptiveDropoutConformerEncoder):
         check_distillation(model)
         model.__class__ = penalised(type(model))  # type: ignore[arg-type]
     return model
-
-
-def _encoder_or_none(model: torch.nn.Module) -> torch.nn.Module | None:
-    return getattr(getattr(model, "s2t_model", model), "encoder", None)
-
-
-def _without_penalty(model_class: type) -> type:
-    """What ``penalised`` was given."""
-    return model_class.__bases__[1]

@@ -1,4 +1,4 @@
-"""Conditioning tokens in front of the frames, as the task s2t_ctc wants them."""
+"""Conditioning tokens in front of the frames, as the task s2t_ctc passes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-# What comes after the mixin is an encoder, with ``forward`` and ``embed``.
+# The class after the mixin is an encoder, with ``forward`` and ``embed``.
 _Encoder: Any = torch.nn.Module if TYPE_CHECKING else object
 
 
@@ -16,7 +16,7 @@ class PrefixInput(_Encoder):
 
     The embedded language and task tokens become the first frames after the
     subsampling, as in ESPnet's ``e_branchformer_ctc``. A Conformer has no
-    cross-attention, so that the prompt (``memory``) is left aside, as by
+    cross-attention, so that the prompt (``memory``) is ignored, as by
     ``e_branchformer_ctc`` with ``use_cross_attention: false``.
     """
 
@@ -30,7 +30,7 @@ class PrefixInput(_Encoder):
         memory_mask: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """As the stock encoder's.
+        """Run the stock encoder, with the prefix if there is one.
 
         Args:
             xs_pad: features (#batch, frames, dim).

@@ -1,1 +1,1 @@
-"""Forms of a trained encoder for use without training: ONNX and int8."""
+"""The forms of a trained encoder for use without training: ONNX and int8."""

@@ -29,13 +29,13 @@ def comparison_batches(
     utterances: int,
     data: Sequence[str] | None = None,
 ) -> tuple[list[Inputs], str]:
-    """Batches of several sizes and lengths, and what they were made of.
+    """Batches of several sizes and lengths, and the name of their source.
 
     Args:
         task: ESPnet task class.
-        model: its model.
+        model: ESPnet model of the task.
         config: config of the experiment.
-        utterances: how many to read.
+        utterances: number of utterances to read.
         data: "path,name,type" triplets; None takes the config's validation data, or
             noise where that cannot be read.
 
@@ -57,7 +57,7 @@ def vary(inputs: Inputs) -> list[Inputs]:
     """Utterances one by one and padded, cut short, and put together to a long one.
 
     Args:
-        inputs: some utterances in one batch.
+        inputs: one batch of utterances.
     """
     utterances = [f[:n] for f, n in zip(inputs.features, inputs.lengths.tolist())]
     utterances.sort(key=len)

@@ -1,12 +1,13 @@
-"""How far the forms of an encoder are apart, and how long each takes."""
+"""Differences between the forms of an encoder, and their times."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from typing import Callable
+from typing import Callable, TypeVar
 
 import torch
 from tqdm import tqdm
@@ -14,18 +15,20 @@ from tqdm import tqdm
 from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.export.onnx import OnnxEncoder
 
+_Result = TypeVar("_Result")
 # Inputs -> output (#batch, time, size) and lengths (#batch,).
 Form = Callable[[Inputs], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """Of a form from the encoder in float32, over all real frames.
+    """Difference of a form from the encoder in float32, over all real frames.
 
     Args:
         largest: max |form - encoder|.
-        relative: the same by max |encoder|, of the worst batch.
-        mean: root mean square of the difference by that of the encoder's output.
+        relative: max |form - encoder| / max |encoder| of the worst batch.
+        mean: root mean square of the difference, relative to that of the encoder's
+            output.
     """
 
     largest: float
@@ -58,7 +61,7 @@ def compare(reference: Form, form: Form, batches: Sequence[Inputs]) -> Differenc
     """Compare a form with the encoder itself.
 
     Raises:
-        ValueError: it gives outputs of another length.
+        ValueError: the form gives outputs of another length.
     """
     largest, relative = [], []
     squares = torch.zeros(2, dtype=torch.float64)
@@ -84,43 +87,54 @@ def compare(reference: Form, form: Form, batches: Sequence[Inputs]) -> Differenc
 
 @dataclasses.dataclass(frozen=True)
 class Times:
-    """Seconds of one run of a form.
-
-    Args:
-        median: over the rounds.
-        low: 10th percentile.
-        high: 90th percentile.
-    """
+    """Seconds of one run: median, 10th and 90th percentile over the rounds."""
 
     median: float
     low: float
     high: float
 
+    @classmethod
+    def of_runs(cls, seconds: Sequence[float]) -> Times:
+        """Summarise the seconds of all runs."""
+        ordered, last = sorted(seconds), len(seconds) - 1
+        low, high = ordered[round(0.1 * last)], ordered[round(0.9 * last)]
+        return cls(statistics.median(ordered), low, high)
+
+
+def measure_in_turns(
+    measures: Mapping[str, Callable[[], _Result]], rounds: int
+) -> dict[str, list[_Result]]:
+    """Results of measurements that take turns, so that all see the same load.
+
+    Args:
+        measures: measurements by name.
+        rounds: number of results of each, after one run to warm up.
+    """
+    results: dict[str, list[_Result]] = {name: [] for name in measures}
+    for index in tqdm(range(rounds + 1), desc="timing", leave=False):
+        for name, measure in measures.items():
+            result = measure()
+            if index:
+                results[name].append(result)
+    return results
+
 
 def time_forms(
     forms: Mapping[str, Form], inputs: Inputs, rounds: int
 ) -> dict[str, Times]:
-    """Time forms that take turns, so that all see the same load.
+    """Times of forms, which take turns.
 
     Args:
-        forms: by name.
+        forms: forms by name.
         inputs: encoder inputs of every run.
-        rounds: how often each is run, after one run to warm up.
+        rounds: number of runs of each form.
     """
-    runs: dict[str, list[float]] = {name: [] for name in forms}
-    for index in tqdm(range(rounds + 1), desc="timing", leave=False):
-        for name, form in forms.items():
-            start = time.perf_counter()
-            form(inputs)
-            if index:
-                runs[name].append(time.perf_counter() - start)
-    return {name: _summarise(sorted(values)) for name, values in runs.items()}
 
+    def seconds(form: Form) -> float:
+        start = time.perf_counter()
+        form(inputs)
+        return time.perf_counter() - start
 
-def _summarise(seconds: list[float]) -> Times:
-    last = len(seconds) - 1
-    return Times(
-        statistics.median(seconds),
-        seconds[round(0.1 * last)],
-        seconds[round(0.9 * last)],
-    )
+    runs = {name: functools.partial(seconds, form) for name, form in forms.items()}
+    measured = measure_in_turns(runs, rounds)
+    return {name: Times.of_runs(values) for name, values in measured.items()}

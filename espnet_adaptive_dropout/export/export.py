@@ -1,4 +1,4 @@
-"""Exports the encoder of a trained model and measures what came of it."""
+"""Exports the encoder of a trained model and measures its exported forms."""
 
 from __future__ import annotations
 
@@ -20,13 +20,7 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
     encoder_entry,
     main_encoder,
 )
-from espnet_adaptive_dropout.experiments.experiment import (
-    build_model,
-    load_config,
-    load_state,
-    load_task,
-    load_weights,
-)
+from espnet_adaptive_dropout.experiments.experiment import load_task, open_model
 from espnet_adaptive_dropout.experiments.features import Inputs, noise_inputs
 from espnet_adaptive_dropout.experiments.sizes import MAC_SECONDS, parameters
 from espnet_adaptive_dropout.export.batches import comparison_batches
@@ -56,7 +50,7 @@ _PACKAGES = ("torch", "onnx", "onnxruntime")
 
 @dataclasses.dataclass
 class ExportOptions:
-    """What to export and how to check it; the options of ``bin.export``."""
+    """Options of ``bin.export``."""
 
     onnx: bool = True
     int8: bool = True
@@ -70,37 +64,37 @@ class ExportOptions:
 def export(
     train_config: Path, model_file: Path, directory: Path, options: ExportOptions
 ) -> dict[str, Any]:
-    """Write the ONNX files that are asked for and measure all forms.
+    """Write the ONNX files and measure all forms.
 
     Args:
         train_config: config.yaml of the experiment.
-        model_file: its checkpoint.
+        model_file: checkpoint of the experiment.
         directory: existing directory for the files.
-        options: what to write.
+        options: options of ``bin.export``.
 
     Returns:
         The report, JSON-serialisable.
 
     Raises:
-        ValueError: the model cannot be read or exported, or what was exported in
-            float32 does not compute what the encoder does.
+        ValueError: the model cannot be read or exported, or the ONNX file in float32
+            does not compute what the encoder does.
         OSError: a file cannot be written.
     """
     if not (options.onnx or options.int8):
-        raise ValueError("--onnx false --int8 false: that leaves nothing to do")
+        raise ValueError("--onnx false --int8 false: nothing to do")
     task = load_task(options.task)
-    model, config = _open(train_config, model_file, task)
+    config, model = open_model(task, train_config, model_file)
+    encoder = main_encoder(model)
+    _refuse_other_encoders(encoder, config, train_config)
     batches, source = comparison_batches(
         task, model, config, options.utterances, options.data
     )
-    encoder = main_encoder(model)
     _refuse_other_inputs(encoder, batches[0])
     forms, sizes = _write_forms(encoder, batches[0], directory, options)
     differences = _differences(forms, batches, options.tolerance)
     times: dict[str, Times] = {}
     if options.rounds:
-        inputs = noise_inputs(model, MAC_SECONDS)
-        times = time_forms(forms, inputs, options.rounds)
+        times = time_forms(forms, noise_inputs(model, MAC_SECONDS), options.rounds)
     return {
         "train_config": str(train_config),
         "model_file": str(model_file),
@@ -125,32 +119,24 @@ def export(
     }
 
 
-def _open(train_config: Path, model_file: Path, task: type) -> tuple[Any, dict]:
-    """The model, in evaluation mode, and its config."""
-    config = load_config(train_config)
-    state = load_state(model_file)
-    _refuse_other_encoders(train_config, config)
-    model = build_model(task, config)
-    load_weights(model, state, str(model_file))
-    return model, config
-
-
-def _refuse_other_encoders(train_config: Path, config: dict[str, Any]) -> None:
-    option = encoder_entry(config).option
-    if config[option] == ADAPTIVE:
-        raise ValueError(
-            f"{train_config}: '{option}: {ADAPTIVE}' has its gates still; prune it "
-            f"with bin.prune and export what comes of it"
-        )
-
-
-def _refuse_other_inputs(encoder: torch.nn.Module, inputs: Inputs) -> None:
-    """Only a Conformer whose output depends on features and lengths alone."""
+def _refuse_other_encoders(
+    encoder: torch.nn.Module, config: dict[str, Any], train_config: Path
+) -> None:
     if not isinstance(encoder, compat.ConformerEncoder):
         raise ValueError(
             f"the encoder is a {type(encoder).__name__}; only a Conformer, stock or "
             f"pruned, can be exported"
         )
+    option = encoder_entry(config).option
+    if config[option] == ADAPTIVE:
+        raise ValueError(
+            f"{train_config}: '{option}: {ADAPTIVE}' still has its gates; prune it "
+            f"with bin.prune and export the pruned experiment"
+        )
+
+
+def _refuse_other_inputs(encoder: torch.nn.Module, inputs: Inputs) -> None:
+    """Only an encoder whose output depends on features and lengths alone."""
     others = [name for name, value in inputs.options.items() if torch.is_tensor(value)]
     if others:
         raise ValueError(
@@ -167,7 +153,7 @@ def _refuse_other_inputs(encoder: torch.nn.Module, inputs: Inputs) -> None:
 def _write_forms(
     encoder: torch.nn.Module, inputs: Inputs, directory: Path, options: ExportOptions
 ) -> tuple[dict[str, Form], dict[str, int]]:
-    """Write the files; returns all forms that are to be measured, and their bytes."""
+    """Write the files; returns all forms to be measured, and their sizes in bytes."""
     forms: dict[str, Form] = {PYTORCH: pytorch_form(encoder)}
     sizes = {PYTORCH: saved_bytes(encoder)}
     if options.int8:
@@ -189,7 +175,7 @@ def _write_forms(
 def _differences(
     forms: dict[str, Form], batches: Sequence[Inputs], tolerance: float
 ) -> dict[str, Difference]:
-    """How far every form is from PyTorch; ONNX in float32 within ``tolerance``."""
+    """Differences from PyTorch; refuses ONNX in float32 above ``tolerance``."""
     found = {}
     for name, form in forms.items():
         found[name] = compare(forms[PYTORCH], form, batches)
@@ -208,7 +194,7 @@ def _input_size(inputs: Inputs) -> int:
 
 
 def saved_bytes(encoder: torch.nn.Module) -> int:
-    """Bytes of the file that ``torch.save`` makes of the weights."""
+    """Size in bytes of the file that ``torch.save`` writes."""
     file = io.BytesIO()
     torch.save(encoder.state_dict(), file)
     return file.tell()

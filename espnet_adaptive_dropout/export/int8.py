@@ -12,7 +12,7 @@ def quantize(encoder: torch.nn.Module) -> torch.nn.Module:
     """A copy of ``encoder`` whose plain ``Linear`` layers run in int8 on the CPU.
 
     Args:
-        encoder: in evaluation mode; not changed.
+        encoder: encoder in evaluation mode; not changed.
     """
     engines = [e for e in torch.backends.quantized.supported_engines if e != "none"]
     if torch.backends.quantized.engine == "none" and engines:

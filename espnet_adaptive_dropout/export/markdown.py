@@ -1,9 +1,10 @@
-"""What an export gave, for people."""
+"""The report of an export in Markdown."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from espnet_adaptive_dropout.experiments.markdown import table_lines
 from espnet_adaptive_dropout.experiments.sizes import MAC_SECONDS
 
 TITLES = {
@@ -37,15 +38,9 @@ def to_markdown(report: dict[str, Any]) -> str:
 
 
 def _table(forms: dict[str, Any], timed: bool) -> list[str]:
-    head = "| form | file | size [MB] |"
-    line = "|---|---|---:|"
-    if timed:
-        head += " CPU time [ms] | of PyTorch |"
-        line += "---:|---:|"
-    lines = [
-        head + " largest difference | relative | mean |",
-        line + "---:|---:|---:|",
-    ]
+    times = ["CPU time [ms]", "of PyTorch"] if timed else []
+    headings = ["form", "file", "size [MB]", *times]
+    rows = []
     for name, row in forms.items():
         cells = [TITLES[name], row["file"] or "-", f"{row['bytes'] / 1e6:.2f}"]
         if timed:
@@ -56,8 +51,9 @@ def _table(forms: dict[str, Any], timed: bool) -> list[str]:
         exact = name == "pytorch"
         for key in ("largest", "relative", "mean"):
             cells.append("-" if exact else f"{difference[key]:.1e}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        rows.append(cells)
+    headings += ["largest difference", "relative", "mean"]
+    return table_lines(headings, rows, left=(0, 1))
 
 
 def _how_compared(report: dict[str, Any]) -> str:
@@ -68,8 +64,8 @@ def _how_compared(report: dict[str, Any]) -> str:
         f"{', '.join(map(str, sizes))} utterances of {min(frames)} to {max(frames)} "
         f"frames, padded ones among them. *Relative*: the largest difference by the "
         f"largest output; *mean*: root mean squares. ONNX in float32 is only kept if "
-        f"its relative difference is at most {report['tolerance']:g}. Without a file: "
-        f"the size that the encoder takes in a checkpoint."
+        f"its relative difference is at most {report['tolerance']:g}. The size of a "
+        f"form without a file is that of the encoder's weights in a checkpoint."
     )
 
 

@@ -27,7 +27,7 @@ _EXAMPLE = (180, 131)
 
 
 class _EncoderGraph(torch.nn.Module):
-    """The encoder as it is exported: real frames are told by ``lengths`` alone."""
+    """The encoder as it is exported: ``lengths`` alone determines the real frames."""
 
     def __init__(self, encoder: torch.nn.Module, options: dict[str, Any]):
         super().__init__()
@@ -154,7 +154,7 @@ def quantize_onnx(path: Path, int8_path: Path) -> None:
 
     Args:
         path: ONNX file in float32.
-        int8_path: of the file to write; complete or not there.
+        int8_path: file to write; complete or not there.
 
     Raises:
         ValueError: onnx or onnxruntime is missing.
@@ -180,7 +180,7 @@ class OnnxEncoder:
 
     Args:
         path: ONNX file.
-        threads: that one product may use.
+        threads: number of threads for one product.
 
     Raises:
         ValueError: onnxruntime is missing, or cannot read the file.

@@ -1,4 +1,4 @@
-"""Positional encodings that work out their table at any length.
+"""Sinusoidal positional encodings without a limit of the length.
 
 ESPnet's keep a table of 5,000 frames and slice it. In an exported file it would take
 up megabytes and be the limit of the length; computed from the length it is neither.
@@ -16,33 +16,30 @@ from espnet_adaptive_dropout import compat
 class _Positions(torch.nn.Module):
     def __init__(self, stock: torch.nn.Module):
         super().__init__()
+        self.scale = stock.xscale
         size = stock.d_model
-        # To the bit: at place 5,000 the last bit of a rate is 3e-4 of an angle.
+        # To the bit: at position 5,000 the last bit of a rate is 3e-4 of an angle.
         pairs = torch.arange(0, size, 2, dtype=torch.float32)
         rates = torch.exp(pairs * -(math.log(10000.0) / size))
         self.register_buffer("rates", rates)
 
     def table(self, positions: torch.Tensor) -> torch.Tensor:
-        """Sines and cosines in turn, (1, places, size), of ``positions`` (places,)."""
+        """Sines and cosines in turn, (1, time, size), of ``positions`` (time,)."""
         angles = positions[:, None].to(self.rates.dtype) * self.rates
         return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[None]
 
 
 class AbsolutePositions(_Positions):
-    """As ``PositionalEncoding`` in evaluation mode."""
-
-    def __init__(self, stock: torch.nn.Module):
-        super().__init__(stock)
-        self.scale = stock.xscale
+    """``PositionalEncoding`` in evaluation mode."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(#batch, time, size) -> the same."""
-        places = torch.arange(x.size(1), device=x.device)
-        return x * self.scale + self.table(places)
+        positions = torch.arange(x.size(1), device=x.device)
+        return x * self.scale + self.table(positions)
 
 
 class ScaledPositions(_Positions):
-    """As ``ScaledPositionalEncoding`` in evaluation mode."""
+    """``ScaledPositionalEncoding`` in evaluation mode."""
 
     def __init__(self, stock: torch.nn.Module):
         super().__init__(stock)
@@ -50,26 +47,22 @@ class ScaledPositions(_Positions):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(#batch, time, size) -> the same."""
-        places = torch.arange(x.size(1), device=x.device)
-        return x + self.alpha * self.table(places)
+        positions = torch.arange(x.size(1), device=x.device)
+        return x + self.alpha * self.table(positions)
 
 
 class RelativePositions(_Positions):
-    """As ``RelPositionalEncoding`` in evaluation mode."""
-
-    def __init__(self, stock: torch.nn.Module):
-        super().__init__(stock)
-        self.scale = stock.xscale
+    """``RelPositionalEncoding`` in evaluation mode."""
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(#batch, time, size) -> the same, and (1, 2 * time - 1, size)."""
         time = x.size(1)
-        places = time - 1 - torch.arange(2 * time - 1, device=x.device)
-        return x * self.scale, self.table(places)
+        positions = time - 1 - torch.arange(2 * time - 1, device=x.device)
+        return x * self.scale, self.table(positions)
 
 
 class LegacyRelativePositions(_Positions):
-    """As ``LegacyRelPositionalEncoding`` in evaluation mode.
+    """``LegacyRelPositionalEncoding`` in evaluation mode.
 
     That one counts down from the end of its table, which the model was trained with,
     not from the end of the utterance.
@@ -77,14 +70,13 @@ class LegacyRelativePositions(_Positions):
 
     def __init__(self, stock: torch.nn.Module):
         super().__init__(stock)
-        self.scale = stock.xscale
         self.register_buffer("longest", torch.tensor(stock.pe.size(1)))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(#batch, time, size) -> the same, and (1, time, size)."""
-        places = torch.arange(x.size(1), device=x.device)
-        start = torch.maximum(self.longest - 1, places[-1])
-        return x * self.scale, self.table(start - places)
+        positions = torch.arange(x.size(1), device=x.device)
+        start = torch.maximum(self.longest - 1, positions[-1])
+        return x * self.scale, self.table(start - positions)
 
 
 _OF_ANY_LENGTH = {

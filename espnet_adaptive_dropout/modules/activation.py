@@ -11,10 +11,10 @@ def fuse_swish(encoder: torch.nn.Module) -> None:
     """Let PyTorch's SiLU compute ESPnet's Swish, x * sigmoid(x), in one pass.
 
     It is the same function up to rounding. ESPnet's takes two passes, and training
-    keeps sigmoid(x) beside x.
+    stores sigmoid(x) beside x.
 
     Args:
-        encoder: whose modules are changed.
+        encoder: encoder, changed in place.
     """
     silu = torch.nn.SiLU()
     for module in list(encoder.modules()):

@@ -82,12 +82,12 @@ def _attend_fused(
     )
 
 
-# What comes after the mixin is an attention module.
+# The class after the mixin is an attention module.
 _Attention: Any = torch.nn.Module if TYPE_CHECKING else object
 
 
 class _Gated(_Attention):
-    """What the gated attentions share: masks by head, and the output layer."""
+    """Common part of the gated attentions: masks by head, and the output layer."""
 
     query_gate: AdaptiveDropout | None
     value_gate: AdaptiveDropout | None
@@ -129,26 +129,25 @@ class _Gated(_Attention):
             k: keys (#batch, head, time2, d_k).
             v: values (#batch, head, time2, d_k).
             position: (#batch, head, time1, time2) or None.
-            mask: as in :func:`attend`.
+            mask: mask of :func:`attend`.
 
         Returns:
             (#batch, time1, size).
         """
-        gate = self.value_gate
         context, self.attn = attend(
             q, k, v, position, mask, self.d_k, self.dropout, self.use_sdpa
         )
         context = context.transpose(1, 2).flatten(2)
-        if gate is None:
+        if self.value_gate is None:
             return self.linear_out(context)
-        return gate.into(self.linear_out, context)
+        return self.value_gate.apply_layer(self.linear_out, context)
 
 
 class AdaptiveDropoutAttention(_Gated, compat.MultiHeadedAttention):
     """``selfattn`` (absolute positions) with gates.
 
     Args:
-        stock: the module whose parts are taken over.
+        stock: stock module, whose parts are taken over.
     """
 
     def forward(
@@ -159,7 +158,7 @@ class AdaptiveDropoutAttention(_Gated, compat.MultiHeadedAttention):
         mask: torch.Tensor | None,
         expand_kv: bool = False,
     ) -> torch.Tensor:
-        """As the stock module's forward."""
+        """Forward pass with the stock module's arguments."""
         q, k, v = self.forward_qkv(query, key, value, expand_kv)
         (q,) = self._gate(self.query_gate, q)
         return self._attend(q, k, v, None, mask)
@@ -174,7 +173,7 @@ class _GatedRelPosition(_Gated):
         pos_emb: torch.Tensor,
         mask: torch.Tensor | None,
     ) -> torch.Tensor:
-        """As the stock module's forward."""
+        """Forward pass with the stock module's arguments."""
         q, k, v = self.forward_qkv(query, key, value)
         p = self.linear_pos(pos_emb).view(pos_emb.size(0), -1, self.h, self.d_k)
         q_u, q_w = self._gate(

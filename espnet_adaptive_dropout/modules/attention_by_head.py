@@ -1,8 +1,7 @@
 """Self-attention head by head, for inference on a CPU.
 
-Reads every head where it lies, without filling up or copying, and shifts relative
-positions by a view. On a CPU that is faster than heads side by side (``head_grid``),
-and it takes less memory.
+Reads every head without padding or copying, and shifts relative positions by a view.
+On a CPU that is faster than padded heads (``padded_heads``), and takes less memory.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ import torch
 # distances, and they stay in the cache. Best of 64 to 512, utterances of 5 to 30 s.
 ROWS = 128
 
-# Scores that relative positions add: of the units of a head, for some rows,
-# (#batch, rows, time2).
+# (units of a head, rows) -> scores of relative positions, (#batch, rows, time2)
 PositionScores = Callable[[slice, slice], torch.Tensor]
 
 
@@ -38,11 +36,11 @@ def attend_by_head(
         query: (#batch, time1, units), head after head, with the position bias.
         key: (#batch, time2, units).
         value: (#batch, time2, value units).
-        position_scores: of relative positions, or None.
+        position_scores: scores of relative positions, or None.
         mask: (#batch, 1, time2) or (#batch, time1, time2), 0 on padding, or None.
         d_k: the ORIGINAL width of a head: the scale is 1 / sqrt(d_k).
         widths: query and value units of every head.
-        rows: of scores to compute at a time; None: all.
+        rows: number of rows of scores to compute at a time; None: all.
 
     Returns:
         (#batch, time1, value units); not differentiable.
@@ -92,7 +90,7 @@ def _scores(
 def _weights(
     scores: torch.Tensor, padding: torch.Tensor | None, rows: slice
 ) -> torch.Tensor:
-    """Attention weights of scores, which are given up."""
+    """Attention weights of scores, which are overwritten."""
     if padding is None:
         return torch.softmax(scores, dim=-1)
     if padding.size(1) > 1:
@@ -102,23 +100,23 @@ def _weights(
 
 
 def scores_by_distance(
-    query: torch.Tensor, places: torch.Tensor, rows: slice
+    query: torch.Tensor, positions: torch.Tensor, rows: slice
 ) -> torch.Tensor:
     """Position scores of some rows: ``rel_shift`` of ESPnet's "latest" positions.
 
-    Element [i, j] belongs to the distance j - i, whose place is time - 1 + j - i.
+    Element [i, j] belongs to the distance j - i, whose position is time - 1 + j - i.
 
     Args:
-        query: of a head, (#batch, time, width).
-        places: projected positions of all distances, (1, 2 time - 1, width).
-        rows: of the scores.
+        query: queries of a head, (#batch, time, width).
+        positions: projected positions of all distances, (1, 2 time - 1, width).
+        rows: rows of the scores.
 
     Returns:
         (#batch, rows, time), a view of a smaller tensor.
     """
     time, count = query.size(1), rows.stop - rows.start
-    places = places[:, time - rows.stop : 2 * time - 1 - rows.start]
-    scores = torch.matmul(query[:, rows], places.transpose(1, 2))
+    positions = positions[:, time - rows.stop : 2 * time - 1 - rows.start]
+    scores = torch.matmul(query[:, rows], positions.transpose(1, 2))
     width = scores.size(2)
     return scores.as_strided(
         (scores.size(0), count, time), (count * width, width - 1, 1), count - 1

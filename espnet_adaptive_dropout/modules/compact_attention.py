@@ -2,11 +2,11 @@
 
 The weights are stored head after head without padding. The scale stays 1 / sqrt(d_k)
 of the full-width model. A head without query units attends evenly to all real frames;
-one without value units is void.
+one without value units contributes nothing.
 
-Heads of like width are computed in one product, on vectors filled up with zeros to
-the width of the widest (``head_grid``), or one after the other (``head_loop``), which
-is faster where a CPU evaluates. Both are exact.
+Heads of similar width are computed in one product, padded with zeros to the width of
+the widest (``padded_heads``), or one after the other (``attention_by_head``), which is
+faster in evaluation on a CPU. Both are exact.
 """
 
 from __future__ import annotations
@@ -37,16 +37,13 @@ class CompactAttention(torch.nn.Module):
     """``selfattn`` (absolute positions) at per-head widths.
 
     Args:
-        stock: full-width module whose options are taken over.
+        stock: full-width module, whose options are taken over.
         query_widths: query units of every head.
         value_widths: value units of every head.
     """
 
     def __init__(
-        self,
-        stock: compat.MultiHeadedAttention,
-        query_widths: list[int],
-        value_widths: list[int],
+        self, stock: torch.nn.Module, query_widths: list[int], value_widths: list[int]
     ):
         super().__init__()
         size = stock.linear_out.out_features
@@ -65,21 +62,19 @@ class CompactAttention(torch.nn.Module):
         self.use_sdpa = getattr(stock, "use_sdpa", False)
 
     def set_groups(self, groups: Sequence[Sequence[int]]) -> None:
-        """Say which heads are computed in one product; not on a CPU in evaluation.
+        """Set the heads to be computed in one product, except on a CPU in evaluation.
 
         Args:
-            groups: of indices; all heads with values, each once.
+            groups: indices of heads; every head with values is in one group.
         """
-        query_widths, value_widths = self.query_widths, self.value_widths
-        self.query_grids = torch.nn.ModuleList(
-            HeadGrid(query_widths, group) for group in groups
-        )
-        self.value_grids = torch.nn.ModuleList(
-            HeadGrid(value_widths, group) for group in groups
+        self.query_grids, self.value_grids = (
+            torch.nn.ModuleList(HeadGrid(widths, group) for group in groups)
+            for widths in (self.query_widths, self.value_widths)
         )
         self.in_order: HeadsInOrder | None = None
         if groups:
-            self.in_order = HeadsInOrder(list(self.value_grids), sum(value_widths))
+            units = sum(self.value_widths)
+            self.in_order = HeadsInOrder(list(self.value_grids), units)
 
     def _context(
         self,
@@ -87,23 +82,23 @@ class CompactAttention(torch.nn.Module):
         k: torch.Tensor,
         v: torch.Tensor,
         mask: torch.Tensor | None,
-        places: torch.Tensor | None,
+        p: torch.Tensor | None,
     ) -> torch.Tensor:
         """Run all heads.
 
         Args:
             q: query vectors (#batch, time1, units), head after head.
-            k: (#batch, time2, units).
-            v: (#batch, time2, value units).
+            k: keys (#batch, time2, units).
+            v: values (#batch, time2, value units).
             mask: (#batch, 1, time2), (#batch, time1, time2) or None.
-            places: projected positions (1, positions, units), or None.
+            p: projected positions (1, positions, units), or None.
 
         Returns:
             (#batch, time1, value units).
         """
         q_u = self._with_bias(q)
         if is_cpu_inference(self, v):
-            scores = self._position_scores(q, places)
+            scores = self._position_scores(q, p)
             widths = list(zip(self.query_widths, self.value_widths))
             return attend_by_head(q_u, k, v, scores, mask, self.d_k, widths, self.rows)
         contexts = []
@@ -112,7 +107,7 @@ class CompactAttention(torch.nn.Module):
                 query_grid.spread(q_u),
                 query_grid.spread(k),
                 value_grid.spread(v),
-                self._grid_position_scores(query_grid, q, places),
+                self._grid_position_scores(query_grid, q, p),
                 mask,
                 self.d_k,
                 self.dropout,
@@ -123,19 +118,19 @@ class CompactAttention(torch.nn.Module):
         return self.in_order(contexts)
 
     def _with_bias(self, q: torch.Tensor) -> torch.Tensor:
-        """Query vectors as they meet the keys."""
+        """Query vectors with the bias of their product with the keys."""
         return q
 
     def _position_scores(
-        self, q: torch.Tensor, places: torch.Tensor | None
+        self, q: torch.Tensor, p: torch.Tensor | None
     ) -> PositionScores | None:
         """Scores of relative positions, head by head."""
         return None
 
     def _grid_position_scores(
-        self, grid: HeadGrid, q: torch.Tensor, places: torch.Tensor | None
+        self, grid: HeadGrid, q: torch.Tensor, p: torch.Tensor | None
     ) -> torch.Tensor | None:
-        """The same for all heads of a grid, (#batch, head, time1, time2)."""
+        """Scores of relative positions of a grid, (#batch, head, time1, time2)."""
         return None
 
     def forward(
@@ -146,7 +141,7 @@ class CompactAttention(torch.nn.Module):
         mask: torch.Tensor | None,
         expand_kv: bool = False,
     ) -> torch.Tensor:
-        """As the stock module's forward."""
+        """Forward pass with the stock module's arguments."""
         return self._attend(query, key, value, mask)
 
     def _attend(
@@ -159,10 +154,10 @@ class CompactAttention(torch.nn.Module):
     ) -> torch.Tensor:
         v = self.linear_v(value)
         if self.in_order is None:
-            return self.linear_out(v)  # of no units: the bias
+            return self.linear_out(v)  # the bias
         q, k = self.linear_q(query), self.linear_k(key)
-        places = None if pos_emb is None else self.linear_pos(pos_emb)
-        return self.linear_out(self._context(q, k, v, mask, places))
+        p = None if pos_emb is None else self.linear_pos(pos_emb)
+        return self.linear_out(self._context(q, k, v, mask, p))
 
 
 class _CompactRelPosition(CompactAttention):
@@ -171,10 +166,7 @@ class _CompactRelPosition(CompactAttention):
     rel_shift: Callable[[torch.Tensor], torch.Tensor]
 
     def __init__(
-        self,
-        stock: compat.MultiHeadedAttention,
-        query_widths: list[int],
-        value_widths: list[int],
+        self, stock: torch.nn.Module, query_widths: list[int], value_widths: list[int]
     ):
         super().__init__(stock, query_widths, value_widths)
         size = stock.linear_out.out_features
@@ -197,30 +189,30 @@ class _CompactRelPosition(CompactAttention):
         pos_emb: torch.Tensor,
         mask: torch.Tensor | None,
     ) -> torch.Tensor:
-        """As the stock module's forward."""
+        """Forward pass with the stock module's arguments."""
         return self._attend(query, key, value, mask, pos_emb)
 
     def _with_bias(self, q: torch.Tensor) -> torch.Tensor:
         return q + self.pos_bias_u.flatten()
 
-    def _position_scores(self, q: torch.Tensor, places: torch.Tensor) -> PositionScores:
+    def _position_scores(self, q: torch.Tensor, p: torch.Tensor) -> PositionScores:
         q = q + self.pos_bias_v.flatten()
 
         def of_head(units: slice, rows: slice) -> torch.Tensor:
-            head, head_places = q[..., units], places[..., units]
+            head, head_p = q[..., units], p[..., units]
             if self.shifts_by_view:
-                return scores_by_distance(head, head_places, rows)
-            scores = torch.matmul(head, head_places.transpose(1, 2))
+                return scores_by_distance(head, head_p, rows)
+            scores = torch.matmul(head, head_p.transpose(1, 2))
             return self.rel_shift(scores.unsqueeze(1)).squeeze(1)[:, rows]
 
         return of_head
 
     def _grid_position_scores(
-        self, grid: HeadGrid, q: torch.Tensor, places: torch.Tensor
+        self, grid: HeadGrid, q: torch.Tensor, p: torch.Tensor
     ) -> torch.Tensor:
         q = grid.spread(q + self.pos_bias_v.flatten())
-        places = grid.spread(places).transpose(-2, -1)
-        return self.rel_shift(torch.matmul(q, places))
+        p = grid.spread(p).transpose(-2, -1)
+        return self.rel_shift(torch.matmul(q, p))
 
 
 class CompactRelPositionAttention(_CompactRelPosition):
@@ -245,9 +237,7 @@ _COMPACT = {
 
 
 def compact_attention(
-    stock: torch.nn.Module,
-    query_widths: list[int],
-    value_widths: list[int],
+    stock: torch.nn.Module, query_widths: list[int], value_widths: list[int]
 ) -> torch.nn.Module:
     """Return the narrow form of a stock attention module, newly initialised.
 

@@ -3,7 +3,7 @@
 The layer norm before the module keeps all dimensions; mask and selection of inputs
 come after it, so that only columns of the first pointwise convolution follow. The
 mask of a channel comes last, before the second pointwise convolution: what a removed
-channel would contribute is zero, and no constant of it stays behind.
+channel would contribute is zero, and no constant remains.
 
 Both compute on (#batch, time, channels), see ``time_major``.
 """
@@ -31,7 +31,7 @@ class AdaptiveDropoutConvolution(compat.ConvolutionModule):
     """ConvolutionModule whose input vectors and channels pass gates.
 
     Args:
-        stock: the module whose parts are taken over.
+        stock: stock module, whose parts are taken over.
     """
 
     input_gate: AdaptiveDropout | None
@@ -49,18 +49,18 @@ class AdaptiveDropoutConvolution(compat.ConvolutionModule):
     def forward(
         self, x: torch.Tensor, mask_pad: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """As the stock module's forward, (#batch, time, channels)."""
-        x = _through(self.input_gate, self.pointwise_conv1, x)
+        """(#batch, time, channels) -> (#batch, time, channels)."""
+        x = _apply_layer(self.input_gate, self.pointwise_conv1, x)
         x = torch.nn.functional.glu(x, dim=-1)
         x = self.depthwise_conv(compat.mask_padded_frames(x, mask_pad))
         x = self.activation(batch_norm(x, self.norm))
-        return _through(self.channel_gate, self.pointwise_conv2, x)
+        return _apply_layer(self.channel_gate, self.pointwise_conv2, x)
 
 
-def _through(
+def _apply_layer(
     gate: AdaptiveDropout | None, layer: torch.nn.Module, x: torch.Tensor
 ) -> torch.Tensor:
-    return layer(x) if gate is None else gate.into(layer, x)
+    return layer(x) if gate is None else gate.apply_layer(layer, x)
 
 
 class CompactConvolution(compat.ConvolutionModule):
@@ -71,7 +71,7 @@ class CompactConvolution(compat.ConvolutionModule):
     stock shape (outputs, inputs, 1).
 
     Args:
-        stock: the module whose parts are taken over.
+        stock: stock module, whose parts are taken over.
         kept: the input dimensions that stay, ascending; may be empty.
         channels: number of channels; may be 0.
     """
@@ -100,7 +100,7 @@ class CompactConvolution(compat.ConvolutionModule):
     def forward(
         self, x: torch.Tensor, mask_pad: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """As the stock module's forward, (#batch, time, channels)."""
+        """(#batch, time, channels) -> (#batch, time, channels)."""
         if self.depthwise_conv.in_channels == 0:
             return self.pointwise_conv2(x[..., :0])  # the bias
         if not self.reads_input:

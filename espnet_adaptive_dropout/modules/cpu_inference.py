@@ -1,4 +1,4 @@
-"""When the compact encoder may take its faster ways, which CPUs like."""
+"""When the compact encoder may compute in its faster ways for CPUs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 
 
 def is_cpu_inference(module: torch.nn.Module, x: torch.Tensor) -> bool:
-    """Whether ``module`` evaluates ``x`` on a CPU and nobody records how.
+    """Whether ``module`` evaluates ``x`` on a CPU without being recorded.
 
     Not while it is trained, differentiated, traced, compiled or exported: what is
     computed then is as ESPnet computes it.
 
     Args:
-        module: decides between training and evaluation.
-        x: what it computes with.
+        module: module in training or evaluation mode.
+        x: input of the module.
     """
     recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
     return (

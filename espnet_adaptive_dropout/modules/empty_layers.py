@@ -1,4 +1,4 @@
-"""Layers of any width, 0 included, which costs nothing."""
+"""Layers of any width, 0 included."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class EmptyLinear(torch.nn.Linear):
         """(..., inputs) -> (..., outputs)."""
         if self.bias is None or not self.out_features:
             return x.new_zeros(*x.shape[:-1], self.out_features)
-        # A view of a parameter wants a gradient even where none is recorded.
+        # A view of a parameter requires a gradient even where none is recorded.
         bias = self.bias if torch.is_grad_enabled() else self.bias.detach()
         return bias.expand(*x.shape[:-1], -1)
 
@@ -70,15 +70,15 @@ def conv1d(
 
 
 class EmptyConv2d(torch.nn.Conv2d):
-    """A Conv2d without input or output channels: its bias at every place."""
+    """A Conv2d without input or output channels: its bias everywhere."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(#batch, inputs, time, frequency) -> (#batch, outputs, ...)."""
-        places = [
+        sizes = [
             (size - kernel) // stride + 1
             for size, kernel, stride in zip(x.shape[2:], self.kernel_size, self.stride)
         ]
-        output = x.new_zeros(x.size(0), self.out_channels, *places)
+        output = x.new_zeros(x.size(0), self.out_channels, *sizes)
         return output + self.bias[:, None, None]
 
 

@@ -1,6 +1,6 @@
 """ESPnet's feed-forward module with a gate on its hidden layer.
 
-The gate stands in the place of the dropout there, which acts while it does not sample.
+The gate replaces the dropout there, which acts while the gate does not sample.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class AdaptiveDropoutFeedForward(compat.PositionwiseFeedForward):
     """PositionwiseFeedForward whose hidden units pass a gate.
 
     Args:
-        stock: the module whose parts are taken over.
+        stock: stock module, whose parts are taken over.
     """
 
     dropout: AdaptiveDropout
@@ -25,7 +25,7 @@ class AdaptiveDropoutFeedForward(compat.PositionwiseFeedForward):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(#batch, time, size) -> (#batch, time, size)."""
-        return self.dropout.into(self.w_2, self.activation(self.w_1(x)))
+        return self.dropout.apply_layer(self.w_2, self.activation(self.w_1(x)))
 
 
 def gated_feed_forward(stock: torch.nn.Module) -> torch.nn.Module:

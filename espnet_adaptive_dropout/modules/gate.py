@@ -90,7 +90,7 @@ class AdaptiveDropout(torch.nn.Module):
     In training the mask is sampled (see :func:`sample_gumbel_sigmoid`); in
     evaluation it is 1[p > 0.5]. The output is not rescaled by 1 / p. A deterministic
     gate takes 1[p > 0.5] in training too, with the gradient of p (straight-through).
-    Ordinary dropout, if the gate stands in its place, acts while nothing is sampled.
+    Ordinary dropout, if the gate replaces one, acts while nothing is sampled.
 
     The logits are a parameter that requires no gradient: no optimizer moves it. For
     one forward pass, :meth:`require_gradient` gives a leaf tensor whose gradient says
@@ -149,7 +149,7 @@ class AdaptiveDropout(torch.nn.Module):
         self.logits.copy_(logits)
 
     def require_gradient(self) -> torch.Tensor:
-        """Put a new leaf in the place of the logits, until it is taken away."""
+        """Let a new leaf tensor stand for the logits until ``leaf`` is None again."""
         self.leaf = self.logits.detach().requires_grad_()
         return self.leaf
 
@@ -195,8 +195,8 @@ class AdaptiveDropout(torch.nn.Module):
         """Whether all units are kept at present."""
         return self.training and self.phase == "open"
 
-    def into(self, layer: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """``layer`` of masked ``x``, in training without keeping the product.
+    def apply_layer(self, layer: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """Apply ``layer`` to masked ``x``; training does not store the masked vectors.
 
         Args:
             layer: ``Linear``, or a convolution of kernel size 1 on such vectors.

@@ -1,7 +1,7 @@
-"""Products with masks that are the same at all times, made for training.
+"""Products with masks that are the same at all times, for training.
 
-mask * x has the size of x. Autograd would keep it beside x until the backward pass;
-here it is calculated again. Gradients are those of the plain product.
+Autograd would store mask * x beside x until the backward pass; here it is calculated
+again. Gradients are those of the plain product.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _MaskedLinear(torch.autograd.Function):
 
 
 def masked_relu(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The product mask * relu(x) of channels; it alone is kept beside x.
+    """Return mask * relu(x) of channels; only x and the mask are stored.
 
     Args:
         x: (#batch, channels, ...).

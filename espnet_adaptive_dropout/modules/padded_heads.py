@@ -1,4 +1,4 @@
-"""Heads of unequal width side by side, for one product over several of them."""
+"""Heads of unequal width padded with zeros, for one product over several heads."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import torch
 
-# A head joins wider ones if so many zeros, in queries and values together, fill it
-# up: about where the products with zeros cost as much as a call less saves (CPU,
-# utterances of 2 to 10 s).
+# A head joins wider ones if its queries and values need no more zeros than this: about
+# where the products with zeros cost what one call less saves (CPU, utterances of 2 to
+# 10 s).
 MOST_ZEROS = 16
 
 
 class HeadGrid(torch.nn.Module):
-    """Some heads of vectors stored head after head, filled up to equal width.
+    """Some heads of vectors stored head after head, padded to equal width.
 
     Args:
         widths: units of every head, as stored.
@@ -25,7 +25,7 @@ class HeadGrid(torch.nn.Module):
         total = sum(widths)
         self.heads = len(heads)
         self.width = max(widths[head] for head in heads)
-        # The place after the last unit is where spread() has a zero.
+        # The index after the last unit is that of a zero in spread().
         index = torch.full((self.heads, self.width), total)
         for row, head in enumerate(heads):
             start = sum(widths[:head])
@@ -57,16 +57,16 @@ class HeadsInOrder(torch.nn.Module):
     """Puts the units of several grids back into the order in which they are stored.
 
     Args:
-        grids: that together hold every unit once.
-        units: how many that are.
+        grids: grids that together hold every unit once.
+        units: number of units.
     """
 
     def __init__(self, grids: Sequence[HeadGrid], units: int):
         super().__init__()
-        places = torch.cat([grid.index for grid in grids])
-        # Zeros have the place after the last unit, and so come last.
-        order = torch.argsort(places)[:units]
-        self.is_plain = torch.equal(order, torch.arange(len(places)))
+        indices = torch.cat([grid.index for grid in grids])
+        # Zeros have the index after the last unit, and so come last.
+        order = torch.argsort(indices)[:units]
+        self.is_plain = torch.equal(order, torch.arange(len(indices)))
         self.register_buffer("order", order, persistent=False)
 
     def forward(self, contexts: list[torch.Tensor]) -> torch.Tensor:

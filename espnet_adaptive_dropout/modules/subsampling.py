@@ -1,7 +1,7 @@
 """ESPnet's two-convolution input layers with gates, and at narrower widths.
 
 conv: Conv2d, ReLU, Conv2d, ReLU; out: Linear. A gate comes after each ReLU, on the
-channels. What a removed channel would contribute is zero: no constant stays behind.
+channels. A removed channel contributes nothing, not even a constant.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class GatedActivation(torch.nn.Module):
     """An activation function whose channels pass a gate.
 
     Args:
-        activation: the stock one.
+        activation: stock activation function.
     """
 
     gate: AdaptiveDropout | None
@@ -47,7 +47,7 @@ class ChannelsLast(torch.nn.Sequential):
     That takes two thirds of the time, but half as much again in training.
 
     Args:
-        stock: whose layers are taken over.
+        stock: stock convolutions, whose layers are taken over.
     """
 
     def __init__(self, stock: torch.nn.Sequential):
@@ -76,7 +76,7 @@ def has_two_convolutions(embed: torch.nn.Module) -> bool:
 
 
 def gated_subsampling(embed: torch.nn.Module) -> torch.nn.Module:
-    """The input layer with places for gates; one that has them stays."""
+    """Prepare an input layer for gates; one that is prepared stays as it is."""
     for index in (1, 3):
         if not isinstance(embed.conv[index], GatedActivation):
             embed.conv[index] = GatedActivation(embed.conv[index])
@@ -87,7 +87,7 @@ def narrow_subsampling(embed: torch.nn.Module, first: int, second: int) -> None:
     """Give an input layer other numbers of channels, newly initialised.
 
     Args:
-        embed: of the kind described above; changed in place.
+        embed: input layer with two convolutions; changed in place.
         first: channels of the first convolution; may be 0.
         second: channels of the second convolution; may be 0.
 

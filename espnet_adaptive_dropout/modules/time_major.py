@@ -20,7 +20,7 @@ class PointwiseConv(torch.nn.Conv1d):
 
     @classmethod
     def of(cls, stock: torch.nn.Conv1d) -> PointwiseConv:
-        """The same weights on (#batch, time, channels); ``stock`` is given up."""
+        """Take over the weights of ``stock``, which must not be used afterwards."""
         return _taken_over(cls, stock)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -33,11 +33,12 @@ class DepthwiseConv(torch.nn.Conv1d):
 
     @classmethod
     def of(cls, stock: torch.nn.Conv1d, channels: int | None = None) -> DepthwiseConv:
-        """The same weights on (#batch, time, channels); ``stock`` is given up.
+        """Take over the weights of ``stock``, which must not be used afterwards.
 
         Args:
             stock: a depthwise convolution of "same" length.
-            channels: of a newly initialised one like it, 0 included; None: ``stock``.
+            channels: number of channels, 0 included; another number than that of
+                ``stock`` gives a newly initialised convolution.
         """
         conv = _taken_over(cls, stock)
         if channels is None or channels == conv.out_channels:

@@ -1,4 +1,4 @@
-"""What the training that ESPnet will resume has done, and whether it can go on.
+"""The training that ESPnet will resume: its progress, and whether it can go on.
 
 ESPnet takes the new config and the old weights without comparing them: another size
 would be ignored once the size is frozen.
@@ -73,7 +73,7 @@ def refuse_changed_size(
     """Refuse size options that differ from those that a training was started with.
 
     Args:
-        where: what holds the training, for the message.
+        where: directory or file of the training, for the message.
         before: ``size_options`` of the training.
         now: ``size_options`` that it is to be resumed with.
 

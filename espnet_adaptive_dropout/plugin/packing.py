@@ -1,4 +1,4 @@
-"""Completes a packed model: what ESPnet's pack command does not know of.
+"""Adds the model card and the files of pruning to a packed model.
 
 ``asr.sh --python "python3 -m espnet_adaptive_dropout"`` packs through the runner in
 stage 14; the zip then also has the model card, and what pruning left beside the model.

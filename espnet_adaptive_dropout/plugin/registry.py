@@ -1,4 +1,4 @@
-"""Which class goes into which of ESPnet's class registries, and when.
+"""Registers the encoders and models in ESPnet's class registries.
 
 Importing an ESPnet task costs seconds and a gigabyte, so nothing is imported here:
 a finder on ``sys.meta_path`` registers our classes right after a task module has

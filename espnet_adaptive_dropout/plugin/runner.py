@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _run_script(argv: list[str]) -> None:
-    """What ``python SCRIPT.py arguments`` does."""
+    """Run a script as ``python SCRIPT.py arguments`` does."""
     if not os.path.exists(argv[0]):
         raise SystemExit(f"espnet_adaptive_dropout: no script {argv[0]}")
     sys.argv = argv

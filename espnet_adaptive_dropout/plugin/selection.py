@@ -1,4 +1,4 @@
-"""Which checkpoints a training may select and average: those of the final size."""
+"""Selection and averaging of checkpoints: only those of the final size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ESPnet's tasks do in addition once the plugin is there.
+"""Hooks in ESPnet's tasks and in its Lightning model.
 
 ``build_model`` gives every model whose encoder has adaptive dropout the penalty: no
 config can forget it, and the tasks without a registry of models (st, diar, enh_s2t,

@@ -1,1 +1,1 @@
-"""What ``bin.report`` shows of a training and its pruned model."""
+"""Tables and figures of a training and its pruned model."""

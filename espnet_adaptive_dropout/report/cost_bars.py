@@ -25,7 +25,7 @@ Panel = tuple[str, dict[str, dict[str, float]]]
 
 
 def cost_panels(costs: Mapping[str, Costs]) -> list[Panel]:
-    """What the plot shows: for each panel its label, and values in its unit.
+    """Panels of the plot: labels, and values in their units.
 
     Args:
         costs: Costs of BEFORE, FLOOR and, where there is a pruned model, AFTER.
@@ -107,7 +107,7 @@ def form_bars(forms: dict[str, ExportedForm]) -> Figure:
     """One panel of sizes and, where all were timed, one of times.
 
     Args:
-        forms: by name, in the order from top to bottom.
+        forms: forms by name, from top to bottom.
     """
     panels = {"size [MB]": [form.bytes / 1e6 for form in forms.values()]}
     times = [1e3 * form.seconds.median for form in forms.values() if form.seconds]

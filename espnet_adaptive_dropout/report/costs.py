@@ -1,18 +1,19 @@
-"""What an encoder costs, by part: parameters, MACs, time and memory."""
+"""Costs of an encoder by part: parameters, MACs, time and memory."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import statistics
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable
 
 import torch
-from tqdm import tqdm
 
 from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight
 from espnet_adaptive_dropout.experiments.features import Inputs
+from espnet_adaptive_dropout.export.compare import Times, measure_in_turns
 from espnet_adaptive_dropout.modules.mac_counter import operator_counter
 from espnet_adaptive_dropout.report.memory import activation_bytes, weight_bytes
 
@@ -38,7 +39,7 @@ class Timing:
         total: seconds of the whole encoder.
         low: 10th percentile of the whole encoder over the rounds.
         high: 90th percentile.
-        rounds: how often it was run.
+        rounds: number of runs.
         threads: number of PyTorch threads.
     """
 
@@ -58,17 +59,13 @@ class Costs:
         parameters: number of parameters of each part.
         macs: multiply-accumulates of each part.
         memory: bytes of "weights" and "activations" (peak; see ``memory``).
-        timing: None where it was not measured.
+        timing: times of a forward pass, None if not measured.
     """
 
     parameters: dict[str, int]
     macs: dict[str, int]
     memory: dict[str, int]
     timing: Timing | None = None
-
-    def to_dict(self) -> dict:
-        """For JSON."""
-        return dataclasses.asdict(self)
 
 
 def measure_costs(
@@ -77,10 +74,9 @@ def measure_costs(
     """Measure several encoders on the same input.
 
     Args:
-        encoders: in evaluation mode, by name.
+        encoders: encoders in evaluation mode, by name.
         inputs: encoder inputs of one utterance.
-        rounds: rounds of the time measurement, in which the encoders take turns; 0:
-            none.
+        rounds: rounds of the time measurement; 0: none.
     """
     costs = {
         name: Costs(
@@ -118,29 +114,28 @@ def macs_by_part(encoder: torch.nn.Module, inputs: Inputs) -> dict[str, int]:
 def time_in_turns(
     encoders: Mapping[str, torch.nn.Module], inputs: Inputs, rounds: int
 ) -> dict[str, Timing]:
-    """Time forward passes; the encoders take turns, so that all see the same load.
+    """Times of the forward passes of encoders, which take turns.
 
     Args:
-        encoders: by name.
+        encoders: encoders in evaluation mode, by name.
         inputs: encoder inputs of the forward pass.
-        rounds: how often each is run, after one run to warm up.
+        rounds: number of runs of each encoder.
     """
-    runs: dict[str, list[tuple[dict[str, float], float]]] = {n: [] for n in encoders}
-    for index in tqdm(range(rounds + 1), desc="timing", leave=False):
-        for name, encoder in encoders.items():
-            run = _meter(encoder, inputs, time.perf_counter)
-            if index:
-                runs[name].append(run)
-    return {name: _summarise(measured) for name, measured in runs.items()}
+    runs = {
+        name: functools.partial(_meter, encoder, inputs, time.perf_counter)
+        for name, encoder in encoders.items()
+    }
+    measured = measure_in_turns(runs, rounds)
+    return {name: _summarise(results) for name, results in measured.items()}
 
 
 def _summarise(runs: list[tuple[dict[str, float], float]]) -> Timing:
-    totals = sorted(total for _, total in runs)
+    times = Times.of_runs([total for _, total in runs])
     return Timing(
         {part: statistics.median(parts[part] for parts, _ in runs) for part in PARTS},
-        statistics.median(totals),
-        totals[round(0.1 * (len(totals) - 1))],
-        totals[round(0.9 * (len(totals) - 1))],
+        times.median,
+        times.low,
+        times.high,
         len(runs),
         torch.get_num_threads(),
     )
@@ -154,12 +149,8 @@ def _part_of(name: str) -> str:
 
 
 def _part_modules(encoder: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
-    for name in ("embed",):
-        module = getattr(encoder, name, None)
-        if isinstance(module, torch.nn.Module):
-            yield _MODULES[name], module
-    for layer in encoder.encoders:
-        for name, module in layer.named_children():
+    for owner in (encoder, *encoder.encoders):
+        for name, module in owner.named_children():
             if name in _MODULES:
                 yield _MODULES[name], module
 
@@ -168,22 +159,17 @@ def _part_modules(encoder: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Modu
 def _meter(
     encoder: torch.nn.Module, inputs: Inputs, read: Callable[[], float]
 ) -> tuple[dict[str, float], float]:
-    """Run the encoder; what ``read`` advanced by in each part, and altogether."""
+    """Run the encoder: the increase of ``read`` in each part, and altogether."""
     parts = dict.fromkeys(PARTS, 0.0)
     handles = []
 
-    def attach(part: str, module: torch.nn.Module) -> None:
-        def before(*_: Any) -> None:
-            parts[part] -= read()
-
-        def after(*_: Any) -> None:
-            parts[part] += read()
-
-        handles.append(module.register_forward_pre_hook(before))
-        handles.append(module.register_forward_hook(after))
+    def add(part: str, sign: float, *_: Any) -> None:
+        parts[part] += sign * read()
 
     for part, module in _part_modules(encoder):
-        attach(part, module)
+        before, after = (functools.partial(add, part, sign) for sign in (-1.0, 1.0))
+        handles.append(module.register_forward_pre_hook(before))
+        handles.append(module.register_forward_hook(after))
     try:
         start = read()
         inputs.run(encoder)

@@ -1,4 +1,4 @@
-"""Size and error of models: sweeps of one training, and separate trainings."""
+"""Curves of error over size: sweeps of one training, and separate trainings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SizeCurve:
     """Models that belong together.
 
     Args:
-        name: for the legend.
+        name: name in the legend.
         points: the models.
         connected: sizes of one training, drawn with a line; otherwise separate
             trainings, drawn as points.
@@ -69,8 +69,8 @@ def read_sweep(path: Path, name: str = "", connected: bool = True) -> SizeCurve:
 
     Args:
         path: sweep.json to read.
-        name: for the legend; "" takes the file's directory and criterion.
-        connected: see :class:`SizeCurve`.
+        name: name in the legend; "" takes the file's directory and criterion.
+        connected: whether the sizes are of one training, see :class:`SizeCurve`.
 
     Raises:
         ValueError: the file cannot be read or is not a sweep.
@@ -123,7 +123,7 @@ def size_error_curves(curves: Sequence[SizeCurve]) -> Figure:
     A ring around the marker is the model as it was trained.
 
     Args:
-        curves: at least one, with at least one error.
+        curves: one curve or more, with one error or more.
 
     Raises:
         ValueError: no model has an error.

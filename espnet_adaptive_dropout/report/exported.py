@@ -1,10 +1,10 @@
-"""The forms that ``bin.export`` made of an encoder, beside the one at full width."""
+"""The exported forms of an encoder beside the encoder at full width."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.experiments.experiment import build_model
 from espnet_adaptive_dropout.experiments.features import noise_inputs
+from espnet_adaptive_dropout.experiments.markdown import table_lines
 from espnet_adaptive_dropout.experiments.sizes import MAC_SECONDS, parameters
 from espnet_adaptive_dropout.export.compare import (
     Form,
@@ -42,11 +43,11 @@ class ExportedForm:
     """One way to run an encoder.
 
     Args:
-        title: for people.
-        bytes: size of its file, or of its weights in a checkpoint.
-        difference: from the encoder in float32, as in export.json; None for those
-            in PyTorch's float32.
-        seconds: times for an utterance of ten seconds; None where it was not timed.
+        title: title in tables and plots.
+        bytes: size of the file, or of the weights in a checkpoint.
+        difference: difference from the encoder in float32, as in export.json; None
+            for PyTorch in float32.
+        seconds: times for an utterance of ten seconds; None if not timed.
     """
 
     title: str
@@ -56,19 +57,18 @@ class ExportedForm:
 
 
 def read_report(
-    path: Path, option: str, maker: str, keys: Collection[str], lacks: str
+    path: Path, option: str, maker: str, keys: Sequence[str]
 ) -> dict[str, Any]:
     """Read the JSON report of a command.
 
     Args:
         path: report file.
-        option: command line option that named its directory, for the message.
+        option: command line option that named the directory, for the message.
         maker: command that writes such reports, for the message.
         keys: keys that such a report has.
-        lacks: what the message says of a report without them.
 
     Raises:
-        ValueError: it is not there or is something else.
+        ValueError: the file is missing or is something else.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -79,23 +79,8 @@ def read_report(
     except json.JSONDecodeError:
         raise ValueError(f"{path}: this is not JSON") from None
     if not isinstance(content, dict) or not set(keys) <= set(content):
-        raise ValueError(f"{path}: not the report of {maker}: {lacks}")
+        raise ValueError(f"{path}: not the report of {maker}: it has no '{keys[0]}'")
     return content
-
-
-def read_export(directory: Path) -> dict[str, Any]:
-    """Read the export.json of ``bin.export``.
-
-    Raises:
-        ValueError: it is not there or is something else.
-    """
-    return read_report(
-        directory / REPORT,
-        "--export",
-        "bin.export",
-        ("forms", "encoder_params"),
-        "it has no 'forms'",
-    )
 
 
 def exported_forms(
@@ -113,14 +98,16 @@ def exported_forms(
         config: config of the full-width experiment.
         pruned_config: config of the compact experiment that was exported; None: the
             full-width one was.
-        directory: what ``bin.export`` made.
+        directory: directory that ``bin.export`` wrote.
         rounds: rounds of the time measurement, in which all take turns; 0: none.
-        missing: a line is added for what cannot be timed.
+        missing: receives a line if the forms cannot be timed.
 
     Raises:
         ValueError: the export cannot be read or is of another encoder.
     """
-    content = read_export(directory)
+    content = read_report(
+        directory / REPORT, "--export", "bin.export", ("forms", "encoder_params")
+    )
     model = build_model(task, stock_experiment_config(task, config))
     before = encoder = main_encoder(model)
     if pruned_config is not None:
@@ -171,7 +158,7 @@ def _forms(
     encoder: torch.nn.Module,
     directory: Path,
 ) -> dict[str, Form]:
-    """All that can be run; times do not depend on the weights.
+    """Forms to be timed, whose times do not depend on the weights.
 
     Raises:
         ValueError: onnxruntime is missing, or cannot read a file.
@@ -186,17 +173,14 @@ def _forms(
     return forms
 
 
-def to_markdown(forms: dict[str, ExportedForm]) -> list[str]:
+def forms_table(forms: dict[str, ExportedForm]) -> list[str]:
     """A table of the forms, and how they were measured."""
     seconds = [form.seconds.median for form in forms.values() if form.seconds]
     timed = len(seconds) == len(forms)
     first = next(iter(forms.values()))
-    lines = [
-        "| form | size [MB] |"
-        + (" CPU time [ms] |" if timed else "")
-        + " largest difference, relative | mean |",
-        "|---|---:|" + ("---:|" if timed else "") + "---:|---:|",
-    ]
+    headings = ["form", "size [MB]", *(["CPU time [ms]"] if timed else [])]
+    headings += ["largest difference, relative", "mean"]
+    rows = []
     for index, form in enumerate(forms.values()):
         cells = [form.title, f"{form.bytes / 1e6:.2f} ({form.bytes / first.bytes:.0%})"]
         if timed:
@@ -205,7 +189,7 @@ def to_markdown(forms: dict[str, ExportedForm]) -> list[str]:
         for key in ("relative", "mean"):
             difference = form.difference
             cells.append("-" if difference is None else f"{difference[key]:.1e}")
-        lines.append("| " + " | ".join(cells) + " |")
+        rows.append(cells)
     text = (
         "Sizes are of the ONNX files, and of the encoder's weights in a checkpoint. "
         "Differences are from the encoder in PyTorch's float32, by its largest output "
@@ -217,4 +201,4 @@ def to_markdown(forms: dict[str, ExportedForm]) -> list[str]:
             " Times are of the encoder for one utterance of 10 s, medians, all forms "
             "taking turns."
         )
-    return [*lines, "", text]
+    return [*table_lines(headings, rows), "", text]

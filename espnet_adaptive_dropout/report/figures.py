@@ -1,4 +1,4 @@
-"""Draws every figure that there is something to draw for."""
+"""Draws every figure for which the experiment has data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collects what an experiment has to show, and says what it has not."""
+"""Collects the results of an experiment, and lists what is missing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROUNDS = 21
 
 @dataclasses.dataclass
 class ReportOptions:
-    """What to report; the options of ``bin.report``."""
+    """Options of ``bin.report``."""
 
     exp: Path
     pruned: Path | None = None
@@ -52,17 +52,17 @@ class Findings:
     Args:
         name: name of the experiment.
         history: retention histograms by location; {} if there are none.
-        scalars: what ESPnet logged, by phase and name.
+        scalars: numbers that ESPnet logged, by phase and name.
         marks: steps of the training to mark in plots.
-        cost: what the training counted its size in, "parameters" or "macs".
+        cost: unit of the training's size, "parameters" or "macs".
         pruning: report.json of the pruned model, or None.
         wer: word error rates of the test sets in percent, by experiment directory.
-        costs: costs of the encoder before, after and at the least.
+        costs: costs of the encoder before and after pruning, and at the least.
         unprunable: share of the encoder's parameters that no location can remove.
         ungated: share that the locations with gates cannot remove, or None.
         curves: curves of the sweeps and separate trainings.
-        forms: exported forms that bin.export made, by name; {} if there is nothing.
-        missing: one line for everything that is not there.
+        forms: exported forms by name; {} if there are none.
+        missing: one line for every missing result.
     """
 
     name: str
@@ -84,7 +84,7 @@ def gather(options: ReportOptions) -> Findings:
     """Read everything and measure the costs.
 
     Raises:
-        ValueError: what was named cannot be read, or is of the wrong kind.
+        ValueError: an input cannot be read, or is of the wrong kind.
     """
     config = load_config(options.exp / "config.yaml")
     pruned_config = None
@@ -131,7 +131,7 @@ def _read_named(text: str, connected: bool) -> SizeCurve:
 
 
 def _export_directory(options: ReportOptions) -> Path | None:
-    """What was named, or what the recipe makes."""
+    """The directory that was named, or the one that the recipe writes."""
     found = (options.pruned or options.exp) / "export"
     if options.export is None and (found / EXPORT_REPORT).is_file():
         return found
@@ -155,9 +155,7 @@ def _marks(trained: AdaptiveDropoutConfig | None) -> dict[str, float]:
 def _read_pruning(pruned: Path | None) -> dict[str, Any] | None:
     if pruned is None:
         return None
-    return read_report(
-        pruned / "report.json", "--pruned", "bin.prune", ("kept",), "nothing is 'kept'"
-    )
+    return read_report(pruned / "report.json", "--pruned", "bin.prune", ("kept",))
 
 
 def read_wer(path: Path) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Reads what a training left in TensorBoard's event files: ours and ESPnet's."""
+"""Reads the TensorBoard event files of a training: histograms and scalars."""
 
 from __future__ import annotations
 

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
-from espnet_adaptive_dropout.report import exported
+from espnet_adaptive_dropout.experiments.markdown import table_lines
 from espnet_adaptive_dropout.report.before_after import AFTER, BEFORE, FLOOR
 from espnet_adaptive_dropout.report.costs import PARTS, Costs
+from espnet_adaptive_dropout.report.exported import forms_table
 from espnet_adaptive_dropout.report.figures import (
     COSTS,
     FORMS,
@@ -56,7 +57,9 @@ def to_json(findings: Findings, drawn: Sequence[str]) -> dict[str, Any]:
         "figures": list(drawn),
         "missing": findings.missing,
         "unprunable_share": findings.unprunable,
-        "costs": {name: cost.to_dict() for name, cost in findings.costs.items()},
+        "costs": {
+            name: dataclasses.asdict(cost) for name, cost in findings.costs.items()
+        },
         "wer": findings.wer,
         "pruning": findings.pruning,
         "marks": findings.marks,
@@ -82,8 +85,8 @@ def to_markdown(findings: Findings, drawn: Sequence[str]) -> str:
     """Render the report.
 
     Args:
-        findings: what there is.
-        drawn: names of the figures that lie beside the report.
+        findings: results to show.
+        drawn: names of the figures beside the report.
     """
     lines = [f"# Report of {findings.name}", ""]
     if findings.pruning is not None:
@@ -147,10 +150,7 @@ def _figure(name: str, drawn: Sequence[str]) -> list[str]:
 
 def _cost_table(costs: dict[str, Costs]) -> list[str]:
     shown = [name for name in (BEFORE, AFTER, FLOOR) if name in costs]
-    lines = [
-        "| encoder | " + " | ".join(_TITLES[name] for name in shown) + " |",
-        "|---|" + "---:|" * len(shown),
-    ]
+    table: list[list[str]] = []
 
     def row(title: str, values: dict[str, float], text: str) -> None:
         cells = [
@@ -158,7 +158,7 @@ def _cost_table(costs: dict[str, Costs]) -> list[str]:
             + ("" if name == BEFORE else f" ({_share(values[name], values[BEFORE])})")
             for name in shown
         ]
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+        table.append([title, *cells])
 
     def rows(
         title: str, read: Callable[[Costs], Mapping[str, float]], text: str
@@ -183,7 +183,7 @@ def _cost_table(costs: dict[str, Costs]) -> list[str]:
         lambda c: {k: v / 1e6 for k, v in c.memory.items()},
         "{:.2f}",
     )
-    return lines
+    return table_lines(["encoder", *(_TITLES[name] for name in shown)], table)
 
 
 def _share(value: float, whole: float) -> str:
@@ -215,7 +215,7 @@ def _how_measured(costs: dict[str, Costs]) -> list[str]:
 def _forms_section(findings: Findings, drawn: Sequence[str]) -> list[str]:
     if not findings.forms:
         return []
-    table = exported.to_markdown(findings.forms)
+    table = forms_table(findings.forms)
     return ["## ONNX and int8", "", *table, "", *_figure(FORMS, drawn)]
 
 
@@ -223,7 +223,10 @@ def _wer_section(wer: dict[str, dict[str, float]]) -> list[str]:
     found = {name: values for name, values in wer.items() if values}
     if not found:
         return []
-    lines = ["## WER", "", "| experiment | decoded | WER [%] |", "|---|---|---:|"]
-    for name, values in found.items():
-        lines += [f"| {name} | {key} | {value:.1f} |" for key, value in values.items()]
-    return [*lines, ""]
+    rows = [
+        [name, key, f"{value:.1f}"]
+        for name, values in found.items()
+        for key, value in values.items()
+    ]
+    table = table_lines(["experiment", "decoded", "WER [%]"], rows, left=(0, 1))
+    return ["## WER", "", *table, ""]

@@ -1,4 +1,4 @@
-"""How all plots look: sizes of a paper's columns, grey only, safe saving."""
+"""Style of all plots: sizes of a paper's columns, grey only, safe saving."""
 
 from __future__ import annotations
 
@@ -102,9 +102,9 @@ def save(figure: Figure, path: Path, formats: Sequence[str] = ("png",)) -> list[
     """Write a figure under ``path`` with the suffix of each format.
 
     Args:
-        figure: to write.
-        path: without suffix.
-        formats: some of "png" (200 dpi) and "pdf".
+        figure: figure to write.
+        path: path without suffix.
+        formats: "png" (200 dpi), "pdf" or both.
 
     Returns:
         The files, each complete or not there.

@@ -44,7 +44,7 @@ def retention_histograms(
     """One panel a location: share of its units at every probability, over steps.
 
     Args:
-        history: for each location its histograms.
+        history: histograms by location.
         marks: steps to mark, by name.
     """
     columns = min(3, len(history))
@@ -128,10 +128,10 @@ def size_over_training(
     """Size above, validation error below, over the training's steps.
 
     Args:
-        train: what was logged in training, with ``expected_reduction`` and others.
-        valid: what was logged in validation.
+        train: numbers logged in training, with ``expected_reduction`` and others.
+        valid: numbers logged in validation.
         marks: steps to mark, by name.
-        cost: what the size is counted in, "parameters" or "macs".
+        cost: unit of the size, "parameters" or "macs".
     """
     figure = new_figure(COLUMN, 3.2)
     size, error = figure.subplots(2, 1, sharex=True)

@@ -51,7 +51,8 @@ def head_heat_map(kept: Sequence[dict[str, Any]]) -> Figure:
     """Query and value units that stayed in every attention head.
 
     Args:
-        kept: as for :func:`kept_heat_map`, with ``heads``: units kept in each head.
+        kept: mappings of :func:`kept_heat_map` with ``heads``, the units kept in each
+            head.
     """
     rows = [row for row in kept if len(row["heads"]) > 1]
     blocks = sorted({row["block"] for row in rows})

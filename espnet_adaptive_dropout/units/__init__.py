@@ -1,0 +1,1 @@
+"""What can be removed, where it lies, what it costs, and which unit goes first."""

@@ -1,4 +1,4 @@
-"""Which locations the modules of an encoder have, and the gates that sit there."""
+"""The locations of an encoder's modules, and their gates."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def select(
     """Resolve the names of a config to locations of this owner.
 
     Args:
-        owner: see :func:`owners`.
+        owner: a module of :func:`owners`.
         names: location names; "all" takes all that can be pruned here, None those
             of them that the paper prunes.
 
@@ -107,7 +107,7 @@ def set_gate(owner: torch.nn.Module, location: Location, gate: AdaptiveDropout) 
 
 
 def dropout_rate(owner: torch.nn.Module, location: Location) -> float:
-    """Rate of the ordinary dropout that stands where the gate goes; 0.0 if none."""
+    """Rate of the ordinary dropout that the gate replaces; 0.0 if there is none."""
     module = getattr(owner, location.module)
     path, _, name = location.gate.rpartition(".")
     there = getattr(module.get_submodule(path), name, None)

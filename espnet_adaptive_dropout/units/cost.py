@@ -1,4 +1,4 @@
-"""What a unit costs: parameters, or multiply-accumulates at a stated length."""
+"""Cost of every unit: parameters, or multiply-accumulates of an utterance."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from espnet_adaptive_dropout import compat
-from espnet_adaptive_dropout.modules.mac_counter import operator_counter
-from espnet_adaptive_dropout.units.unit_cost import shared_cost, unit_cost, unit_macs
+from espnet_adaptive_dropout.units.unit_cost import (
+    measure_products,
+    shared_cost,
+    unit_cost,
+    unit_macs,
+)
 
 if TYPE_CHECKING:
     from espnet_adaptive_dropout.units.table import UnitTable
 
 COSTS = ("parameters", "macs")
-_PRODUCTS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
 
 
 @dataclasses.dataclass(frozen=True)
 class Shared:
-    """What each unit of one group has in common with each of another.
+    """Cost that each unit of one group has in common with each unit of another.
 
     Args:
-        first, second: where the groups lie in the row of units.
-        amount: cost of one pair.
+        first: units of the one group in the unit order.
+        second: units of the other group.
+        amount: cost that one pair has in common.
     """
 
     first: slice
@@ -43,10 +47,10 @@ class Cost:
 
     Args:
         name: "parameters" or "macs".
-        per_unit: what goes with a unit when all others stay, float64 (units,), in
-            the order of the UnitTable.
-        total: of the encoder at full width, gates not counted.
-        shared: what goes with either of two units, and so only once with both.
+        per_unit: cost that goes with a unit when all others stay, float64 (units,),
+            in the unit order.
+        total: cost of the encoder at full width, gates not counted.
+        shared: cost that goes with either of two units, and so only once with both.
     """
 
     name: str
@@ -55,11 +59,11 @@ class Cost:
     shared: tuple[Shared, ...] = ()
 
     def removed(self, gone: torch.Tensor) -> torch.Tensor:
-        """What is saved, () float64.
+        """Cost that is removed, () float64.
 
         Args:
-            gone: which units go, (units,), 0 or 1. With the probabilities of going,
-                of units that go independently, the result is the expectation.
+            gone: 1 for units that go, 0 for the others, (units,). Probabilities of
+                units that go independently give the expectation.
         """
         return self._saving(gone.double())[0]
 
@@ -68,7 +72,7 @@ class Cost:
         return SavingByPool(self, torch.zeros(len(self.per_unit), dtype=torch.long))
 
     def of_units(self, chosen: torch.Tensor) -> Cost:
-        """The same for some of the units, bool (units,), which are whole groups."""
+        """Cost of the chosen units, bool (units,), which are whole groups."""
         before = torch.cat([torch.zeros(1), chosen.cumsum(0)]).long().tolist()
 
         def moved(part: slice) -> slice:
@@ -83,15 +87,15 @@ class Cost:
 
 
 class SavingByPool(torch.nn.Module):
-    """What is saved in every pool of units when some of them go.
+    """Cost that is removed from every pool of units when some of them go.
 
-    What two pools share counts as half of each. A module, to lie on the device of
-    the model that it is part of; its buffers are in no checkpoint.
+    Half of the cost that two pools share counts for each. A module, so that it is on
+    the device of its model; its buffers are in no checkpoint.
 
     Args:
-        cost: of the units.
+        cost: cost of the units.
         pools: number of the pool of every unit, (units,).
-        dtype: to calculate in.
+        dtype: type of the calculation.
     """
 
     def __init__(
@@ -124,7 +128,7 @@ class SavingByPool(torch.nn.Module):
             self.register_buffer(name, tensor, persistent=False)
 
     def forward(self, gone: torch.Tensor) -> torch.Tensor:
-        """Savings of all pools, (pools,), differentiable.
+        """Cost removed from every pool, (pools,), differentiable.
 
         Args:
             gone: share of every unit that goes, (units,).
@@ -163,11 +167,11 @@ def mac_cost(
     without the zeros with which a compact encoder fills up heads of unequal width.
 
     Args:
-        encoder: at full width; run once in evaluation mode.
-        table: its UnitTable.
+        encoder: encoder at full width; run once in evaluation mode.
+        table: unit table of the encoder.
         inputs: features (1, frames, dim) and lengths (1,).
     """
-    total, lengths, uses = _measure(encoder, inputs)
+    total, lengths, uses = measure_products(encoder, inputs)
     each = [
         unit_macs(group.owner(encoder), group.location_spec, uses, *lengths)
         for group in table.groups
@@ -198,52 +202,12 @@ def zero_inputs(
     return features, torch.tensor([frames])
 
 
-@torch.no_grad()
-def _measure(
-    encoder: torch.nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]
-) -> tuple[int, tuple[int, int], dict[int, int]]:
-    """Count in a forward pass.
-
-    Returns:
-        MACs; the lengths of frames and of positions that the blocks see; and how often
-        every weight is used, by the id of the parameter.
-    """
-    lengths: list[tuple[int, int]] = []
-    uses: dict[int, int] = {}
-
-    def note_lengths(module: torch.nn.Module, args: Any) -> None:
-        positions = args[3].size(1) if len(args) == 5 else 0
-        lengths.append((args[0].size(1), positions))
-
-    def note_uses(module: torch.nn.Module, args: Any, output: torch.Tensor) -> None:
-        # Weights are (outputs, ...): one use for each output of all channels.
-        uses[id(module.weight)] = output.numel() // module.weight.shape[0]
-
-    was_training, conditions = encoder.training, encoder.interctc_use_conditioning
-    encoder.eval()
-    encoder.interctc_use_conditioning = False
-    attention = encoder.encoders[0].self_attn
-    handles = [attention.register_forward_pre_hook(note_lengths)]
-    for module in encoder.modules():
-        if isinstance(module, _PRODUCTS):
-            handles.append(module.register_forward_hook(note_uses))
-    try:
-        with operator_counter(encoder) as counter:
-            encoder(*inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-        encoder.interctc_use_conditioning = conditions
-        encoder.train(was_training)
-    return counter.get_total_flops() // 2, lengths[0], uses
-
-
 def _shared(
     encoder: torch.nn.Module,
     table: UnitTable,
     uses: dict[int, int] | None = None,
 ) -> tuple[Shared, ...]:
-    """Of all pairs of groups of an owner; of parameters, or MACs with ``uses``."""
+    """Shared costs of all groups; parameters, or MACs if ``uses`` is given."""
     found = []
     for first, second in itertools.combinations(table.groups, 2):
         if first.block != second.block:

@@ -25,7 +25,7 @@ class Slice:
     """The part of one tensor that goes with a unit.
 
     Args:
-        name: name of the tensor in its module.
+        name: name of the tensor in the module.
         axis: axis along which the units lie.
         repeats: how often the units follow one another along the axis (2: the halves
             of a gated linear unit).
@@ -53,14 +53,14 @@ class Location:
 
     Args:
         name: name in configs, plans and reports.
-        summary: one line for people.
+        summary: description in one line.
         module: attribute of the owner that holds the module.
         gate: attribute of that module that holds the AdaptiveDropout; may be dotted.
-        slices: what goes with a unit. A ``pos_bias`` is (heads, d_k) in the stock
-            module and counts as flat.
+        slices: parts of tensors that go with a unit. A ``pos_bias``, (heads, d_k) in
+            the stock module, counts as flat.
         masked: names of the tensors that the mask of a unit scales: those on one
             side of the mask, without an activation function between.
-        gated: makes the form of the stock module that has the gate.
+        gated: function that returns the gated form of the stock module.
         per_head: whether units are laid out head by head and may be unequal
             between heads.
         attends_frames: whether a unit also takes part in a product of frames with
@@ -93,45 +93,35 @@ class Location:
 # Attribute of the encoder
 INPUT_LAYER = "embed"
 
-_FEED_FORWARD = (Slice("w_1.weight", 0), Slice("w_1.bias", 0), Slice("w_2.weight", 1))
+
+def _slices(axis: int, *names: str, repeats: int = 1) -> tuple[Slice, ...]:
+    return tuple(Slice(name, axis, repeats) for name in names)
+
+
+_FEED_FORWARD = (*_slices(0, "w_1.weight", "w_1.bias"), *_slices(1, "w_2.weight"))
 _QUERY = (
-    Slice("linear_q.weight", 0),
-    Slice("linear_q.bias", 0),
-    Slice("linear_k.weight", 0),
-    Slice("linear_k.bias", 0),
-    Slice("linear_pos.weight", 0),
-    Slice("pos_bias_u", 0),
-    Slice("pos_bias_v", 0),
+    *_slices(0, "linear_q.weight", "linear_q.bias", "linear_k.weight", "linear_k.bias"),
+    *_slices(0, "linear_pos.weight", "pos_bias_u", "pos_bias_v"),
 )
 _VALUE = (
-    Slice("linear_v.weight", 0),
-    Slice("linear_v.bias", 0),
-    Slice("linear_out.weight", 1),
+    *_slices(0, "linear_v.weight", "linear_v.bias"),
+    *_slices(1, "linear_out.weight"),
 )
-_CONV_INPUT = (Slice("pointwise_conv1.weight", 1),)
+_CONV_INPUT = _slices(1, "pointwise_conv1.weight")
 _CONV_CHANNEL = (
-    Slice("depthwise_conv.weight", 0),
-    Slice("depthwise_conv.bias", 0),
-    Slice("pointwise_conv1.weight", 0, repeats=2),
-    Slice("pointwise_conv1.bias", 0, repeats=2),
-    Slice("norm.weight", 0),
-    Slice("norm.bias", 0),
-    Slice("norm.running_mean", 0),
-    Slice("norm.running_var", 0),
-    Slice("pointwise_conv2.weight", 1),
+    *_slices(0, "depthwise_conv.weight", "depthwise_conv.bias"),
+    *_slices(0, "pointwise_conv1.weight", "pointwise_conv1.bias", repeats=2),
+    *_slices(0, "norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"),
+    *_slices(1, "pointwise_conv2.weight"),
 )
-
 _SUBSAMPLING_1 = (
-    Slice("conv.0.weight", 0),
-    Slice("conv.0.bias", 0),
-    Slice("conv.2.weight", 1),
+    *_slices(0, "conv.0.weight", "conv.0.bias"),
+    *_slices(1, "conv.2.weight"),
 )
 _SUBSAMPLING_2 = (
-    Slice("conv.2.weight", 0),
-    Slice("conv.2.bias", 0),
+    *_slices(0, "conv.2.weight", "conv.2.bias"),
     # One of the two, see compat.rename_subsampling_output; all frequencies of a channel
-    Slice("out.weight", 1),
-    Slice("out.0.weight", 1),
+    *_slices(1, "out.weight", "out.0.weight"),
 )
 
 LOCATIONS: dict[str, Location] = {

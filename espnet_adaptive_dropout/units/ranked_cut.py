@@ -1,4 +1,4 @@
-"""The cut: the lowest-ranked units go until the size is what was asked for."""
+"""The cut: the lowest-ranked units go until the size is the target."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ranked_cut(
             score minus infinity go in any case.
         candidates: which units may go, bool (units,).
         target_reduction: share of the encoder's cost to remove.
-        cost: what is counted; None counts parameters.
+        cost: cost of the units; None counts parameters.
 
     Returns:
         Which units stay, without unused ones, bool (units,).
@@ -55,22 +55,11 @@ def ranked_cut(
         )
     order = removal_order(table, scores, candidates)
 
-    def keep_after(removed: int) -> torch.Tensor:
-        keep = torch.ones(table.num_units, dtype=torch.bool)
-        keep[order[:removed]] = False
-        return keep
-
     def miss(keep: torch.Tensor) -> float:
         return abs(table.reduction(keep, cost) - target_reduction)
 
-    low, high = 0, len(order)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if table.reduction(keep_after(middle), cost) <= target_reduction:
-            low = middle
-        else:
-            high = middle - 1
-    below, above = keep_after(low), keep_after(low + 1)
+    low = _count_below(table, order, target_reduction, cost)
+    below, above = (_all_but(table, order[:count]) for count in (low, low + 1))
     best = min(below, above, key=miss)
     if miss(best) > TOLERANCE:
         may_return = (scores > -float("inf")) & ~_unused_bases(table, above)
@@ -122,6 +111,26 @@ def removal_order(
     return order[candidates[order]]
 
 
+def _all_but(table: UnitTable, units: torch.Tensor) -> torch.Tensor:
+    keep = torch.ones(table.num_units, dtype=torch.bool)
+    keep[units] = False
+    return keep
+
+
+def _count_below(
+    table: UnitTable, order: torch.Tensor, target: float, cost: Cost
+) -> int:
+    """Largest number of first units of ``order`` that do not exceed the target."""
+    low, high = 0, len(order)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if table.reduction(_all_but(table, order[:middle]), cost) <= target:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def _unused_bases(table: UnitTable, keep: torch.Tensor) -> torch.Tensor:
     """Units of the heads that others depend on and that ``keep`` leaves empty."""
     unused = torch.zeros(table.num_units, dtype=torch.bool)
@@ -169,7 +178,7 @@ def even_scores(
         scores: importance of every unit, (units,).
         candidates: which units may go, bool (units,).
         pools: number of the pool of every unit, (units,); see ``UnitTable.pools``.
-        cost: what is counted.
+        cost: cost of the units.
 
     Returns:
         New scores, (units,).

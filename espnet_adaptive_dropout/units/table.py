@@ -110,10 +110,9 @@ class UnitTable:
         """Which units compete with each other, as pool numbers 0, 1, ... (units,).
 
         Args:
-            budget: one of BUDGETS; "encoder": all units; "block": those of a block
-                (or the input layer);
-                "location": those of a location, of all blocks; "module": those of a
-                location of a block.
+            budget: one of BUDGETS: all units of the "encoder" compete, or those of a
+                "block" (or the input layer), of a "location" in all blocks, or of a
+                "module" (a location of a block).
         """
         keys = {
             "encoder": lambda group: 0,

@@ -1,13 +1,17 @@
-"""What one unit of a location costs, from the shapes of the weights it cuts."""
+"""Cost of one unit of a location, from the shapes of the weights that it cuts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
+from espnet_adaptive_dropout.modules.mac_counter import operator_counter
 from espnet_adaptive_dropout.units.attach import unit_count
 from espnet_adaptive_dropout.units.locations import Location
+
+_PRODUCTS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
 
 
 def _sliced(
@@ -37,9 +41,9 @@ def shared_cost(
 
     Args:
         owner: full-width block, or encoder for the input layer.
-        first: one of its locations.
-        second: another.
-        uses: as for :func:`unit_macs`; None counts parameters.
+        first: a location of the owner.
+        second: another location of the owner.
+        uses: numbers of uses, see :func:`unit_macs`; None counts parameters.
     """
     if first.module != second.module:
         return 0
@@ -63,8 +67,8 @@ def unit_macs(
 
     Args:
         owner: full-width block, or encoder for the input layer.
-        location: one of its locations.
-        uses: how often each weight of a product or convolution is used, by the id of
+        location: a location of the owner.
+        uses: number of uses of each weight of a product or convolution, by the id of
             the parameter.
         frames: length of the input of the blocks.
         positions: length of the relative-position embedding; 0 without.
@@ -76,3 +80,43 @@ def unit_macs(
     attended = frames * frames * location.attends_frames
     attended += frames * positions * location.attends_positions
     return macs // unit_count(owner, location) + attended
+
+
+@torch.no_grad()
+def measure_products(
+    encoder: torch.nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[int, tuple[int, int], dict[int, int]]:
+    """Count in a forward pass.
+
+    Returns:
+        MACs; the lengths of frames and of positions that the blocks see; and how often
+        every weight is used, by the id of the parameter.
+    """
+    lengths: list[tuple[int, int]] = []
+    uses: dict[int, int] = {}
+
+    def record_lengths(module: torch.nn.Module, args: Any) -> None:
+        positions = args[3].size(1) if len(args) == 5 else 0
+        lengths.append((args[0].size(1), positions))
+
+    def record_uses(module: torch.nn.Module, args: Any, output: torch.Tensor) -> None:
+        # Weights are (outputs, ...): one use for each output of all channels.
+        uses[id(module.weight)] = output.numel() // module.weight.shape[0]
+
+    was_training, conditions = encoder.training, encoder.interctc_use_conditioning
+    encoder.eval()
+    encoder.interctc_use_conditioning = False
+    attention = encoder.encoders[0].self_attn
+    handles = [attention.register_forward_pre_hook(record_lengths)]
+    for module in encoder.modules():
+        if isinstance(module, _PRODUCTS):
+            handles.append(module.register_forward_hook(record_uses))
+    try:
+        with operator_counter(encoder) as counter:
+            encoder(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+        encoder.interctc_use_conditioning = conditions
+        encoder.train(was_training)
+    return counter.get_total_flops() // 2, lengths[0], uses

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclasses.dataclass
 class BlockWidths:
-    """How many units of each location one block has.
+    """Number of units of each location in one block.
 
     Args:
         ffn: hidden units of the feed-forward module.

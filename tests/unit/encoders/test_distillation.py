@@ -142,7 +142,7 @@ def test_full_width_is_left_even_by_an_error(data):
             raise RuntimeError("stop")
     for name, tensor in model.encoder.state_dict().items():
         assert torch.equal(tensor, state[name]), name
-    assert not model.encoder.clock_stands
+    assert not model.encoder.is_second_pass
     assert not any(g.is_open for g in model.encoder.units.gates.values())
 
 

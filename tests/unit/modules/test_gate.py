@@ -138,11 +138,11 @@ def test_ordinary_dropout_acts_in_training_while_nothing_is_sampled(forward, pha
     torch.nn.init.eye_(linear.weight)
     x = torch.ones(50, 40, 3)
     samples = forward == "hard" and phase == "sampled"
-    for call in (gate, lambda x: gate.into(linear, x)):
+    for call in (gate, lambda x: gate.apply_layer(linear, x)):
         dropped = (call(x) == 0).float().mean().item()
         assert dropped == pytest.approx(0.0 if samples else 0.25, abs=0.03)
     gate.eval()
-    assert torch.equal(gate(x), x) and torch.equal(gate.into(linear, x), x)
+    assert torch.equal(gate(x), x) and torch.equal(gate.apply_layer(linear, x), x)
 
 
 def test_open_gates_keep_all_and_decided_ones_follow_the_logits():

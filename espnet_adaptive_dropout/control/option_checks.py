@@ -1,8 +1,9 @@
-"""Types of the options of ``adaptive_dropout_conf``, which YAML does not check."""
+"""Checks of the options of ``adaptive_dropout_conf``: types, choices and ranges."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 OPTIONS = "adaptive_dropout_conf"
@@ -14,9 +15,9 @@ def checked(name: str, value: Any, annotation: str) -> Any:
     A number that YAML read as text, as it does with ``5e-3``, becomes a number.
 
     Args:
-        name: of the option.
-        value: as it stands in the YAML file.
-        annotation: its type in :class:`AdaptiveDropoutConfig`.
+        name: name of the option.
+        value: value in the YAML file.
+        annotation: type of the option in :class:`AdaptiveDropoutConfig`.
 
     Raises:
         ValueError: the value is of another type, or not finite; the message names
@@ -77,3 +78,25 @@ def _locations(value: Any) -> Any:
 
 def _refusal(name: str, value: Any, kind: str) -> ValueError:
     return ValueError(f"{OPTIONS}.{name}={value!r} is not {kind}")
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a value that is none of the choices, with a ValueError."""
+    if value not in choices:
+        raise ValueError(
+            f"{OPTIONS}.{name}={value!r} is not one of {', '.join(choices)}"
+        )
+
+
+def check_positive(name: str, value: float | None) -> None:
+    """Refuse a value of 0 or less, with a ValueError; None is allowed."""
+    if value is not None and not value > 0:
+        raise ValueError(f"{OPTIONS}.{name} must be positive: {value}")
+
+
+def check_between(
+    name: str, value: float, low: float = 0.0, high: float = 1.0, closed: bool = False
+) -> None:
+    """Refuse a value outside an open or closed interval, with a ValueError."""
+    if not (low <= value <= high if closed else low < value < high):
+        raise ValueError(f"{OPTIONS}.{name}={value} is not between {low} and {high}")
