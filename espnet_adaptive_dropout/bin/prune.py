@@ -176,8 +176,8 @@ def open_and_plan(
     Raises:
         ValueError: an option, the config or the checkpoint is refused.
     """
+    from espnet_adaptive_dropout.pruning.open_trained import open_trained
     from espnet_adaptive_dropout.pruning.prune import plan_units, rank
-    from espnet_adaptive_dropout.pruning.trained import open_trained
 
     options = cut_options(args, args.target_reduction)
     trained = open_trained(

@@ -105,7 +105,7 @@ class AdaptiveDropoutConformerEncoder(
         cost = self.units.parameters
         if config.cost == "macs":
             inputs = zero_inputs(self, self.input_size, config.cost_frames)
-            cost = mac_cost(self, self.units, inputs)
+            cost = mac_cost(self, self.units.groups, inputs)
         return SizeControl(config, self.units, cost)
 
     def forward(

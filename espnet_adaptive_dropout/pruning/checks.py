@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
+from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.units.locations import ALIASES, LOCATIONS, expand
-
-if TYPE_CHECKING:
-    from espnet_adaptive_dropout.pruning.trained import Trained
 
 LOGGER = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ import torch
 
 from espnet_adaptive_dropout.experiments.markdown import table_lines
 from espnet_adaptive_dropout.pruning.trained import Trained
-from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
+from espnet_adaptive_dropout.units.group import UnitGroup
+from espnet_adaptive_dropout.units.table import UnitTable
 from espnet_adaptive_dropout.units.widths import format_indices
 
 _AXES = ("row", "column")

@@ -8,7 +8,8 @@ from typing import Any, Callable
 import torch
 
 from espnet_adaptive_dropout.units.cost import Cost
-from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
+from espnet_adaptive_dropout.units.group import UnitGroup
+from espnet_adaptive_dropout.units.table import UnitTable
 from espnet_adaptive_dropout.units.widths import (
     BlockWidths,
     format_indices,

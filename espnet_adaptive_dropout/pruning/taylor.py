@@ -8,8 +8,9 @@ import torch
 from tqdm import tqdm
 
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+from espnet_adaptive_dropout.units.group import UnitGroup
 from espnet_adaptive_dropout.units.locations import Slice
-from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
+from espnet_adaptive_dropout.units.table import UnitTable
 
 
 def taylor_scores(

@@ -12,7 +12,6 @@ import torch
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.experiments.checkpoint import (
     is_gate_weight,
-    unscale_logits,
     without_gates,
 )
 from espnet_adaptive_dropout.experiments.encoder_entry import (
@@ -23,15 +22,12 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
 )
 from espnet_adaptive_dropout.experiments.experiment import (
     build_model,
-    load_config,
-    load_state,
-    load_task,
     load_weights,
 )
 from espnet_adaptive_dropout.modules.gate import SATURATED_LOGIT
-from espnet_adaptive_dropout.pruning.checks import check_frozen, check_gates
 from espnet_adaptive_dropout.units.cost import Cost, mac_cost, zero_inputs
-from espnet_adaptive_dropout.units.table import UnitGroup, UnitTable
+from espnet_adaptive_dropout.units.group import UnitGroup
+from espnet_adaptive_dropout.units.table import UnitTable
 
 
 @dataclasses.dataclass
@@ -122,7 +118,7 @@ class Trained:
         inputs = zero_inputs(
             encoder, encoder.input_size, frames or self.options.cost_frames
         )
-        return mac_cost(encoder, self.table, inputs)
+        return mac_cost(encoder, self.table.groups, inputs)
 
     def key(self, group: UnitGroup, name: str) -> str:
         """Return the key in ``state`` of tensor ``name`` of a unit group's module."""
@@ -145,44 +141,6 @@ class Trained:
         """Return the model with the gates as the training left them."""
         set_masks(self.table, self.own_keep())
         return self.model
-
-
-def open_trained(
-    train_config: str | Path,
-    model_file: str | Path,
-    task: str = "asr",
-    data: list[str] | None = None,
-    device: str = "cpu",
-    allow_unfrozen: bool = False,
-) -> Trained:
-    """Open a trained experiment.
-
-    Args:
-        train_config: config.yaml of the training.
-        model_file: checkpoint of the training.
-        task: name of a module of ``espnet2.tasks``.
-        data: "path,name,type" triplets given by the user, or None.
-        device: where a criterion may run the model, "cpu" or "cuda".
-        allow_unfrozen: take a checkpoint from before the training froze its size.
-
-    Raises:
-        ValueError: config or checkpoint cannot be read or cannot be pruned.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--ngpu 1: PyTorch finds no GPU; use --ngpu 0")
-    config = load_config(train_config)
-    option = encoder_entry(config).option
-    if config[option] not in (ADAPTIVE, "conformer"):
-        raise ValueError(
-            f"{train_config}: '{option}: {config[option]}' cannot be pruned; "
-            f"it must be {ADAPTIVE} or conformer"
-        )
-    state = load_state(model_file)
-    trained = Trained(load_task(task), config, state, Path(model_file), data, device)
-    unscale_logits(state, trained.options.logit_scale)
-    check_frozen(trained, allow_unfrozen)
-    check_gates(trained)
-    return trained
 
 
 def set_masks(table: UnitTable, keep: torch.Tensor) -> None:

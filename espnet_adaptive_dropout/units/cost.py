@@ -5,21 +5,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 import torch
 
 from espnet_adaptive_dropout import compat
+from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
+from espnet_adaptive_dropout.units.group import UnitGroup
 from espnet_adaptive_dropout.units.unit_cost import (
     measure_products,
     shared_cost,
     unit_cost,
     unit_macs,
 )
-
-if TYPE_CHECKING:
-    from espnet_adaptive_dropout.units.table import UnitTable
 
 COSTS = ("parameters", "macs")
 
@@ -143,20 +141,28 @@ class SavingByPool(torch.nn.Module):
         return saved.index_add(0, self.pools_of_pairs.flatten(), halves)
 
 
-def parameter_cost(encoder: torch.nn.Module, table: UnitTable) -> Cost:
-    """Parameters that go with each unit of ``table``, and all of the encoder's."""
-    gates = {id(gate.logits) for gate in table.gates.values()}
-    total = sum(p.numel() for p in encoder.parameters() if id(p) not in gates)
-    each = [
-        unit_cost(group.owner(encoder), group.location_spec) for group in table.groups
-    ]
-    shared = _shared(encoder, table)
-    return Cost("parameters", _spread(table, each), float(total), shared)
+def parameter_cost(
+    encoder: torch.nn.Module,
+    groups: Sequence[UnitGroup],
+    gates: Iterable[AdaptiveDropout],
+) -> Cost:
+    """Parameters that go with each unit of ``groups``, and all of the encoder's.
+
+    Args:
+        encoder: encoder at full width.
+        groups: all units of the encoder, in unit order.
+        gates: gates of the encoder, which are not counted.
+    """
+    logits = {id(gate.logits) for gate in gates}
+    total = sum(p.numel() for p in encoder.parameters() if id(p) not in logits)
+    each = [unit_cost(group.owner(encoder), group.location_spec) for group in groups]
+    shared = _shared(encoder, groups)
+    return Cost("parameters", _spread(groups, each), float(total), shared)
 
 
 def mac_cost(
     encoder: torch.nn.Module,
-    table: UnitTable,
+    groups: Sequence[UnitGroup],
     inputs: tuple[torch.Tensor, torch.Tensor],
 ) -> Cost:
     """Multiply-accumulates that go with each unit for an utterance like ``inputs``.
@@ -168,16 +174,16 @@ def mac_cost(
 
     Args:
         encoder: encoder at full width; run once in evaluation mode.
-        table: unit table of the encoder.
+        groups: all units of the encoder, in unit order.
         inputs: features (1, frames, dim) and lengths (1,).
     """
     total, lengths, uses = measure_products(encoder, inputs)
     each = [
         unit_macs(group.owner(encoder), group.location_spec, uses, *lengths)
-        for group in table.groups
+        for group in groups
     ]
-    shared = _shared(encoder, table, uses)
-    return Cost("macs", _spread(table, each), float(total), shared)
+    shared = _shared(encoder, groups, uses)
+    return Cost("macs", _spread(groups, each), float(total), shared)
 
 
 def zero_inputs(
@@ -204,12 +210,12 @@ def zero_inputs(
 
 def _shared(
     encoder: torch.nn.Module,
-    table: UnitTable,
+    groups: Sequence[UnitGroup],
     uses: dict[int, int] | None = None,
 ) -> tuple[Shared, ...]:
     """Shared costs of all groups; parameters, or MACs if ``uses`` is given."""
     found = []
-    for first, second in itertools.combinations(table.groups, 2):
+    for first, second in itertools.combinations(groups, 2):
         if first.block != second.block:
             continue
         amount = shared_cost(
@@ -220,10 +226,10 @@ def _shared(
     return tuple(found)
 
 
-def _spread(table: UnitTable, each: Sequence[float]) -> torch.Tensor:
+def _spread(groups: Sequence[UnitGroup], each: Sequence[float]) -> torch.Tensor:
     return torch.cat(
         [
             torch.full((group.num_units,), float(cost), dtype=torch.float64)
-            for group, cost in zip(table.groups, each)
+            for group, cost in zip(groups, each)
         ]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -34,21 +35,20 @@ def room_of(module: Path) -> str:
     return module.relative_to(ROOT / PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported_rooms(module: Path) -> set:
-    """Rooms that a module imports from, at its top or inside a function."""
-    rooms = set()
+def imported_names(module: Path) -> set:
+    """Dotted names below the package that a module imports, wherever it does so."""
+    names = set()
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
-            names = [f"{PACKAGE}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module or ""]
+        if isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        parts = [name.split(".") for name in names]
-        rooms |= {part[1] for part in parts if part[0] == PACKAGE and len(part) > 1}
-    return rooms
+            names |= {alias.name for alias in node.names}
+    ours = f"{PACKAGE}."
+    return {name[len(ours) :] for name in names if name.startswith(ours)}
+
+
+def imported_rooms(module: Path) -> set:
+    return {name.split(".")[0] for name in imported_names(module)}
 
 
 MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
@@ -69,3 +69,16 @@ def test_rooms_come_after_what_they_use():
 
 def test_every_room_has_a_rule():
     assert {room_of(module) for module in MODULES} == set(ARROWS)
+
+
+def test_modules_import_each_other_without_circles():
+    paths = {}
+    for module in MODULES:
+        name = module.relative_to(ROOT / PACKAGE).with_suffix("").as_posix()
+        paths[name.replace("/", ".").removesuffix(".__init__")] = module
+    graph = {}
+    for name, module in paths.items():
+        imported = imported_names(module)
+        parents = {other.rpartition(".")[0] for other in imported}
+        graph[name] = ((imported | parents) & set(paths)) - {name}
+    TopologicalSorter(graph).prepare()  # raises CycleError

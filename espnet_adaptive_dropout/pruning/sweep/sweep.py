@@ -13,6 +13,7 @@ from espnet_adaptive_dropout.experiments.files import (
     write_text,
 )
 from espnet_adaptive_dropout.experiments.tables import read_table
+from espnet_adaptive_dropout.pruning.open_trained import open_trained
 from espnet_adaptive_dropout.pruning.prune import PruneOptions
 from espnet_adaptive_dropout.pruning.sweep.cuts import Cutter, SizedModel
 from espnet_adaptive_dropout.pruning.sweep.decoding import Decoder, TestSet
@@ -24,7 +25,6 @@ from espnet_adaptive_dropout.pruning.sweep.validation import (
     validate,
     validation_files,
 )
-from espnet_adaptive_dropout.pruning.trained import open_trained
 
 
 @dataclasses.dataclass

@@ -14,9 +14,9 @@ from espnet2.train.trainer import Trainer
 from support import tiny_training
 from support.paths import ROOT
 
+from espnet_adaptive_dropout.pruning.open_trained import open_trained
 from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
 from espnet_adaptive_dropout.pruning.surgery import cut_weights
-from espnet_adaptive_dropout.pruning.trained import open_trained
 
 FILES = ROOT / "tests" / "fixtures" / "before_rooms"
 

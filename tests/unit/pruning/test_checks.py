@@ -10,8 +10,8 @@ import yaml
 from support.experiments import make_experiment
 
 from espnet_adaptive_dropout.experiments.experiment import load_state
+from espnet_adaptive_dropout.pruning.open_trained import open_trained
 from espnet_adaptive_dropout.pruning.prune import PruneOptions, plan_units, rank
-from espnet_adaptive_dropout.pruning.trained import open_trained
 from espnet_adaptive_dropout.units.locations import LOCATIONS
 
 GATE = "encoder.encoders.1.self_attn.value_gate.logits"

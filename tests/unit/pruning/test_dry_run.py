@@ -7,7 +7,7 @@ from support.experiments import make_experiment
 
 from espnet_adaptive_dropout.bin import prune
 from espnet_adaptive_dropout.pruning.dry_run import describe, size_table
-from espnet_adaptive_dropout.pruning.trained import open_trained
+from espnet_adaptive_dropout.pruning.open_trained import open_trained
 from espnet_adaptive_dropout.units.widths import parse_indices
 
 

@@ -184,7 +184,7 @@ def check_costs(stock, options, compact, encoder, keep, closed, features) -> Non
 
     full = {group: torch.ones_like(units) for group, units in keep.items()}
     inputs = features[:1], torch.tensor([features.size(1)])
-    cost = mac_cost(encoder, table, inputs)
+    cost = mac_cost(encoder, table.groups, inputs)
     before = oracle.macs(stock, full, heads, inputs[0])
     assert cost.total == before
     after = oracle.macs(compact, closed, heads, inputs[0])

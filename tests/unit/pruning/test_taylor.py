@@ -5,12 +5,12 @@ from support.encoders import adaptive, batch, options_of
 from support.experiments import make_experiment
 
 from espnet_adaptive_dropout.bin import prune
+from espnet_adaptive_dropout.pruning.open_trained import open_trained
 from espnet_adaptive_dropout.pruning.prune import PruneOptions, rank
 from espnet_adaptive_dropout.pruning.taylor import (
     mask_gradients,
     taylor_scores,
 )
-from espnet_adaptive_dropout.pruning.trained import open_trained
 from espnet_adaptive_dropout.units.locations import LOCATIONS
 
 

@@ -20,7 +20,7 @@ def test_macs_of_a_unit_are_what_really_goes(architecture):
     options = options_of(architecture)
     encoder = adaptive(options)
     inputs = zero_inputs(encoder, options["input_size"], FRAMES)
-    cost = mac_cost(encoder, encoder.units, inputs)
+    cost = mac_cost(encoder, encoder.units.groups, inputs)
     assert cost.total == macs(encoder, inputs)
     for group in encoder.units.groups:
         keep = torch.ones(encoder.units.num_units, dtype=torch.bool)
@@ -37,7 +37,7 @@ def test_fused_attention_counts_as_plain_attention(architecture):
     for fused in (False, True):
         encoder = adaptive(dict(options_of(architecture), use_sdpa=fused))
         inputs = zero_inputs(encoder, 20, FRAMES)
-        costs.append(mac_cost(encoder, encoder.units, inputs).total)
+        costs.append(mac_cost(encoder, encoder.units.groups, inputs).total)
         assert costs[-1] == macs(encoder, inputs)
     assert costs[0] == costs[1]
     assert encoder.encoders[0].self_attn.use_sdpa
@@ -47,7 +47,7 @@ def test_macs_shared_by_two_locations_count_once():
     options = options_of("latest")
     encoder = adaptive(options)
     inputs = zero_inputs(encoder, options["input_size"], FRAMES)
-    cost = mac_cost(encoder, encoder.units, inputs)
+    cost = mac_cost(encoder, encoder.units.groups, inputs)
     keep = torch.ones(encoder.units.num_units, dtype=torch.bool)
     for group in encoder.units.groups:
         if group.location.startswith(("conv_", "subsampling")):
@@ -60,7 +60,7 @@ def test_macs_shared_by_two_locations_count_once():
 def test_measuring_leaves_the_encoder_in_its_mode():
     options = options_of("latest")
     encoder = adaptive(options).train()
-    mac_cost(encoder, encoder.units, zero_inputs(encoder, 20, FRAMES))
+    mac_cost(encoder, encoder.units.groups, zero_inputs(encoder, 20, FRAMES))
     assert encoder.training and encoder.encoders[0].self_attn.training
     assert not encoder.encoders[0].self_attn._forward_pre_hooks
 
@@ -80,7 +80,7 @@ def test_inputs_for_an_encoder_of_token_ids():
     encoder = adaptive(options)
     features, lengths = zero_inputs(encoder, 30, FRAMES)
     assert features.dtype == torch.long and lengths.tolist() == [FRAMES]
-    assert mac_cost(encoder, encoder.units, (features, lengths)).total > 0
+    assert mac_cost(encoder, encoder.units.groups, (features, lengths)).total > 0
 
 
 def test_macs_are_steered_to_and_a_longer_utterance_shares_them_differently():
@@ -102,4 +102,4 @@ def test_too_few_frames_to_count_are_named(architecture, least):
     for frames in (0, 1, least - 1):
         with pytest.raises(ValueError, match=f"cost_frames={frames}: .* {least} fram"):
             zero_inputs(encoder, 20, frames)
-    mac_cost(encoder, encoder.units, zero_inputs(encoder, 20, least))
+    mac_cost(encoder, encoder.units.groups, zero_inputs(encoder, 20, least))
