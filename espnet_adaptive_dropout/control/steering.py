@@ -14,7 +14,7 @@ from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.control.schedule import falling_centre
 
 # With a larger error, relative to what can go, the logits already move as fast as they
-# can; what the integral gained from it would make them overshoot.
+# can: an integral that grew with it would make them overshoot.
 LARGEST_INTEGRATED = 0.02
 
 
@@ -80,9 +80,10 @@ class UncentredL2(Steering):
         return {"retention_centre": self.centre.mean()}
 
 
-def _small(error: torch.Tensor) -> torch.Tensor:
-    """The errors that are not too large to be integrated, and 0 for the others."""
-    return error * (error.abs() <= LARGEST_INTEGRATED)
+def _integrated(error: torch.Tensor, integral: torch.Tensor) -> torch.Tensor:
+    """The errors, but 0 for large ones that would make the integral still larger."""
+    is_small = error.abs() <= LARGEST_INTEGRATED
+    return error * (is_small | (error * integral < 0.0))
 
 
 class PlainSchedule(UncentredL2):
@@ -122,7 +123,8 @@ class Feedback(UncentredL2):
         error = error / self.bounds
         highest = self.config.initial_logit + self.HEADROOM
         gain = self.INTEGRAL / self.config.alpha / self.config.known_steps
-        self.integral -= gain * _small(error)
+        fallen = self.config.initial_logit - self.integral
+        self.integral -= gain * _integrated(error, fallen)
         self.integral.clamp_(max=highest)
         centre = self.integral - self.PROPORTIONAL / self.config.alpha * error
         self.centre.copy_(centre.clamp(max=highest))
@@ -150,7 +152,8 @@ class Lagrangian(Steering):
 
     def update(self, error: torch.Tensor, progress: float) -> None:
         error = error / self.bounds
-        self.integral += self.INTEGRAL / self.config.known_steps * _small(error)
+        gain = self.INTEGRAL / self.config.known_steps
+        self.integral += gain * _integrated(error, self.integral)
         self.multiplier.copy_(self.integral + self.PROPORTIONAL * error)
 
     def penalty(self, logits: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
