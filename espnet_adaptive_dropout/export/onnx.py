@@ -13,6 +13,7 @@ from typing import Any
 import numpy
 import torch
 
+from espnet_adaptive_dropout.experiments.experiment import first_line
 from espnet_adaptive_dropout.experiments.files import replacing
 from espnet_adaptive_dropout.export.positions import free_positions
 from espnet_adaptive_dropout.modules.compact_attention import CompactAttention
@@ -100,7 +101,7 @@ def export_onnx(
     except OSError:
         raise
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)[:200]
         raise ValueError(f"the encoder cannot be exported as ONNX: {reason}") from error
 
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 import torch
+from support.tiny_training import LIGHTNING, command, write_data
 from support.tiny_training import build_model as build_untrained
-from support.tiny_training import command, write_data
 
 from espnet_adaptive_dropout.experiments.experiment import (
     build_model,
@@ -15,16 +15,6 @@ from espnet_adaptive_dropout.experiments.experiment import (
     load_state,
     load_task,
     load_weights,
-)
-
-# Nine utterances in batches of two, or of three.
-BATCHES = 4
-LIGHTNING = dict(
-    max_epochs=3,
-    accelerator="cpu",
-    devices=1,
-    log_every_n_steps=1,
-    best_model_criterion=[["valid/final_loss", "min", 1]],
 )
 
 

@@ -16,6 +16,16 @@ import espnet_adaptive_dropout  # noqa: F401  (registers the classes)
 RATE = 16000
 TOKENS = ["<blank>", "<unk>", "a", "b", "c", "<sos/eos>"]
 TEXTS = ["abc", "cab", "b", "ac", "ba", "c", "abab", "bc", "ca"]
+# Batches of an epoch: nine utterances in batches of two, or of three.
+BATCHES = 4
+# ``lightning_conf`` of a training by ESPnet's Lightning trainer.
+LIGHTNING = dict(
+    max_epochs=3,
+    accelerator="cpu",
+    devices=1,
+    log_every_n_steps=1,
+    best_model_criterion=[["valid/final_loss", "min", 1]],
+)
 
 
 def write_data(root: Path) -> Path:

@@ -5,20 +5,17 @@ import types
 import pytest
 import torch
 import yaml
-from support.tiny_training import command, encoder_conf, parse, write_data
+from support.tiny_training import (
+    BATCHES,
+    LIGHTNING,
+    command,
+    encoder_conf,
+    parse,
+    write_data,
+)
 
 from espnet_adaptive_dropout.plugin.lightning_length import complete_lightning
 from espnet_adaptive_dropout.plugin.task_hooks import hook_lightning
-
-# Nine utterances in batches of two, or of three.
-BATCHES = 4
-LIGHTNING = dict(
-    max_epochs=3,
-    accelerator="cpu",
-    devices=1,
-    log_every_n_steps=1,
-    best_model_criterion=[["valid/final_loss", "min", 1]],
-)
 
 
 @pytest.fixture(scope="module")
