@@ -123,9 +123,9 @@ class Commands:
             name: run.
             source: checkpoint of full width.
             target: share of the encoder to remove.
-            criterion: of ``bin.prune``; None: magnitude of the units that earlier
+            criterion: criterion of pruning; None: magnitude of the units that earlier
                 cuts have left.
-            number: of the cut.
+            number: number of the cut, from 1.
             **options: more options of ``bin.prune``.
         """
         directory = self.root / name

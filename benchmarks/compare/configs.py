@@ -36,7 +36,7 @@ class Settings:
         target: share of the encoder's parameters to remove.
         dense_config: training config of the stock model.
         train_args: added to every training command, for example "--ngpu 1".
-        utterances: of the training set that are used; None: all.
+        utterances: number of training utterances to use; None: all.
     """
 
     exp: Path

@@ -90,7 +90,7 @@ def resized(
     dropped, so that ESPnet never averages over checkpoints of both widths.
 
     Args:
-        checkpoint: as ESPnet's trainer wrote it.
+        checkpoint: content of the checkpoint.pth that ESPnet's trainer wrote.
         old: model of the checkpoint.
         new: model that goes on; moments take the shapes of its parameters.
         resize: maps name -> tensor dicts of the old shapes to the new ones.

@@ -20,7 +20,7 @@ def content_lines(
     Args:
         part: "forward", "load", "train" or "decode".
         content: content of the setting's file.
-        rows: in order; rows without results are left out.
+        rows: rows in order; those without results are left out.
         clock: "wall" or "cpu".
     """
     there = content["rows"]
@@ -58,7 +58,7 @@ def matrix_lines(
 
     Args:
         tables: rows of every setting, by its heading.
-        rows: in order; rows without results are left out.
+        rows: rows in order; those without results are left out.
         what: "ratios" (to stock, percent), "seconds" (as milliseconds) or "both"
             (ratios of time and of MACs).
         clock: "wall" or "cpu".

@@ -145,7 +145,7 @@ def take_turns(
     Args:
         runs: by name.
         effort: number of rounds.
-        label: of the progress bar.
+        label: text before the progress bar.
 
     Returns:
         Results of each run, one for each round.
@@ -175,7 +175,7 @@ def time_in_turns(
         runs: by name.
         clock: runs one and reads the time.
         effort: number of rounds.
-        label: of the progress bar.
+        label: text before the progress bar.
     """
     for run in runs.values():
         run()
