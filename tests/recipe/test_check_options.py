@@ -5,6 +5,7 @@ from __future__ import annotations
 import check_options
 import pytest
 import yaml
+from support.criteria import names_of_criteria
 from support.paths import RECIPE
 
 ADAPTIVE = str(RECIPE / "conf/train_asr_adaptive_dropout_smoke.yaml")
@@ -67,12 +68,7 @@ def test_config_that_is_none(check, tmp_path):
 
 
 def test_criteria_are_those_of_the_package():
-    from espnet_adaptive_dropout.pruning.criteria import criterion_choices
-
-    classes = criterion_choices.classes  # the benchmarks add one of their own
-    package = "espnet_adaptive_dropout."
-    own = [n for n, kind in classes.items() if kind.__module__.startswith(package)]
-    assert list(check_options.CRITERIA) == own
+    assert list(check_options.CRITERIA) == names_of_criteria()
 
 
 @pytest.mark.parametrize("criterion", ["", "magnitude"])
