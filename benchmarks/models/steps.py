@@ -76,12 +76,12 @@ def carry_over(args: argparse.Namespace) -> None:
 
     full = ts.new_model(args.train_config)
     narrow = ts.new_model(args.cut_dir / "config.yaml")
-    where = ts.sources(full, ts.kept_units(full, args.cut_dir))
+    cuts = ts.cuts(full, ts.kept_units(full, args.cut_dir))
     resized = ts.resized(
         ts.load_checkpoint(args.checkpoint),
         full,
         narrow,
-        lambda state: ts.gather(state, where),
+        lambda state: ts.narrow(state, cuts),
     )
     narrow.load_state_dict(resized["model"])  # fails if any shape is wrong
     save_torch(args.new_checkpoint, resized)
@@ -97,12 +97,12 @@ def widen(args: argparse.Namespace) -> None:
 
     full = ts.new_model(args.train_config)
     narrow = ts.new_model(args.cut_dir / "config.yaml")
-    where = ts.sources(full, ts.kept_units(full, args.cut_dir))
+    cuts = ts.cuts(full, ts.kept_units(full, args.cut_dir))
     resized = ts.resized(
         ts.load_checkpoint(args.checkpoint),
         narrow,
         full,
-        lambda state: ts.scatter(state, where, full.state_dict()),
+        lambda state: ts.widen(state, cuts, full.state_dict()),
     )
     save_torch(args.full_width, resized)
 

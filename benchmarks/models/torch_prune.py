@@ -13,6 +13,8 @@ from typing import Any
 import torch
 import yaml
 
+from espnet_adaptive_dropout.units.surgery import Cut
+
 BISECTIONS = 14
 TOLERANCE = 1e-4
 
@@ -44,12 +46,10 @@ def torch_prune(args: argparse.Namespace) -> None:
 
     config.update(narrow_options(full, config, keep))
     narrow = build_model(load_task("asr"), config)
-    where = sources(full, keep)
-    resized = ts.resized(
-        checkpoint, full, narrow, lambda state: ts.gather(state, where)
-    )
+    cuts = cuts_of(full, keep)
+    resized = ts.resized(checkpoint, full, narrow, lambda state: ts.narrow(state, cuts))
     narrow.load_state_dict(resized["model"])
-    difference = largest_difference(full, narrow, where, noise_inputs(full, 5.0))
+    difference = largest_difference(full, narrow, cuts, noise_inputs(full, 5.0))
     if not difference <= TOLERANCE:
         raise ValueError(f"the pruned encoder differs by {difference:.1e}")
     run_config = yaml.safe_load(args.run_config.read_text(encoding="utf-8"))
@@ -128,12 +128,12 @@ def narrow_options(full, config: dict[str, Any], keep: Keep) -> dict[str, Any]:
     return dict(encoder=COMPACT, encoder_conf=conf)
 
 
-def sources(full: torch.nn.Module, keep: Keep) -> dict[str, torch.Tensor]:
-    """See ``training_state.sources``."""
+def cuts_of(full: torch.nn.Module, keep: Keep) -> dict[str, Cut]:
+    """See ``training_state.cuts``."""
     from benchmarks.models import training_state as ts
     from espnet_adaptive_dropout.units.table import UnitTable
 
-    return ts.sources(full, kept_mask(UnitTable(full.encoder), keep))
+    return ts.cuts(full, kept_mask(UnitTable(full.encoder), keep))
 
 
 def kept_mask(table, keep: Keep) -> torch.Tensor:
@@ -149,17 +149,20 @@ def kept_mask(table, keep: Keep) -> torch.Tensor:
 
 def narrow_parameters(full: torch.nn.Module, keep: Keep) -> int:
     """Number of encoder parameters that stay."""
+    from benchmarks.models import training_state as ts
+
     names = {f"encoder.{name}" for name, _ in full.encoder.named_parameters()}
-    return sum(w.numel() for name, w in sources(full, keep).items() if name in names)
+    state = ts.narrow(full.state_dict(), cuts_of(full, keep))
+    return sum(w.numel() for name, w in state.items() if name in names)
 
 
 @torch.no_grad()
-def largest_difference(full, narrow, where, inputs) -> float:
+def largest_difference(full, narrow, cuts, inputs) -> float:
     """Largest output difference of the narrow encoder to the full one with zeros."""
     from benchmarks.models import training_state as ts
 
     state = full.state_dict()
-    zeroed = ts.scatter(narrow.state_dict(), where, state)
+    zeroed = ts.widen(narrow.state_dict(), cuts, state)
     full.load_state_dict(zeroed)
     expected = inputs.run(full.eval().encoder)[0]
     full.load_state_dict(state)

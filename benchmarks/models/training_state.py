@@ -1,8 +1,4 @@
-"""State of a training at other widths: weights and Adam's moments, cut or widened.
-
-The flat indices of a full-width tensor are cut as its weights are; the result says
-where each entry of the narrow tensor comes from.
-"""
+"""State of a training at other widths: weights and Adam's moments, cut or widened."""
 
 from __future__ import annotations
 
@@ -18,7 +14,7 @@ from espnet_adaptive_dropout.experiments.experiment import (
     load_task,
 )
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
-from espnet_adaptive_dropout.pruning.surgery import cut_weights
+from espnet_adaptive_dropout.units.surgery import Cut, find_cuts
 from espnet_adaptive_dropout.units.table import UnitTable
 
 State = dict[str, torch.Tensor]
@@ -43,39 +39,32 @@ def kept_units(full: torch.nn.Module, cut_dir: Path) -> torch.Tensor:
     return PruningPlan.from_dict(yaml.safe_load(text)).keep(UnitTable(full.encoder))
 
 
-def sources(full: torch.nn.Module, keep: torch.Tensor) -> State:
-    """Where the entries of the narrow model's tensors lie in the full-width ones.
+def cuts(full: torch.nn.Module, keep: torch.Tensor) -> dict[str, Cut]:
+    """How the tensors of the full-width model are cut, by name.
 
     Args:
         full: model of full width.
         keep: units of its encoder that stay, bool (units,).
-
-    Returns:
-        Name -> flat indices into the full-width tensor, in the narrow shape.
     """
-    indices = {
-        name: torch.arange(tensor.numel()).view(tensor.shape)
-        for name, tensor in full.state_dict().items()
-    }
-    return cut_weights(indices, UnitTable(full.encoder), keep, PREFIX)
+    return find_cuts(full.state_dict(), UnitTable(full.encoder), keep, PREFIX)
 
 
-def gather(state: State, where: State) -> State:
-    """Full-width tensors -> narrow ones; names that ``where`` lacks stay."""
+def narrow(state: State, how: dict[str, Cut]) -> State:
+    """Full-width tensors -> those of the pruned model."""
     return {
-        name: tensor.flatten()[where[name]] if name in where else tensor
+        name: how[name].narrow(tensor) if name in how else tensor
         for name, tensor in state.items()
     }
 
 
-def scatter(state: State, where: State, full: State) -> State:
+def widen(state: State, how: dict[str, Cut], full: State) -> State:
     """Narrow tensors -> tensors of the shapes of ``full``, zero where they were cut."""
-    wide = {}
-    for name, tensor in state.items():
-        target = torch.zeros(full[name].shape, dtype=tensor.dtype)
-        target.view(-1)[where[name].flatten()] = tensor.flatten()
-        wide[name] = target
-    return wide
+    return {
+        name: how[name].widen(tensor, torch.zeros_like(full[name], dtype=tensor.dtype))
+        if name in how
+        else tensor
+        for name, tensor in state.items()
+    }
 
 
 def resized(

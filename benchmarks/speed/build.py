@@ -30,17 +30,17 @@ from espnet_adaptive_dropout.experiments.experiment import (
     load_weights,
 )
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.pruning.plan import compact_options
 from espnet_adaptive_dropout.pruning.prune import (
     PruneOptions,
     Ranking,
     compact_experiment_config,
     plan_units,
 )
-from espnet_adaptive_dropout.pruning.surgery import cut_weights
 from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.units.locations import LOCATIONS
+from espnet_adaptive_dropout.units.surgery import cut_weights
 from espnet_adaptive_dropout.units.table import UnitTable
+from espnet_adaptive_dropout.units.widths import compact_options
 
 # Location -> share of its units kept in the first, middle and last block. Locations
 # that the training did not gate follow their neighbours in the same module.

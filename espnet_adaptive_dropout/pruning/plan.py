@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable
+from typing import Any
 
 import torch
 
 from espnet_adaptive_dropout.units.cost import Cost
-from espnet_adaptive_dropout.units.group import UnitGroup
 from espnet_adaptive_dropout.units.table import UnitTable
 from espnet_adaptive_dropout.units.widths import (
-    BlockWidths,
-    format_indices,
+    describe_groups,
+    kept_ranges,
     parse_indices,
 )
 
@@ -63,7 +62,9 @@ class PruningPlan:
             cost: cost that the target is a share of; None takes the parameters.
         """
         cost = cost or table.parameters
-        input_layer, *blocks = _by_block(table, lambda group: _ranges(group, keep))
+        input_layer, *blocks = describe_groups(
+            table, lambda group: kept_ranges(group, keep)
+        )
         return cls(
             criterion,
             target,
@@ -99,45 +100,3 @@ class PruningPlan:
             kept = torch.tensor(parse_indices(ranges), dtype=torch.long)
             keep[group.start + kept] = True
         return keep
-
-
-def compact_options(table: UnitTable, keep: torch.Tensor) -> dict[str, Any]:
-    """Return the options that a compact encoder has beside those of the stock encoder.
-
-    These are ``widths``, and ``subsampling`` if the input layer loses channels.
-
-    Args:
-        table: unit table of the full-width encoder.
-        keep: which units stay, without unused ones, bool (units,).
-    """
-
-    def width(group: UnitGroup) -> Any:
-        kept = keep[group.span]
-        if group.location == "conv_input":
-            return _ranges(group, keep)
-        if group.location_spec.per_head:
-            return kept.view(group.heads, -1).sum(dim=1).tolist()
-        return int(kept.sum())
-
-    input_layer, *blocks = _by_block(table, width)
-    options: dict[str, Any] = {
-        "widths": [BlockWidths(**block).to_dict() for block in blocks]
-    }
-    if not all(keep[g.span].all() for g in table.groups if g.block is None):
-        options["subsampling"] = list(input_layer.values())
-    return options
-
-
-def _by_block(
-    table: UnitTable, describe: Callable[[UnitGroup], Any]
-) -> list[dict[str, Any]]:
-    """Map location names to descriptions, for the input layer and then each block."""
-    owners: dict[int | None, dict[str, Any]] = {None: {}}
-    for group in table.groups:
-        owners.setdefault(group.block, {})[group.location] = describe(group)
-    return list(owners.values())
-
-
-def _ranges(group: UnitGroup, keep: torch.Tensor) -> str:
-    """Return the kept unit indices of a group as ranges, for example "0-3,7"."""
-    return format_indices(keep[group.span].nonzero().flatten().tolist())

@@ -8,16 +8,18 @@ from typing import Any
 
 import torch
 
+from espnet_adaptive_dropout.experiments.checkpoint import without_gates
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     EXPORTED,
     encoder_entry,
 )
 from espnet_adaptive_dropout.pruning.checks import check_frozen_size
 from espnet_adaptive_dropout.pruning.criteria import criterion_choices
-from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
-from espnet_adaptive_dropout.pruning.surgery import cut_weights
+from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.units.ranked_cut import even_scores, ranked_cut
+from espnet_adaptive_dropout.units.surgery import cut_weights
+from espnet_adaptive_dropout.units.widths import compact_options
 
 # Entries that ESPnet writes into config.yaml and refuses in a ``--config``
 _NOT_OPTIONS = ("required", "version", "distributed")
@@ -146,7 +148,8 @@ def cut(
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Return config and weights of the compact experiment that keeps ``keep``."""
     prefix = trained.encoder_entry.prefix
-    weights = cut_weights(trained.state, trained.table, keep, prefix)
+    state = without_gates(trained.state)
+    weights = cut_weights(state, trained.table, keep, prefix)
     return compact_config(trained, keep), weights
 
 
@@ -163,7 +166,7 @@ def compact_experiment_config(
 
     Args:
         config: training config of the full-width model.
-        options: options of the compact encoder, see ``plan.compact_options``.
+        options: options of the compact encoder, see ``units.widths.compact_options``.
         task: ESPnet task class, whose own model replaces the one with the penalty;
             None leaves the model as it is.
     """

@@ -15,10 +15,10 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
 from espnet_adaptive_dropout.experiments.experiment import build_model
 from espnet_adaptive_dropout.experiments.features import noise_inputs
 from espnet_adaptive_dropout.experiments.sizes import MAC_SECONDS
-from espnet_adaptive_dropout.pruning.plan import compact_options
 from espnet_adaptive_dropout.pruning.prune import compact_experiment_config
 from espnet_adaptive_dropout.report.costs import Costs, measure_costs
 from espnet_adaptive_dropout.units.table import UnitTable
+from espnet_adaptive_dropout.units.widths import compact_options
 
 # Names of the encoders that are compared.
 BEFORE, AFTER, FLOOR = "before", "after", "floor"

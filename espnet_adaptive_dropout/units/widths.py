@@ -1,11 +1,16 @@
-"""Widths of a compact Conformer block, as they are written in a config."""
+"""Widths of a compact encoder, as they are written in a config."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Callable
+
+import torch
+
+from espnet_adaptive_dropout.units.group import UnitGroup
+from espnet_adaptive_dropout.units.table import UnitTable
 
 
 @dataclasses.dataclass
@@ -131,3 +136,45 @@ def parse_indices(text: str) -> list[int]:
     if any(a >= b for a, b in zip(indices, indices[1:])):
         raise ValueError(f"index ranges {text!r} are not ascending")
     return indices
+
+
+def compact_options(table: UnitTable, keep: torch.Tensor) -> dict[str, Any]:
+    """Return the options that a compact encoder has beside those of the stock encoder.
+
+    These are ``widths``, and ``subsampling`` if the input layer loses channels.
+
+    Args:
+        table: unit table of the full-width encoder.
+        keep: which units stay, without unused ones, bool (units,).
+    """
+
+    def width(group: UnitGroup) -> Any:
+        kept = keep[group.span]
+        if group.location == "conv_input":
+            return kept_ranges(group, keep)
+        if group.location_spec.per_head:
+            return kept.view(group.heads, -1).sum(dim=1).tolist()
+        return int(kept.sum())
+
+    input_layer, *blocks = describe_groups(table, width)
+    options: dict[str, Any] = {
+        "widths": [BlockWidths(**block).to_dict() for block in blocks]
+    }
+    if not all(keep[g.span].all() for g in table.groups if g.block is None):
+        options["subsampling"] = list(input_layer.values())
+    return options
+
+
+def describe_groups(
+    table: UnitTable, describe: Callable[[UnitGroup], Any]
+) -> list[dict[str, Any]]:
+    """Map location names to descriptions, for the input layer and then each block."""
+    owners: dict[int | None, dict[str, Any]] = {None: {}}
+    for group in table.groups:
+        owners.setdefault(group.block, {})[group.location] = describe(group)
+    return list(owners.values())
+
+
+def kept_ranges(group: UnitGroup, keep: torch.Tensor) -> str:
+    """Return the kept unit indices of a group as ranges, for example "0-3,7"."""
+    return format_indices(keep[group.span].nonzero().flatten().tolist())

@@ -10,9 +10,9 @@ from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.encoders.compact import CompactConformerEncoder
 from espnet_adaptive_dropout.experiments.checkpoint import without_gates
-from espnet_adaptive_dropout.pruning.plan import compact_options
-from espnet_adaptive_dropout.pruning.surgery import cut_weights
 from espnet_adaptive_dropout.pruning.trained import set_masks
+from espnet_adaptive_dropout.units.surgery import cut_weights
+from espnet_adaptive_dropout.units.widths import compact_options
 
 SMALL = dict(
     input_size=20,
@@ -138,7 +138,7 @@ def compact_of(encoder, options: dict, keep) -> CompactConformerEncoder:
     options = {**options, **compact_options(encoder.units, keep)}
     compact = CompactConformerEncoder(**options)
     state = {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
-    cut = cut_weights(state, encoder.units, keep, "encoder.")
+    cut = cut_weights(without_gates(state), encoder.units, keep, "encoder.")
     compact.load_state_dict({k[len("encoder.") :]: v for k, v in cut.items()})
     return compact.eval()
 

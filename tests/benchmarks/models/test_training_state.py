@@ -9,8 +9,8 @@ from support.encoders import SMALL
 
 from benchmarks.models import training_state as ts
 from espnet_adaptive_dropout.encoders.compact import CompactConformerEncoder
-from espnet_adaptive_dropout.pruning.plan import compact_options
 from espnet_adaptive_dropout.units.table import UnitTable
+from espnet_adaptive_dropout.units.widths import compact_options
 
 ENCODER = dict(SMALL, rel_pos_type="latest", macaron_style=True)
 
@@ -56,19 +56,19 @@ def trained(model, steps=3):
     )
 
 
-def cut(checkpoint, full, narrow, where):
-    return ts.resized(checkpoint, full, narrow, lambda state: ts.gather(state, where))
+def cut(checkpoint, full, narrow, cuts):
+    return ts.resized(checkpoint, full, narrow, lambda state: ts.narrow(state, cuts))
 
 
 def test_moments_go_with_their_weights(pruned):
     full, keep, narrow = pruned
-    where = ts.sources(full, keep)
+    cuts = ts.cuts(full, keep)
     checkpoint = trained(full)
     # a moment that equals its weight shows whether both are cut alike
     for number, parameter in enumerate(full.parameters()):
         state = checkpoint["optimizers"][0]["state"][number]
         state["exp_avg"] = parameter.detach().clone()
-    new = cut(checkpoint, full, narrow, where)
+    new = cut(checkpoint, full, narrow, cuts)
     narrow.load_state_dict(new["model"])
     optimizer = torch.optim.Adam(narrow.parameters(), lr=0.01)
     optimizer.load_state_dict(new["optimizers"][0])
@@ -81,16 +81,16 @@ def test_moments_go_with_their_weights(pruned):
 
 def test_clock_stays_and_old_scores_go(pruned):
     full, keep, narrow = pruned
-    new = cut(trained(full), full, narrow, ts.sources(full, keep))
+    new = cut(trained(full), full, narrow, ts.cuts(full, keep))
     assert new["reporter"] == dict(epoch=6, stats={})
     assert new["schedulers"] == [dict(last_epoch=3)]
 
 
 def test_narrow_model_computes_what_the_widened_one_does(pruned):
     full, keep, narrow = pruned
-    where = ts.sources(full, keep)
-    narrow.load_state_dict(cut(trained(full), full, narrow, where)["model"])
-    wide = ts.scatter(narrow.state_dict(), where, full.state_dict())
+    cuts = ts.cuts(full, keep)
+    narrow.load_state_dict(cut(trained(full), full, narrow, cuts)["model"])
+    wide = ts.widen(narrow.state_dict(), cuts, full.state_dict())
     full.load_state_dict(wide)
     features = torch.randn(2, 40, 20)
     with torch.no_grad():
@@ -100,9 +100,9 @@ def test_narrow_model_computes_what_the_widened_one_does(pruned):
 
 def test_cut_and_widened_is_the_same_with_zeros(pruned):
     full, keep, narrow = pruned
-    where = ts.sources(full, keep)
+    cuts = ts.cuts(full, keep)
     state = full.state_dict()
-    wide = ts.scatter(ts.gather(state, where), where, state)
+    wide = ts.widen(ts.narrow(state, cuts), cuts, state)
     kept = 0
     for name, tensor in wide.items():
         assert torch.equal(tensor, torch.where(tensor == 0, tensor, state[name]))
@@ -116,4 +116,4 @@ def test_several_parameter_groups_are_refused(pruned):
     groups = checkpoint["optimizers"][0]["param_groups"]
     groups.append(dict(groups[0], params=[]))
     with pytest.raises(ValueError, match="several parameter groups"):
-        cut(checkpoint, full, narrow, ts.sources(full, keep))
+        cut(checkpoint, full, narrow, ts.cuts(full, keep))

@@ -16,7 +16,7 @@ from support.encoders import (
 from espnet_adaptive_dropout.encoders.compact import CompactConformerEncoder
 from espnet_adaptive_dropout.experiments.sizes import parameters
 from espnet_adaptive_dropout.modules import compact_attention
-from espnet_adaptive_dropout.pruning.plan import compact_options
+from espnet_adaptive_dropout.units.widths import compact_options
 
 
 def check(options, keep_of, **conf):

@@ -12,7 +12,7 @@ from espnet_adaptive_dropout.encoders.penalised_model import (
     penalised,
     with_penalty,
 )
-from espnet_adaptive_dropout.pruning.plan import compact_options
+from espnet_adaptive_dropout.units.widths import compact_options
 
 SIZES = {
     "retention_penalty",

@@ -14,9 +14,11 @@ from espnet2.train.trainer import Trainer
 from support import tiny_training
 from support.paths import ROOT
 
+from espnet_adaptive_dropout.experiments.checkpoint import without_gates
 from espnet_adaptive_dropout.pruning.open_trained import open_trained
-from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
-from espnet_adaptive_dropout.pruning.surgery import cut_weights
+from espnet_adaptive_dropout.pruning.plan import PruningPlan
+from espnet_adaptive_dropout.units.surgery import cut_weights
+from espnet_adaptive_dropout.units.widths import compact_options
 
 FILES = ROOT / "tests" / "fixtures" / "before_rooms"
 
@@ -64,7 +66,8 @@ def test_stored_plan_gives_the_stored_cut(compact):
     for option, value in compact_options(trained.table, keep).items():
         assert config["encoder_conf"][option] == value
     state = torch.load(compact / "valid.pth", weights_only=True)
-    cut = cut_weights(trained.state, trained.table, keep, "encoder.")
+    weights = without_gates(trained.state)
+    cut = cut_weights(weights, trained.table, keep, "encoder.")
     assert list(cut) == list(state)
     assert all(torch.equal(cut[key], state[key]) for key in cut)
 

@@ -20,11 +20,11 @@ from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEn
 from espnet_adaptive_dropout.encoders.compact import CompactConformerEncoder
 from espnet_adaptive_dropout.export.onnx import OnnxEncoder, export_onnx
 from espnet_adaptive_dropout.modules.compact_attention import CompactAttention
-from espnet_adaptive_dropout.pruning.plan import PruningPlan, compact_options
-from espnet_adaptive_dropout.pruning.surgery import cut_weights
+from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.trained import set_masks
 from espnet_adaptive_dropout.units.cost import mac_cost
-from espnet_adaptive_dropout.units.widths import format_indices
+from espnet_adaptive_dropout.units.surgery import cut_weights
+from espnet_adaptive_dropout.units.widths import compact_options, format_indices
 
 HAS_SDPA = "use_sdpa" in inspect.signature(ConformerEncoder.__init__).parameters
 GRADIENT = 1e-10
