@@ -48,13 +48,14 @@ def write_text(directory, utterances: int = 3):
 def make_experiment(
     directory, encoder="adaptive_dropout_conformer", seed=0, ctc_weight=0.5, **conf
 ):
-    """Write config.yaml and valid.pth; returns the task's model.
+    """Make the directory with config.yaml and valid.pth; returns the task's model.
 
     Args:
         conf: of ``adaptive_dropout_conf``.
     """
     from espnet2.tasks.asr import ASRTask
 
+    directory.mkdir(parents=True, exist_ok=True)
     adaptive = encoder == "adaptive_dropout_conformer"
     options = dict(ENCODER)
     if adaptive:
@@ -90,6 +91,24 @@ def make_experiment(
     write_config(directory, args)
     torch.save(model.state_dict(), directory / "valid.pth")
     return model
+
+
+def model_options(directory, model="valid.pth"):
+    """The options that name an experiment for the commands."""
+    return [
+        *("--train_config", str(directory / "config.yaml")),
+        *("--model_file", str(directory / model)),
+    ]
+
+
+def pruned_experiment(root):
+    """Make an experiment and prune it; returns both directories."""
+    from espnet_adaptive_dropout.bin import prune
+
+    trained, compact = root / "exp", root / "compact"
+    make_experiment(trained)
+    prune.main([*model_options(trained), "--output_dir", str(compact)])
+    return trained, compact
 
 
 def write_config(directory, args) -> None:

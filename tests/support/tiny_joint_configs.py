@@ -1,29 +1,27 @@
 """Configs of tiny trainings of two tasks at once: enhancement, then another."""
 
-from support.tiny_task import BEAM, DECODER, QUIET, SNR, SPEECH, Tiny
+from support.tiny_task import BEAM, QUIET, SNR, SPEECH, Tiny
+from support.tiny_training import COMMON
+
+STFT = dict(n_fft=256, hop_length=128)
+CONV = dict(channel=8, kernel_size=16, stride=8)
 
 JOINT = {
     "enh_s2t": Tiny(
         "enh_s2t",
-        "enh_s2t_train",
-        (
-            SPEECH,
-            ("wav.scp", "speech_ref1", "sound"),
-            ("text", "text_spk1", "text"),
-        ),
         dict(
             subtask_series=["enh", "asr"],
             enh_encoder="stft",
-            enh_encoder_conf=dict(n_fft=256, hop_length=128),
+            enh_encoder_conf=STFT,
             enh_separator="rnn",
             enh_separator_conf=dict(rnn_type="lstm", num_spk=1, layer=1, unit=8),
             enh_decoder="stft",
-            enh_decoder_conf=dict(n_fft=256, hop_length=128),
+            enh_decoder_conf=STFT,
             enh_criterions=[dict(SNR, wrapper="fixed_order")],
             enh_model_conf={},
             asr_model_conf=dict(ctc_weight=0.3, **QUIET),
-            asr_decoder=DECODER["decoder"],
-            asr_decoder_conf=DECODER["decoder_conf"],
+            asr_decoder=COMMON["decoder"],
+            asr_decoder_conf=COMMON["decoder_conf"],
             model_conf=dict(calc_enh_loss=True),
             use_preprocessor=True,
             text_name=["text_spk1"],
@@ -31,31 +29,29 @@ JOINT = {
             decoder_conf=None,
             normalize=None,
         ),
-        "asr_inference",
-        "asr_",
+        (
+            SPEECH,
+            ("wav.scp", "speech_ref1", "sound"),
+            ("text", "text_spk1", "text"),
+        ),
         BEAM + ("--enh_s2t_task", "true"),
+        decode="asr_inference",
+        option="asr_",
         output="1best_recog/token_spk1",
         encoder="asr_encoder",
     ),
     "enh_diar": Tiny(
         "enh_s2t",
-        "enh_s2t_train",
-        (
-            SPEECH,
-            ("wav.scp", "speech_ref1", "sound"),
-            ("wav.scp", "speech_ref2", "sound"),
-            ("labels.scp", "text", "npy"),
-        ),
         dict(
             subtask_series=["enh", "diar"],
             enh_encoder="conv",
-            enh_encoder_conf=dict(channel=8, kernel_size=16, stride=8),
+            enh_encoder_conf=CONV,
             enh_separator="tcn_nomask",
             enh_separator_conf=dict(layer=1, stack=1, bottleneck_dim=8, hidden_dim=8),
             enh_mask_module="multi_mask",
             enh_mask_module_conf=dict(bottleneck_dim=8, max_num_spk=2),
             enh_decoder="conv",
-            enh_decoder_conf=dict(channel=8, kernel_size=16, stride=8),
+            enh_decoder_conf=CONV,
             enh_criterions=[dict(SNR, wrapper="pit")],
             enh_model_conf={},
             diar_num_spk=2,
@@ -74,9 +70,15 @@ JOINT = {
             frontend_conf=None,
             normalize=None,
         ),
-        "diar_inference",
-        "",
+        (
+            SPEECH,
+            ("wav.scp", "speech_ref1", "sound"),
+            ("wav.scp", "speech_ref2", "sound"),
+            ("labels.scp", "text", "npy"),
+        ),
         ("--num_spk", "2", "--fs", "16k", "--enh_s2t_task", "true"),
+        decode="diar_inference",
+        option="",
         output="diarize.scp",
         encoder="diar_encoder",
     ),

@@ -5,52 +5,57 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-RATE = 16000
+from support.tiny_training import RATE
+
 TOKENS = (
     "<blank> <unk> <na> <nolang> <eng> <asr> <notimestamps> <0.00> <30.00> <space> "
     "a b c <sop> <sos> <eos> <sos/eos>"
 ).split()
 
 
-@dataclasses.dataclass(frozen=True)
+SPEECH = ("wav.scp", "speech", "sound")
+TEXT = ("text", "text", "text")
+SOURCE = ("src_text", "src_text", "text")
+BEAM = ("--beam_size", "2", "--maxlenratio", "-4")
+
+
+@dataclasses.dataclass
 class Tiny:
     """A training, and how its model is decoded.
 
     Args:
         task: module of ``espnet2.tasks``.
-        train: module of ``espnet2.bin``; None where not every release has one.
-        data: (file, name, type) of the training data.
         config: goes over the common config.
-        decode: module of ``espnet2.bin``.
-        option: prefix of its options, "asr_" for ``--asr_train_config``.
-        arguments: other options of it.
+        data: (file, name, type) of the training data.
+        arguments: options of the decoding command.
+        train: module of ``espnet2.bin``, by default <task>_train; None where not every
+            release has one.
+        decode: module of ``espnet2.bin``, by default <task>_inference.
+        option: prefix of its options, by default "asr_" for ``--asr_train_config``.
         output: the file it writes.
         encoder: name of the encoder's option.
         audio: name and type of what is decoded.
     """
 
     task: str
-    train: str | None
-    data: tuple[tuple[str, str, str], ...]
     config: dict[str, Any]
-    decode: str
-    option: str
-    arguments: tuple[str, ...] = ()
+    data: tuple[tuple[str, str, str], ...] = (SPEECH, TEXT)
+    arguments: tuple[str, ...] = BEAM
+    train: str | None = "{task}_train"
+    decode: str = "{task}_inference"
+    option: str = "{task}_"
     output: str = "1best_recog/token"
     encoder: str = "encoder"
-    audio: tuple[str, str, str] = ("wav.scp", "speech", "sound")
+    audio: tuple[str, str, str] = SPEECH
+
+    def __post_init__(self) -> None:
+        for name in ("train", "decode", "option"):
+            value = getattr(self, name)
+            setattr(self, name, value and value.format(task=self.task))
 
 
-SPEECH = ("wav.scp", "speech", "sound")
-TEXT = ("text", "text", "text")
-SOURCE = ("src_text", "src_text", "text")
-DECODER = dict(
-    decoder="transformer",
-    decoder_conf=dict(attention_heads=2, linear_units=8, num_blocks=1),
-)
 QUIET = dict(report_cer=False, report_wer=False)
 SNR = dict(name="snr", conf=dict(eps=1e-7), wrapper_conf=dict(weight=1.0))
-BEAM = ("--beam_size", "2", "--maxlenratio", "-4")
 S2T = dict(
     preprocessor_conf=dict(
         fs=RATE,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 import yaml
-from support.tiny_task import DECODER, RATE, TOKENS, Tiny
+from support.tiny_task import TOKENS, Tiny
+from support.tiny_training import COMMON, RATE, encoder_conf, without_none
 
 SAMPLES = [4800, 6400, 5600, 7200]
 TEXTS = ["a b c", "c a", "b", "a c b"]
@@ -46,19 +46,6 @@ def write_data(root: Path) -> Path:
     return root
 
 
-def encoder_conf(**adaptive_dropout_conf: Any) -> dict[str, Any]:
-    """A Conformer of one block."""
-    return dict(
-        output_size=8,
-        attention_heads=2,
-        linear_units=16,
-        num_blocks=1,
-        cnn_module_kernel=3,
-        rel_pos_type="latest",
-        adaptive_dropout_conf=adaptive_dropout_conf,
-    )
-
-
 def write_config(tiny: Tiny, path: Path) -> None:
     """The training config: four steps, the size final in the second half."""
     conf = encoder_conf(target_reduction=0.2, freeze_at=0.6, ramp_end=0.5)
@@ -66,31 +53,14 @@ def write_config(tiny: Tiny, path: Path) -> None:
         tiny.task, "conv2d"
     )
     values = dict(
-        DECODER,
+        COMMON,
         token_list=TOKENS,
         token_type="word",
-        frontend_conf=dict(n_fft=256, hop_length=128, n_mels=20),
-        normalize="utterance_mvn",
-        optim="adam",
-        optim_conf=dict(lr=0.002),
         batch_type="sorted",
-        batch_size=2,
         valid_batch_type="sorted",
-        max_epoch=2,
-        keep_nbest_models=1,
-        best_model_criterion=[["valid", "final_loss", "min"]],
-        num_att_plot=0,
-        num_workers=0,
-        use_matplotlib=False,
-        use_tensorboard=False,
-        ngpu=0,
-        seed=1,
+        **{tiny.encoder: "adaptive_dropout_conformer", f"{tiny.encoder}_conf": conf},
     )
-    values.update({tiny.encoder: "adaptive_dropout_conformer"})
-    values.update({f"{tiny.encoder}_conf": conf})
-    values.update(tiny.config)
-    values = {name: value for name, value in values.items() if value is not None}
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.safe_dump(without_none({**values, **tiny.config})))
 
 
 def training_arguments(tiny: Tiny, data: Path, output: Path) -> list[str]:

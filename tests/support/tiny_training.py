@@ -60,6 +60,27 @@ def split_data(root: Path, splits: int = 2) -> Path:
     return root / "splits"
 
 
+# Of every training config: a model and a training that take no time.
+COMMON = dict(
+    frontend_conf=dict(n_fft=256, hop_length=128, n_mels=20),
+    normalize="utterance_mvn",
+    decoder="transformer",
+    decoder_conf=dict(attention_heads=2, linear_units=8, num_blocks=1),
+    optim="adam",
+    optim_conf=dict(lr=0.002),
+    batch_size=2,
+    max_epoch=2,
+    keep_nbest_models=1,
+    best_model_criterion=[["valid", "final_loss", "min"]],
+    num_att_plot=0,
+    num_workers=0,
+    use_matplotlib=False,
+    use_tensorboard=False,
+    ngpu=0,
+    seed=1,
+)
+
+
 def encoder_conf(**adaptive_dropout_conf: Any) -> dict[str, Any]:
     """A Conformer of one block."""
     return dict(
@@ -76,32 +97,21 @@ def encoder_conf(**adaptive_dropout_conf: Any) -> dict[str, Any]:
 def config(data: Path, **changes: Any) -> dict[str, Any]:
     """A training config; ``changes`` go over it, None for ESPnet's default."""
     values = dict(
+        COMMON,
         token_list=str(data / "tokens.txt"),
         token_type="char",
-        frontend_conf=dict(n_fft=256, hop_length=128, n_mels=20),
-        normalize="utterance_mvn",
         encoder="adaptive_dropout_conformer",
         encoder_conf=encoder_conf(target_reduction=0.2),
-        decoder="transformer",
-        decoder_conf=dict(attention_heads=2, linear_units=8, num_blocks=1),
         model="adaptive_dropout",
         model_conf=dict(ctc_weight=0.3, report_cer=False, report_wer=False),
-        optim="adam",
-        optim_conf=dict(lr=0.002),
         batch_type="unsorted",
-        batch_size=2,
         valid_batch_type="unsorted",
-        max_epoch=2,
-        keep_nbest_models=1,
-        best_model_criterion=[["valid", "final_loss", "min"]],
-        num_att_plot=0,
-        num_workers=0,
-        use_matplotlib=False,
-        use_tensorboard=False,
-        ngpu=0,
-        seed=1,
     )
-    values.update(changes)
+    return without_none({**values, **changes})
+
+
+def without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """The entries that have a value; ESPnet has a default for each of the others."""
     return {name: value for name, value in values.items() if value is not None}
 
 

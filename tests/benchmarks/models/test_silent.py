@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.experiments import make_experiment
+from support.experiments import make_experiment, model_options
 
 from benchmarks.models.silent import firing_channels, main
 from espnet_adaptive_dropout import compat
-
-
-def command(directory):
-    return [
-        *("--train_config", str(directory / "config.yaml")),
-        *("--model_file", str(directory / "valid.pth")),
-        *("--data", str(directory)),
-    ]
 
 
 @pytest.mark.parametrize("encoder", ["conformer", "adaptive_dropout_conformer"])
@@ -28,7 +20,7 @@ def test_a_channel_that_is_never_above_zero_is_counted(tmp_path, capsys, encoder
     state["encoder.embed.conv.0.bias"] += 1000.0
     state["encoder.embed.conv.2.bias"][3:5] = -1e9
     torch.save(state, tmp_path / "valid.pth")
-    main(command(tmp_path))
+    main([*model_options(tmp_path), "--data", str(tmp_path)])
     assert capsys.readouterr().out.splitlines() == [
         "subsampling_1: 0 of 16 channels never fire in 3 utterances",
         "subsampling_2: 2 of 16 channels never fire in 3 utterances",

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import os
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -20,7 +21,7 @@ import soundfile
 import torch
 import yaml
 from support import tiny_training
-from support.experiments import make_experiment
+from support.experiments import model_options, pruned_experiment
 
 NAN, INF = float("nan"), float("inf")
 
@@ -47,12 +48,12 @@ class Fault(NamedTuple):
 FAULTS: dict[str, Fault] = {}
 
 
-def add(commands: str, name: str, said: str, *options: str, **more: Any) -> None:
-    """Enter a fault for each of several commands."""
+def add(commands: str, said: str, options: str = "", name: str = "", **more: Any):
+    """Enter a fault for each of several commands, by its name or its options."""
     for command in commands.split():
-        key = f"{command}: {name}"
+        key = f"{command}: {name or options}"
         assert key not in FAULTS
-        FAULTS[key] = Fault(command, list(options), said, **more)
+        FAULTS[key] = Fault(command, shlex.split(options), said, **more)
 
 
 def config(experiment: str = "exp", **values: Any) -> Callable[[Path], None]:
@@ -128,17 +129,21 @@ def audio(samples, rate: int = 16000) -> Callable[[Path], None]:
     return change
 
 
+def only_encoder(root: Path) -> None:
+    """A config as in conf/."""
+    (root / "exp/config.yaml").write_text(
+        "encoder: adaptive_dropout_conformer\n"
+        "encoder_conf: {output_size: 16, num_blocks: 2, attention_heads: 4}\n"
+    )
+
+
 MODEL = "prune measure export"
+W_1 = "encoder.encoders.0.feed_forward.w_1.weight"
+GATE = "encoder.encoders.0.self_attn.query_gate.logits"
 
 # The config
-add(
-    MODEL,
-    "config missing",
-    "none.yaml: .*No such file",
-    "--train_config",
-    "{r}/none.yaml",
-)
-add(MODEL, "config is a directory", "exp: .*directory", "--train_config", "{r}/exp")
+add(MODEL, "none.yaml: .*No such file", "--train_config {r}/none.yaml")
+add(MODEL, "exp: .*directory", "--train_config {r}/exp")
 for name, said, data in (
     ("empty", "config.yaml: is empty", b""),
     ("not UTF-8", "config.yaml: .*(UTF-8|not YAML)", "a: é".encode("latin1")),
@@ -146,38 +151,39 @@ for name, said, data in (
     ("a list", "config.yaml: no 'encoder' in it; give the config.yaml", b"- 1\n"),
     ("of another kind", "config.yaml: no 'encoder' in it; give", b"a: 1\n"),
 ):
-    add(MODEL, f"config {name}", said, change=content("exp/config.yaml", data))
-add(
-    MODEL,
-    "config and model swapped",
-    "valid.pth: .*config",
-    *("--train_config", "{r}/exp/valid.pth", "--model_file", "{r}/exp/config.yaml"),
-)
-add(
-    "prune measure",
-    "config of conf/",
-    "'?token_list'?.*config.yaml that ESPnet wrote",
-    change=lambda root: (
-        config()(root)
-        or (root / "exp/config.yaml").write_text(
-            "encoder: adaptive_dropout_conformer\n"
-            "encoder_conf: {output_size: 16, num_blocks: 2, attention_heads: 4}\n"
-        )
+    add(MODEL, said, name=f"config {name}", change=content("exp/config.yaml", data))
+swapped = "--train_config {r}/exp/valid.pth --model_file {r}/exp/config.yaml"
+add(MODEL, "valid.pth: .*config", swapped)
+for commands, name, said, change in (
+    (
+        "prune measure",
+        "config of conf/",
+        "'?token_list'?.*config.yaml that ESPnet wrote",
+        only_encoder,
     ),
-)
-add("prune", "another encoder", "transformer", change=config(encoder="transformer"))
-add("prune", "pruned already", "cannot be pruned", experiment="compact")
-add("prune", "encoder_conf text", "encoder_conf", change=config(encoder_conf="x"))
+    ("prune", "another encoder", "transformer", config(encoder="transformer")),
+    ("prune", "encoder_conf text", "encoder_conf", config(encoder_conf="x")),
+    ("prune", "narrower", "pth: .*match", config(encoder_conf__linear_units=12)),
+    ("prune", "no token list", "none.txt: ", config(token_list="none.txt")),
+    (
+        "prune",
+        "target changed",
+        "config says target_reduction=0.3",
+        gates(target_reduction=0.3),
+    ),
+    (
+        "prune",
+        "locations changed",
+        "ffn_macaron.*locations of the config",
+        gates(locations=["ffn"]),
+    ),
+    ("prune", "cost changed", "valid.pth: .*macs", gates(cost="macs")),
+):
+    add(commands, said, name=name, change=change)
+add("prune", "cannot be pruned", name="pruned already", experiment="compact")
 for name, value in (("nope", 12), ("linear_units", "12"), ("num_blocks", None)):
     change = config(**{f"encoder_conf__{name}": value})
-    add("prune measure", f"encoder_conf.{name}", name, change=change)
-add(
-    "prune",
-    "narrower config",
-    "valid.pth: .*match",
-    change=config(encoder_conf__linear_units=12),
-)
-add("prune", "token list missing", "none.txt: ", change=config(token_list="none.txt"))
+    add("prune measure", name, name=f"encoder_conf.{name}", change=change)
 for name, value, said in (
     ("alpha", "much", "alpha='much' is not a number"),
     ("target_reduction", None, "target_reduction=None is not a number"),
@@ -187,65 +193,37 @@ for name, value, said in (
     ("cost_frames", 1.5, "cost_frames=1.5 is not a whole number"),
     ("nope", 1, "no option nope; known are"),
 ):
-    add("prune measure", f"gates {name}", said, change=gates(**{name: value}))
-add(
-    "prune",
-    "target changed",
-    "config says target_reduction=0.3",
-    change=gates(target_reduction=0.3),
-)
-add(
-    "prune",
-    "locations changed",
-    "ffn_macaron.*locations of the config",
-    change=gates(locations=["ffn"]),
-)
-add("prune", "cost changed", "valid.pth: .*macs", change=gates(cost="macs"))
+    change = gates(**{name: value})
+    add("prune measure", said, name=f"gates {name}", change=change)
 
 # The checkpoint
-add(MODEL, "model missing", "none.pth: .*No such file", "--model_file", "{r}/none.pth")
-add(MODEL, "model is a directory", "exp: .*directory", "--model_file", "{r}/exp")
+add(MODEL, "none.pth: .*No such file", "--model_file {r}/none.pth")
+add(MODEL, "exp: .*directory", "--model_file {r}/exp")
 for name, change in (
     ("empty", content("exp/valid.pth", b"")),
     ("text", content("exp/valid.pth", b"hello")),
     ("cut short", cut_short),
     ("flipped", flip_a_byte),
 ):
-    add(MODEL, f"model {name}", "valid.pth: .*copy it again", change=change)
-W_1 = "encoder.encoders.0.feed_forward.w_1.weight"
-GATE = "encoder.encoders.0.self_attn.query_gate.logits"
-add("prune measure", "weight missing", W_1, change=weights(lambda s: s.pop(W_1)))
-add(
-    "prune", "gate missing", f"{GATE} is missing", change=weights(lambda s: s.pop(GATE))
-)
+    add(MODEL, "valid.pth: .*copy it again", name=f"model {name}", change=change)
+for commands, name, said, change in (
+    ("prune measure", "no weight", W_1, weights(lambda s: s.pop(W_1))),
+    ("prune", "no gate", f"{GATE} is missing", weights(lambda s: s.pop(GATE))),
+    ("prune", "not frozen", "pth: .*frozen", first_value("control.frozen", 0.0)),
+    ("prune", "half frozen", "pth: averages", first_value("control.frozen", 0.5)),
+):
+    add(commands, said, name=name, change=change)
 for name in ("gate.logits", "w_1.weight", "running_var", "ctc_lo", "decoder.embed"):
     for value in (NAN, INF):
         change = first_value(name, value)
-        add("prune", f"{value} in {name}", f"valid.pth: .*{name}", change=change)
-add(
-    "prune",
-    "not frozen",
-    "valid.pth: .*frozen",
-    change=first_value("control.frozen", 0.0),
-)
-add(
-    "prune",
-    "half frozen",
-    "valid.pth: averages",
-    change=first_value("control.frozen", 0.5),
-)
+        said = f"valid.pth: .*{name}"
+        add("prune", said, name=f"{value} in {name}", change=change)
 
 # Options
 TARGET = "--target_reduction"
 for value in ("0", "1", "54", "-1", "nan"):
-    add("prune sweep", f"target {value}", f"{TARGET} {value}", TARGET, value)
-add(
-    "prune sweep",
-    "target above the bound",
-    "target_reduction=0.99.* more than",
-    TARGET,
-    "0.99",
-)
+    add("prune sweep", f"{TARGET} {value}", f"{TARGET} {value}")
+add("prune sweep", "target_reduction=0.99.* more than", f"{TARGET} 0.99")
 for criterion, value, said in (
     ("random", "seed=x", "seed=x"),
     ("random", "seed=1.5", "seed=1.5"),
@@ -259,34 +237,20 @@ for criterion, value, said in (
     ("taylor", "data=x", "'x' is not a list of PATH,NAME,TYPE"),
     ("taylor", "norm_by_group=3", "norm_by_group=3: must be true or false"),
 ):
-    options = ("--criterion", criterion, TARGET, "0.2", "--criterion_conf", value)
-    add("prune", f"{criterion} {value}", said, *options)
+    asked = f"--criterion {criterion} {TARGET} 0.2 --criterion_conf {value}"
+    add("prune", said, asked)
 for option, values in (
     ("--utterances", ("0", "-1")),
     ("--tolerance", ("-1", "0", "nan", "inf")),
     ("--cost_frames", ("0", "-1")),
 ):
     for value in values:
-        add("prune", f"{option} {value}", f"{option} {value}", option, value)
-add(
-    "prune",
-    "few frames",
-    "cost_frames=1: .* 7 frames",
-    "--cost",
-    "macs",
-    "--cost_frames",
-    "1",
-)
+        add("prune", f"{option} {value}", f"{option} {value}")
+add("prune", "cost_frames=1: .* 7 frames", "--cost macs --cost_frames 1")
 for value in ("nope", "abs_task", "../asr", "", "asr.x"):
-    add(
-        "prune measure",
-        f"task {value!r}",
-        f"--task '?{re.escape(value)}",
-        "--task",
-        value,
-    )
+    add("prune measure", f"--task '?{re.escape(value)}", f"--task {value!r}")
 for value in ("lm", "diar"):
-    add("prune measure", f"task {value}", "--task", "--task", value)
+    add("prune measure", "--task", f"--task {value}")
 for value, said in (
     ("", "--output_dir"),
     (".", "--output_dir"),
@@ -297,7 +261,7 @@ for value, said in (
     ("{r}/exp/config.yaml/x", "config.yaml"),
     ("/proc/x", "/proc"),
 ):
-    add("prune export report", f"output_dir {value!r}", said, "--output_dir", value)
+    add("prune export report", said, f"--output_dir {value!r}")
 
 # The audio of the certificate
 for value, said in (
@@ -310,26 +274,31 @@ for value, said in (
     ("{r}/exp/wav.scp,nope,sound", "wav.scp: .*nope"),
     ("{r}/exp/text,speech,sound", "text: cannot read"),
 ):
-    add("prune", f"data {value}", said, "--data", value)
-AUDIO = ("--data", "{r}/audio.scp,speech,sound")
-for name, data in (
-    ("empty", b""),
-    ("no path", b"u\n"),
-    ("no such file", b"u nowhere.wav\n"),
-    ("not UTF-8", "é x.wav\n".encode("latin1")),
+    add("prune", said, f"--data {value}")
+for name, change in (
+    ("empty scp", content("audio.scp", b"")),
+    ("no path", content("audio.scp", b"u\n")),
+    ("no such file", content("audio.scp", b"u nowhere.wav\n")),
+    ("not UTF-8", content("audio.scp", "é x.wav\n".encode("latin1"))),
+    ("too short", audio(np.zeros(50))),
+    ("empty audio", audio(np.zeros(0))),
+    ("NaN", audio(np.full(16000, NAN))),
 ):
-    add("prune", f"scp {name}", "audio.scp", *AUDIO, change=content("audio.scp", data))
-for name, samples in (
-    ("too short", np.zeros(50)),
-    ("empty", np.zeros(0)),
-    ("NaN", np.full(16000, NAN)),
-):
-    add("prune", f"audio {name}", "audio.scp", *AUDIO, change=audio(samples))
+    read = "--data {r}/audio.scp,speech,sound"
+    add("prune", "audio.scp", read, f"audio {name}", change=change)
 
 # Widths in the config of a pruned model, edited by hand
 WIDTHS = dict(
     ffn=1, query=[1] * 4, value=[1] * 4, ffn_macaron=1, conv_input="0", conv_channel=2
 )
+
+
+def add_compact(commands: str, said: str, **options: Any) -> None:
+    """Enter a fault of an option in the compact encoder_conf."""
+    change = config("compact", **{f"encoder_conf__{k}": v for k, v in options.items()})
+    add(commands, said, name=f"{options}", change=change, experiment="compact")
+
+
 for entry, value, said in (
     ("ffn", -1, "ffn=-1 must be"),
     ("ffn", "x", "ffn='x' must be"),
@@ -341,107 +310,54 @@ for entry, value, said in (
     ("query", 3, "query=3 must be a list of 4"),
     ("nope", 1, "nope"),
 ):
-    change = config(
-        "compact", encoder_conf__widths=[dict(WIDTHS, **{entry: value})] * 2
-    )
-    name = f"widths {entry}={value}"
-    add("measure export", name, said, change=change, experiment="compact")
+    add_compact("measure export", said, widths=[{**WIDTHS, entry: value}] * 2)
 for value in (None, "abc", [], [WIDTHS], [1, 2]):
-    change = config("compact", encoder_conf__widths=value)
-    add(
-        "measure",
-        f"widths {str(value)[:9]}",
-        "widths",
-        change=change,
-        experiment="compact",
-    )
+    add_compact("measure", "widths", widths=value)
 for value in ([-1, 3], [3], "ab", [1, 2, 3], [None, 2]):
-    change = config("compact", encoder_conf__subsampling=value)
-    add(
-        "measure",
-        f"subsampling {value}",
-        "subsampling",
-        change=change,
-        experiment="compact",
-    )
+    add_compact("measure", "subsampling", subsampling=value)
 
 # One command each
-add("export", "a model with gates", "config.yaml: .*bin.prune|adaprune prune")
-add(
-    "export",
-    "nothing to do",
-    "--onnx false --int8 false",
-    "--onnx",
-    "false",
-    "--int8",
-    "false",
-    experiment="compact",
-)
+add("export", "config.yaml: .*bin.prune|adaprune prune", name="a model with gates")
+nothing = "--onnx false --int8 false"
+add("export", nothing, nothing, experiment="compact")
 for value in ("none", "exp/config.yaml"):
-    add("report", f"exp {value}", f"{value}/config.yaml: ", "--exp", "{r}/" + value)
-    add(
-        "report",
-        f"pruned {value}",
-        f"{value}/config.yaml: ",
-        "--pruned",
-        "{r}/" + value,
-    )
+    for option in ("--exp", "--pruned"):
+        add("report", f"{value}/config.yaml: ", f"{option} {{r}}/{value}")
 for value in ("none.json", "exp/config.yaml", "compact/report.json"):
-    add("report", f"sweep {value}", f"{value}: ", "--sweep", "{r}/" + value)
-add("report", "no export", "none/export.json: ", "--export", "{r}/none")
+    add("report", f"{value}: ", f"--sweep {{r}}/{value}")
+add("report", "none/export.json: ", "--export {r}/none")
 for data in (b"{", b"[1]"):
     change = content("compact/report.json", data)
-    add("report", f"report.json {data.decode()}", "report.json: ", change=change)
-add("sweep", "no GPU", "--ngpu 1: .*no GPU", "--ngpu", "1")
-add("sweep", "batches of none", "--batch_size 0", "--batch_size", "0")
-add(
-    "sweep",
-    "nothing to decode with",
-    "--inference_config",
-    "--references",
-    "{r}/exp/text",
-)
-add(
-    "sweep",
-    "no such config",
-    "none.yaml: no such file",
-    "--inference_config",
-    "{r}/none.yaml",
-)
-add("sweep", "no such model", "none.pth: ", "--model_file", "{r}/none.pth")
-
-SPEECH = ("--data", "{r}/exp/wav.scp,speech,sound")
-add("sweep", "speech without text", "wav.scp: .*text", *SPEECH)
-add(
-    "sweep",
-    "a text is missing",
-    "one: .*utt1",
-    *(*SPEECH, "--data", "{r}/one,text,text"),
-    change=content("one", b"utt0 C\n"),
-)
+    add("report", "report.json: ", name=f"report.json {data.decode()}", change=change)
+for options, said in (
+    ("--ngpu 1", "--ngpu 1: .*no GPU"),
+    ("--batch_size 0", "--batch_size 0"),
+    ("--references {r}/exp/text", "--inference_config"),
+    ("--inference_config {r}/none.yaml", "none.yaml: no such file"),
+    ("--model_file {r}/none.pth", "none.pth: "),
+    ("--data {r}/exp/wav.scp,speech,sound", "wav.scp: .*text"),
+):
+    add("sweep", said, options)
+texts = "--data {r}/exp/wav.scp,speech,sound --data {r}/one,text,text"
+add("sweep", "one: .*utt1", texts, change=content("one", b"utt0 C\n"))
 
 # Training
-for name, conf, said in (
-    ("unknown option", dict(nope=1), "no option nope; known are"),
-    ("a target of text", dict(target_reduction="half"), "target_reduction='half'"),
-    ("a target above the bound", dict(target_reduction=0.99), "target_reduction=99"),
-    ("a location that is not there", dict(locations=["ffn_macaron"]), "ffn_macaron"),
-    ("infinite logits", dict(initial_logit=INF), "initial_logit=inf"),
-    ("few frames", dict(cost="macs", cost_frames=3), "cost_frames=3"),
+for conf, said in (
+    (dict(nope=1), "no option nope; known are"),
+    (dict(target_reduction="half"), "target_reduction='half'"),
+    (dict(target_reduction=0.99), "target_reduction=99"),
+    (dict(locations=["ffn_macaron"]), "ffn_macaron"),
+    (dict(initial_logit=INF), "initial_logit=inf"),
+    (dict(cost="macs", cost_frames=3), "cost_frames=3"),
 ):
-    add("train", name, said, yaml.safe_dump(conf))
+    add("train", said, shlex.quote(yaml.safe_dump(conf)), name=f"{conf}")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
     """A trained and a pruned experiment."""
-    from espnet_adaptive_dropout.bin import prune
-
     root = tmp_path_factory.mktemp("faults")
-    (root / "exp").mkdir()
-    make_experiment(root / "exp")
-    options = command_line("prune", root, "exp")
-    prune.main([*options, "--output_dir", str(root / "compact")])
+    pruned_experiment(root)
     return root
 
 
@@ -451,9 +367,7 @@ def command_line(command: str, root: Path, experiment: str) -> list[str]:
     if command == "report":
         pair = ["--exp", f"{root}/exp", "--pruned", f"{root}/compact"]
         return [*pair, *output, "--measure_time", "false"]
-    directory = root / experiment
-    model = ["--train_config", f"{directory}/config.yaml"]
-    model += ["--model_file", f"{directory}/valid.pth"]
+    model = model_options(root / experiment)
     more = {"measure": [], "export": [*output, "--measure_time", "false"]}
     more["sweep"] = [*output, TARGET, "0.2", "0.4"]
     return [*model, *more.get(command, output)]

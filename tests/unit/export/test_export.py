@@ -1,12 +1,13 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from support.experiments import make_experiment
+from support.experiments import make_experiment, model_options, pruned_experiment
 
-from espnet_adaptive_dropout.bin import export, prune
+from espnet_adaptive_dropout.bin import export
 from espnet_adaptive_dropout.experiments.experiment import (
     build_model,
     load_config,
@@ -25,19 +26,7 @@ from espnet_adaptive_dropout.export.onnx import OnnxEncoder
 @pytest.fixture(scope="module")
 def compact(tmp_path_factory):
     """A pruned experiment."""
-    root = tmp_path_factory.mktemp("export")
-    trained = root / "trained"
-    trained.mkdir()
-    make_experiment(trained)
-    prune.main([*model_options(trained), "--output_dir", str(root / "compact")])
-    return root / "compact"
-
-
-def model_options(directory):
-    return [
-        *("--train_config", str(directory / "config.yaml")),
-        *("--model_file", str(directory / "valid.pth")),
-    ]
+    return pruned_experiment(tmp_path_factory.mktemp("export"))[1]
 
 
 def run(experiment, output, *options):
@@ -115,37 +104,34 @@ def test_int8_of_pytorch_alone_needs_no_onnx(compact, tmp_path):
 
 
 def test_without_data_noise_does(compact, tmp_path):
-    moved = tmp_path / "moved"
-    moved.mkdir()
+    moved = shutil.copytree(compact, tmp_path / "moved")
     config = load_config(compact / "config.yaml")
     config["valid_data_path_and_name_and_type"] = [["gone/wav.scp", "speech", "sound"]]
     (moved / "config.yaml").write_text(yaml.safe_dump(config))
-    (moved / "valid.pth").write_bytes((compact / "valid.pth").read_bytes())
     report = run(moved, tmp_path / "export", "--measure_time", "false")
     assert report["compared_on"].startswith("noise (the config's validation data")
     assert report["forms"]["onnx"]["difference"]["relative"] <= 1e-5
 
 
-def test_a_stock_conformer(tmp_path):
-    stock = tmp_path / "stock"
-    stock.mkdir()
-    make_experiment(stock, encoder="conformer")
-    report = run(stock, tmp_path / "export", "--measure_time", "false")
-    assert report["forms"]["onnx"]["difference"]["relative"] <= 1e-5
-
-
-def test_intermediate_ctc_that_conditions_the_encoder(tmp_path):
-    stock = tmp_path / "stock"
-    stock.mkdir()
-    make_experiment(stock, encoder="conformer")
-    config = load_config(stock / "config.yaml")
-    config["encoder_conf"] |= dict(
-        interctc_layer_idx=[1], interctc_use_conditioning=True
-    )
-    (stock / "config.yaml").write_text(yaml.safe_dump(config))
+def stock(directory, encoder="conformer", **options):
+    """A stock experiment whose encoder has these options too, or is another one."""
+    make_experiment(directory, encoder="conformer")
+    config = load_config(directory / "config.yaml")
+    if encoder == "conformer":
+        options = {**config["encoder_conf"], **options}
+    config.update(encoder=encoder, encoder_conf=options)
+    (directory / "config.yaml").write_text(yaml.safe_dump(config))
     model = build_model(load_task("asr"), config)
-    torch.save(model.state_dict(), stock / "valid.pth")
-    report = run(stock, tmp_path / "export", "--measure_time", "false")
+    torch.save(model.state_dict(), directory / "valid.pth")
+    return directory
+
+
+@pytest.mark.parametrize(
+    "options", [{}, dict(interctc_layer_idx=[1], interctc_use_conditioning=True)]
+)
+def test_a_stock_conformer_also_one_conditioned_on_its_ctc(tmp_path, options):
+    experiment = stock(tmp_path / "stock", **options)
+    report = run(experiment, tmp_path / "export", "--measure_time", "false")
     assert report["forms"]["onnx"]["difference"]["relative"] <= 1e-5
 
 
@@ -165,15 +151,7 @@ def test_nothing_is_kept_of_a_wrong_file(compact, tmp_path, capsys, monkeypatch)
 
 
 def test_other_encoders_are_refused(tmp_path, capsys):
-    other = tmp_path / "other"
-    other.mkdir()
-    make_experiment(other, encoder="conformer")
-    config = load_config(other / "config.yaml")
-    config["encoder"], config["encoder_conf"] = "rnn", {}
-    (other / "config.yaml").write_text(yaml.safe_dump(config))
-    model = build_model(load_task("asr"), config)
-    torch.save(model.state_dict(), other / "valid.pth")
-    message = refused(capsys, other, tmp_path / "export")
+    message = refused(capsys, stock(tmp_path / "rnn", "rnn"), tmp_path / "export")
     assert "the encoder is a RNNEncoder; only a Conformer" in message
 
 

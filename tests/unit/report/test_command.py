@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 from support.encoders import SMALL, adaptive
-from support.experiments import make_experiment
+from support.experiments import make_experiment, pruned_experiment
 from torch.utils.tensorboard import SummaryWriter
 
-from espnet_adaptive_dropout.bin import prune, report
+from espnet_adaptive_dropout.bin import report
 from espnet_adaptive_dropout.control.history import RetentionHistory
 from espnet_adaptive_dropout.experiments.files import MANIFEST
 from espnet_adaptive_dropout.report.gather import read_wer
@@ -30,18 +30,7 @@ RESULTS = """# RESULTS
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
     """A pruned experiment with all that a report can show."""
-    root = tmp_path_factory.mktemp("report")
-    trained, compact = root / "trained", root / "compact"
-    trained.mkdir()
-    make_experiment(trained)
-    prune.main(
-        [
-            *("--train_config", str(trained / "config.yaml")),
-            *("--model_file", str(trained / "valid.pth")),
-            *("--output_dir", str(compact)),
-        ]
-    )
-    return trained, compact
+    return pruned_experiment(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture
@@ -61,7 +50,7 @@ def with_history(experiment):
         dict(target_reduction=t, reduction=r, encoder_params=p, valid=dict(acc=a))
         for t, r, p, a in ((None, 0.0, 1000, 0.9), (0.5, 0.5, 500, 0.8))
     ]
-    sweep = dict(experiment="trained", criterion="retention", sizes=sizes)
+    sweep = dict(experiment="exp", criterion="retention", sizes=sizes)
     (compact / "sweep.json").write_text(json.dumps(sweep))
     return trained, compact
 
@@ -108,7 +97,7 @@ def test_a_full_report(with_history, tmp_path, capsys):
     assert "Score on the validation set over the size" in text
     assert content["scalars"]["valid"]["acc"]["values"] == [0.25, 0.5]
     assert content["missing"] == [
-        "No WER of trained: it has no RESULTS.md with one.",
+        "No WER of exp: it has no RESULTS.md with one.",
         "No ONNX and int8: no --export was given.",
         "No times: --measure_time false.",
     ]
@@ -145,7 +134,6 @@ def test_costs_agree_with_the_pruning(reported):
 
 def test_what_is_not_there_is_said(tmp_path, capsys):
     trained = tmp_path / "trained"
-    trained.mkdir()
     make_experiment(trained, encoder="conformer")
     text, content = make_report(tmp_path / "report", trained)
     assert linked_files(text) == ["costs.png"]

@@ -1,9 +1,9 @@
 import json
 
 import pytest
-from support.experiments import make_experiment
+from support.experiments import model_options, pruned_experiment
 
-from espnet_adaptive_dropout.bin import export, prune, report
+from espnet_adaptive_dropout.bin import export, report
 from espnet_adaptive_dropout.export.compare import Times
 from espnet_adaptive_dropout.report.cost_bars import form_bars
 from espnet_adaptive_dropout.report.exported import ExportedForm
@@ -11,21 +11,10 @@ from espnet_adaptive_dropout.report.exported import ExportedForm
 FORMS = ["before", "pytorch", "pytorch_int8", "onnx", "onnx_int8"]
 
 
-def model_options(directory):
-    return [
-        *("--train_config", str(directory / "config.yaml")),
-        *("--model_file", str(directory / "valid.pth")),
-    ]
-
-
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
     """A pruned experiment and its export, where the report looks for it."""
-    root = tmp_path_factory.mktemp("exported")
-    trained, compact = root / "trained", root / "compact"
-    trained.mkdir()
-    make_experiment(trained)
-    prune.main([*model_options(trained), "--output_dir", str(compact)])
+    trained, compact = pruned_experiment(tmp_path_factory.mktemp("exported"))
     options = ["--output_dir", str(compact / "export"), "--measure_time", "false"]
     export.main([*model_options(compact), *options])
     return trained, compact
