@@ -98,6 +98,9 @@ class AdaptiveDropoutConfig:
         ramp_end: share of the training at which the target is reached.
         freeze_at: share of the training at which the size is cut to the target and
             the masks are frozen; 1.0 or more: never (the cut is made by ``prune``).
+        cut_in_training: whether units are cut out of the training network at the
+            first epoch after the freeze, so that the rest of the training costs what
+            the small network costs. A training for several sizes keeps them.
         centre_first: c at the start, ``control: schedule`` only.
         centre_last: c at the end, ``control: schedule`` only.
         history_dir: output directory of the training, under whose ``tensorboard``
@@ -130,6 +133,7 @@ class AdaptiveDropoutConfig:
     ramp_start: float = 0.30
     ramp_end: float = 0.70
     freeze_at: float = 0.85
+    cut_in_training: bool = True
     centre_first: float = 4.0
     centre_last: float = -60.0
     history_dir: str | None = None

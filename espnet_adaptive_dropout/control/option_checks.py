@@ -35,8 +35,9 @@ def checked(name: str, value: Any, annotation: str) -> Any:
         return _number(name, value)
     if annotation == "int":
         return _whole_number(name, value)
-    if not isinstance(value, str):
-        raise _refusal(name, value, "text")
+    kind, called = (bool, "true or false") if annotation == "bool" else (str, "text")
+    if not isinstance(value, kind):
+        raise _refusal(name, value, called)
     return value
 
 

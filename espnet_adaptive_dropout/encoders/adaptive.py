@@ -11,6 +11,7 @@ from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.control.size_control import SizeControl
 from espnet_adaptive_dropout.encoders.checked_loading import CheckedLoading
 from espnet_adaptive_dropout.encoders.prefix_tokens import PrefixInput
+from espnet_adaptive_dropout.encoders.training_cut import TrainingCut
 from espnet_adaptive_dropout.experiments.checkpoint import unscale_logits
 from espnet_adaptive_dropout.modules.activation import fuse_swish
 from espnet_adaptive_dropout.modules.gate import TEMPERATURES, AdaptiveDropout
@@ -81,7 +82,9 @@ class AdaptiveDropoutConformerEncoder(
         for name in ("self", "__class__", "adaptive_dropout_conf"):
             del stock[name]
         stock["interctc_layer_idx"] = list(interctc_layer_idx or [])
-        super().__init__(**compat.stock_options(stock))
+        options = compat.stock_options(stock)
+        super().__init__(**options)
+        self.stock_options = options
         self.input_size = input_size
         self.adaptive_dropout_conf = AdaptiveDropoutConfig.from_dict(
             adaptive_dropout_conf
@@ -99,6 +102,8 @@ class AdaptiveDropoutConformerEncoder(
             self.control = self._make_control()
         # Whether the batch of the last step passes again (see ``distillation``).
         self.is_second_pass = False
+        # What was cut out of this encoder in training, if anything was.
+        self.training_cut: TrainingCut | None = None
 
     def _make_control(self) -> SizeControl:
         config = self.adaptive_dropout_conf
@@ -152,6 +157,15 @@ class AdaptiveDropoutConformerEncoder(
         task_loss = loss if task_loss is None else task_loss
         return self.control.penalise(loss, task_loss.detach())
 
+    def state_dict(
+        self, *args: Any, prefix: str = "", **kwargs: Any
+    ) -> dict[str, torch.Tensor]:
+        """Return the weights at full width, also after a cut in training."""
+        state = super().state_dict(*args, prefix=prefix, **kwargs)
+        if self.training_cut is not None:
+            self.training_cut.widen(state, prefix)
+        return state
+
     def _load_from_state_dict(
         self, state_dict: dict[str, torch.Tensor], prefix: str, *args: Any
     ) -> None:
@@ -161,6 +175,17 @@ class AdaptiveDropoutConformerEncoder(
                 if name.startswith("control.optimizer."):
                     state_dict[prefix + name] = value
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    @property
+    def cut_is_due(self) -> bool:
+        """Whether units can be cut out of the training now, and have not been yet."""
+        return (
+            self.adaptive_dropout_conf.cut_in_training
+            and self.training_cut is None
+            and self.control is not None
+            and self.control.is_frozen
+            and len(self.control.sizes) == 1
+        )
 
     @property
     def has_begun(self) -> bool:

@@ -72,7 +72,7 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
     augmentation = SameAugmentation(recogniser(model))
     with posteriors(model) as students, augmentation.first():
         loss, stats, weight = _on_a_copy(forward)
-    if not encoder.has_begun:
+    if not encoder.has_begun or encoder.training_cut is not None:
         return loss, stats, weight
     with posteriors(model) as teachers, augmentation.again(), full_width(encoder):
         full_loss, _, _ = _on_a_copy(forward)

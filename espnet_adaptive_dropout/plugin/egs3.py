@@ -27,6 +27,7 @@ from espnet_adaptive_dropout.control.bound import check_length
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+from espnet_adaptive_dropout.plugin.cutting_trainer import cut_lightning
 from espnet_adaptive_dropout.plugin.earlier_training import (
     epoch_ends,
     refuse_changed_size,
@@ -37,13 +38,14 @@ __all__ = ["ASRTask", "Speech2Text", "TrainingLength"]
 
 
 class TrainingLength(Callback):
-    """Tells an encoder with adaptive dropout how long its training will be.
+    """Tells an encoder with adaptive dropout how long its training is, and cuts it.
 
     Sets ``adaptive_dropout_conf.total_steps`` and ``accum_grad`` where the config does
     not, from the data, ``max_epochs`` and ``accumulate_grad_batches``. A training is
     resumed with the same ``max_epochs`` and for the same size. No more checkpoints
-    are averaged than have the final size. Models without such an encoder are left
-    alone.
+    are averaged than have the final size. At the first epoch after the freeze, units
+    are cut out of the training (``cut_in_training``). Models without such an encoder
+    are left alone.
 
     Raises:
         ValueError: the training has no end (``max_epochs: -1``), is too short, selects
@@ -68,6 +70,12 @@ class TrainingLength(Callback):
         check_length(config)
         self._size = config.size_options()
         _select(trainer, pl_module, config)
+
+    def on_train_epoch_start(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> None:
+        """Go on with the small network once its size is final."""
+        cut_lightning(pl_module)
 
     def state_dict(self) -> dict[str, Any]:
         """The options that determine the size, for the checkpoint."""

@@ -50,7 +50,10 @@ def hook_tasks(module: ModuleType) -> None:
 
 
 def hook_lightning(module: ModuleType) -> None:
-    """Wrap the constructor of ``LitESPnetModel``. May be called again."""
+    """Wrap the constructor of ``LitESPnetModel``, and cut units as its epochs start.
+
+    May be called again.
+    """
     # Lightning stores the arguments in its checkpoints, and ESPnet 202611 reads those,
     # to average them, in PyTorch's safe mode, which does not know the class.
     if hasattr(torch.serialization, "add_safe_globals"):
@@ -58,6 +61,7 @@ def hook_lightning(module: ModuleType) -> None:
     lightning_model = module.LitESPnetModel
     if not hasattr(lightning_model.__init__, _MARK):
         lightning_model.__init__ = _completing_lightning(lightning_model.__init__)
+        lightning_model.on_train_epoch_start = _cut_lightning
 
 
 @contextlib.contextmanager
@@ -85,6 +89,12 @@ def _completing_lightning(initialise: Callable) -> Callable:
     return complete_and_initialise
 
 
+def _cut_lightning(lightning_model: Any) -> None:
+    from espnet_adaptive_dropout.plugin.cutting_trainer import cut_lightning
+
+    cut_lightning(lightning_model)
+
+
 def _building(build_model: Callable) -> Callable:
     @functools.wraps(build_model)
     def build(cls: type[Any], args: argparse.Namespace) -> Any:
@@ -110,10 +120,25 @@ def _raised_here(error: Exception) -> bool:
 def _refusing(main_worker: Callable) -> Callable:
     @functools.wraps(main_worker)
     def work(cls: type[Any], args: argparse.Namespace) -> Any:
-        with _refusals_in_one_line(RefusedConfig):
+        with _refusals_in_one_line(RefusedConfig), _cutting_trainer(cls, args):
             return main_worker(cls, args)
 
     return work
+
+
+@contextlib.contextmanager
+def _cutting_trainer(task: type[Any], args: argparse.Namespace) -> Iterator[None]:
+    """Give a task a trainer that cuts units, where a training has adaptive dropout."""
+    from espnet_adaptive_dropout.plugin.cutting_trainer import cutting
+    from espnet_adaptive_dropout.plugin.training_length import adaptive_config
+
+    usual = task.trainer
+    if adaptive_config(args) is not None:
+        task.trainer = cutting(usual)
+    try:
+        yield
+    finally:
+        task.trainer = usual
 
 
 def _completing(main: Callable) -> Callable:

@@ -36,7 +36,8 @@ class Cut:
         """Return a copy of ``full`` with the entries that stay taken from ``narrow``.
 
         Args:
-            narrow: tensor of the shape that :meth:`narrow` gives.
+            narrow: tensor of the shape that :meth:`narrow` gives, without dimensions
+                of size 1 or with.
             full: tensor of the full shape.
         """
         wide = full.clone()
@@ -45,7 +46,8 @@ class Cut:
         for axis, size in enumerate(target.shape):
             entries = self.kept.get(axis, torch.arange(size)).to(wide.device)
             index.append(entries.view([-1] + [1] * (target.dim() - axis - 1)))
-        target[tuple(index)] = narrow.to(wide)
+        sizes = [entries.numel() for entries in index]
+        target[tuple(index)] = narrow.to(wide).reshape(sizes)
         return wide
 
 

@@ -1,0 +1,135 @@
+"""Trainers that go on with the small network once its size is frozen.
+
+ESPnet's own trainer and Lightning call the model through DistributedDataParallel where
+there are several processes. That wrapper knows the weights that it was made with, so
+that a cut needs a new one.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
+from espnet_adaptive_dropout.encoders.training_cut import cut_training
+from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+from espnet_adaptive_dropout.experiments.sizes import parameters
+
+# The class after the mixin is a trainer of ESPnet.
+_Trainer: Any = torch.nn.Module if TYPE_CHECKING else object
+
+# Attribute of the wrapper of the full-width network: the one of the cut network
+_AFTER_CUT = "wrapper_after_cut"
+
+
+def cut_if_due(
+    model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+) -> bool:
+    """Cut units out of a training whose size has been frozen since the last epoch.
+
+    A training whose optimizer keeps state that cannot be cut goes on with masks, with a
+    warning.
+
+    Args:
+        model: ESPnet model, not wrapped; changed in place.
+        optimizers: optimizers of the training; changed in place.
+
+    Returns:
+        Whether units were cut.
+    """
+    encoder = main_encoder(model)
+    if not isinstance(encoder, AdaptiveDropoutConformerEncoder):
+        return False
+    if not encoder.cut_is_due:
+        return False
+    before = parameters(encoder)
+    try:
+        cut_training(encoder, optimizers)
+    except ValueError as error:
+        encoder.adaptive_dropout_conf.cut_in_training = False
+        logging.warning(
+            f"adaptive dropout: {error}; the training goes on at full width with "
+            f"masks, which takes longer and gives the same model"
+        )
+        return False
+    logging.info(
+        f"adaptive dropout: the training goes on with the small encoder, "
+        f"{before:,} -> {parameters(encoder):,} parameters"
+    )
+    return True
+
+
+class CuttingTrainer(_Trainer):
+    """Mixin for ESPnet's trainers: cuts units at the first epoch after the freeze."""
+
+    @classmethod
+    def train_one_epoch(
+        cls,
+        model: torch.nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        **others: Any,
+    ) -> bool:
+        """Train for an epoch, with the small network if its size is final."""
+        is_wrapped = isinstance(model, DistributedDataParallel)
+        was_cut = cut_if_due(model.module if is_wrapped else model, optimizers)
+        if was_cut and is_wrapped:
+            hook = getattr(others["options"], "ddp_comm_hook", None)
+            model.__dict__[_AFTER_CUT] = _wrapped_again(model, hook)
+        return super().train_one_epoch(
+            model=_in_use(model), optimizers=optimizers, **others
+        )
+
+    @classmethod
+    def validate_one_epoch(cls, model: torch.nn.Module, **others: Any) -> None:
+        """Validate the network that is trained."""
+        super().validate_one_epoch(model=_in_use(model), **others)
+
+
+def _in_use(model: torch.nn.Module) -> torch.nn.Module:
+    return model.__dict__.get(_AFTER_CUT, model)
+
+
+def _wrapped_again(
+    wrapper: DistributedDataParallel, comm_hook: str | None
+) -> DistributedDataParallel:
+    """A new wrapper of the same model with the options of ESPnet's trainer."""
+    new = DistributedDataParallel(
+        wrapper.module,
+        device_ids=wrapper.device_ids,
+        output_device=wrapper.output_device,
+        find_unused_parameters=wrapper.find_unused_parameters,
+        gradient_as_bucket_view=wrapper.gradient_as_bucket_view,
+    )
+    if comm_hook is not None:
+        from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
+
+        new.register_comm_hook(None, getattr(default_hooks, f"{comm_hook}_hook"))
+    return new
+
+
+@functools.cache
+def cutting(trainer: type) -> type:
+    """The subclass of an ESPnet trainer that cuts units at the freeze."""
+    if issubclass(trainer, CuttingTrainer):
+        return trainer
+    return type(f"Cutting{trainer.__name__}", (CuttingTrainer, trainer), {})
+
+
+def cut_lightning(lightning_module: Any) -> None:
+    """Cut units out of a training of Lightning; called as an epoch starts.
+
+    Args:
+        lightning_module: LightningModule with the ESPnet model as ``model``.
+    """
+    trainer = lightning_module.trainer
+    if not cut_if_due(lightning_module.model, trainer.optimizers):
+        return
+    strategy = trainer.strategy
+    if isinstance(strategy.model, DistributedDataParallel):
+        strategy.model = strategy.model.module
+        strategy.configure_ddp()
