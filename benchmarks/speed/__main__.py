@@ -10,24 +10,35 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from benchmarks import ROOT
+from benchmarks.speed.choices import (
+    DEFAULT,
+    GRIDS,
+    REFERENCE,
+    SIZES,
+    Setting,
+    chosen_grid,
+    named_grid,
+    parse_rows,
+)
+from benchmarks.speed.from_disk import time_decoding, time_loading
+from benchmarks.speed.steps import time_forward, time_training
+from benchmarks.speed.store import EXP
+from benchmarks.speed.tables import content_lines
+from benchmarks.speed.timing import DEVICES, DTYPES, Device
+from benchmarks.speed.work import Work
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
-if TYPE_CHECKING:
-    from benchmarks.speed.work import Work
-
-EXP = ROOT / "benchmarks/exp/speed"
+PARTS = {
+    "forward": time_forward,
+    "load": time_loading,
+    "train": time_training,
+    "decode": time_decoding,
+}
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    from benchmarks.speed.encoders import DEFAULT, REFERENCE, SIZES
-    from benchmarks.speed.grid import GRIDS
-    from benchmarks.speed.store import PARTS
-    from benchmarks.speed.timing import DEVICES, DTYPES
-
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.speed", description=__doc__.splitlines()[0]
     )
@@ -65,16 +76,12 @@ def measure(args: argparse.Namespace) -> None:
     Raises:
         ValueError: there is no such row or device, or a number is out of range.
     """
-    from benchmarks.speed import decoding, forward, loading, training
-    from benchmarks.speed.columns import content_lines
-
-    parts = dict(forward=forward, load=loading, train=training, decode=decoding)
-    chosen = args.parts or (["forward"] if _given(args) else list(parts))
+    chosen = args.parts or (["forward"] if _given(args) else list(PARTS))
     work = make_work(args)
     if args.again:
         work.forget_files()
     for part in chosen:
-        for key in parts[part].run(work):
+        for key in PARTS[part](work):
             content = work.store(part).read(key)
             print("\n".join(content_lines(part, content, work.rows, args.clock)))
 
@@ -89,11 +96,6 @@ def make_work(args: argparse.Namespace) -> Work:
     Raises:
         ValueError: see :func:`measure`.
     """
-    from benchmarks.speed.encoders import parse_rows
-    from benchmarks.speed.grid import Setting, chosen_grid, named_grid
-    from benchmarks.speed.timing import Device
-    from benchmarks.speed.work import Work
-
     if args.rounds < 0 or args.minutes <= 0:
         raise ValueError("--rounds and --minutes must be above 0")
     device = dict(device=args.device, dtype=args.dtype)

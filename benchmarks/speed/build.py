@@ -3,7 +3,8 @@
 The time that an encoder takes depends on how many units each block and head has kept,
 not on the weights. Even widths would be too easy, so the units are chosen with the
 shape of a real pruning: the share that each location of each block kept in a training
-of the toy corpus (three blocks, 54 % removed), stretched over the depth.
+of the toy corpus (three blocks, 54 % removed), stretched over the depth. No data are
+needed: the configs are those of ESPnet ASR models fed with features.
 """
 
 from __future__ import annotations
@@ -14,15 +15,9 @@ from typing import Any
 
 import numpy
 import torch
+from espnet2.tasks.asr import ASRTask
 
-from benchmarks.speed.encoders import (
-    COMPACT,
-    FRAMES_PER_SECOND,
-    INPUT_SIZE,
-    STOCK,
-    Row,
-    asr_config,
-)
+from benchmarks.speed.choices import COMPACT, SIZES, STOCK, Row
 from espnet_adaptive_dropout.experiments.encoder_entry import ADAPTIVE
 from espnet_adaptive_dropout.experiments.experiment import (
     build_model,
@@ -42,6 +37,19 @@ from espnet_adaptive_dropout.units.surgery import cut_weights
 from espnet_adaptive_dropout.units.table import UnitTable
 from espnet_adaptive_dropout.units.widths import compact_options
 
+INPUT_SIZE = 80
+FRAMES_PER_SECOND = 100
+VOCABULARY = 500
+# encoder_conf of the stock encoder, whatever its size
+ENCODER = dict(
+    dropout_rate=0.1,
+    positional_dropout_rate=0.1,
+    attention_dropout_rate=0.1,
+    input_layer="conv2d",
+    macaron_style=True,
+    rel_pos_type="latest",
+    cnn_module_kernel=31,
+)
 # Location -> share of its units kept in the first, middle and last block. Locations
 # that the training did not gate follow their neighbours in the same module.
 KEPT = {
@@ -57,6 +65,30 @@ _DEPTHS = (0.0, 0.5, 1.0)
 _HEADS = 0.5
 
 
+def asr_config(size: str) -> dict[str, Any]:
+    """Training config of a CTC model with the stock encoder, fed with features.
+
+    Args:
+        size: key of SIZES.
+    """
+    # Not ESPnet's get_default_config, which reads this program's command line.
+    config = vars(ASRTask.get_parser().parse_args([]))
+    words = [f"w{index}" for index in range(VOCABULARY - 3)]
+    config.update(
+        encoder="conformer",
+        encoder_conf={**ENCODER, **SIZES[size]},
+        decoder=None,
+        frontend=None,
+        input_size=INPUT_SIZE,
+        normalize=None,
+        specaug=None,
+        model_conf=dict(ctc_weight=1.0, report_cer=False, report_wer=False),
+        token_list=["<blank>", "<unk>", *words, "<sos/eos>"],
+        token_type="word",
+    )
+    return config
+
+
 def noise(batch: int, seconds: float) -> Inputs:
     """Random features of ``batch`` utterances of the same length."""
     generator = torch.Generator().manual_seed(0)
@@ -69,7 +101,7 @@ class Builder:
     """Models of one size in every form, with ESPnet's own initial weights.
 
     Args:
-        size: key of ``encoders.SIZES``.
+        size: key of ``choices.SIZES``.
     """
 
     def __init__(self, size: str):

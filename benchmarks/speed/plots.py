@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable
+from typing import Callable
 
 from matplotlib.figure import Figure
 
-from benchmarks.speed.encoders import COMPACT, DEFAULT, SIZES, STOCK, parse_row
-from benchmarks.speed.grid import Setting
+from benchmarks.speed.choices import (
+    COMPACT,
+    DEFAULT,
+    SIZES,
+    STOCK,
+    Setting,
+    parse_row,
+)
 from benchmarks.speed.store import Results
+from benchmarks.speed.tables import percentages
 from benchmarks.speed.timing import spread
 from espnet_adaptive_dropout.report.style import (
     PAGE,
@@ -90,12 +97,8 @@ def _draw_curve(left, right, there, style: dict, name: str, clock: str) -> None:
     x = [place for place, _ in there]
     times = [spread(row["seconds"][clock]) for _, row in there]
     middle = [time["median"] for time in times]
-    bars = [
-        [time["median"] - time["low"] for time in times],
-        [time["high"] - time["median"] for time in times],
-    ]
     title = parse_row(name).title
-    left.errorbar(x, middle, yerr=bars, label=title, capsize=2, **style)
+    left.errorbar(x, middle, yerr=_bars(times), label=title, capsize=2, **style)
     right.plot(x, [row["macs"] / 1e9 for _, row in there], **style)
 
 
@@ -107,18 +110,14 @@ def forms_bars(results: Results, clock: str) -> Figure:
     names += [name for name in rows if name not in names]
     figure = new_figure(PAGE, 0.2 * len(names) + 0.9)
     axes = figure.subplots()
-    of = [_percentages(rows[name], clock) for name in names]
+    of = [percentages(rows[name], clock) for name in names]
     middle = [ratio["median"] for ratio in of]
-    bars = [
-        [ratio["median"] - ratio["low"] for ratio in of],
-        [ratio["high"] - ratio["median"] for ratio in of],
-    ]
     heights = range(len(names))
     axes.barh(
         heights,
         middle,
         0.7,
-        xerr=bars,
+        xerr=_bars(of),
         label="time, quartiles of the rounds",
         facecolor="0.75",
         edgecolor="black",
@@ -138,8 +137,12 @@ def forms_bars(results: Results, clock: str) -> Figure:
     return figure
 
 
-def _percentages(row: dict[str, Any], clock: str) -> dict[str, float]:
-    return {k: 100 * v for k, v in spread(row["ratios"][clock]).items()}
+def _bars(spreads: Sequence[dict[str, float]]) -> list[list[float]]:
+    """Error bars from the lower to the upper quartile."""
+    return [
+        [of["median"] - of["low"] for of in spreads],
+        [of["high"] - of["median"] for of in spreads],
+    ]
 
 
 def _threads(setting: Setting) -> str:

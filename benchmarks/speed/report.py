@@ -7,12 +7,18 @@ Rows without results are left out and named.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
+from typing import Callable
 
 from benchmarks.files import write_text
-from benchmarks.speed.__main__ import EXP
-from benchmarks.speed.encoders import DEFAULT, parse_row, parse_rows
+from benchmarks.speed.choices import STOCK
+from benchmarks.speed.plots import draw
+from benchmarks.speed.store import EXP, Results, Rows, read_results
+from benchmarks.speed.tables import encoding_lines, part_lines, ratio, saved_share
+from benchmarks.speed.timing import spread
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
+from espnet_adaptive_dropout.experiments.markdown import table_lines
 
 INTRODUCTION = """# Speed
 
@@ -61,9 +67,6 @@ def write_tables(args: argparse.Namespace) -> None:
     Raises:
         ValueError: nothing has been measured.
     """
-    from benchmarks.speed.plots import draw
-    from benchmarks.speed.store import read_results
-
     out = args.out or args.exp
     out.mkdir(parents=True, exist_ok=True)
     lines = [INTRODUCTION]
@@ -76,10 +79,8 @@ def write_tables(args: argparse.Namespace) -> None:
     print(f"{out}/RESULTS.md and plots")
 
 
-def section(results, plots: list[str], clock: str) -> list[str]:
+def section(results: Results, plots: list[str], clock: str) -> list[str]:
     """All tables for one device and precision."""
-    from benchmarks.speed.aims import aim_lines
-
     lines = [f"# {results.device}, {results.dtype}", ""]
     for about in results.abouts():
         lines.append("- " + ", ".join(f"{k} {v}" for k, v in about.items()))
@@ -87,8 +88,8 @@ def section(results, plots: list[str], clock: str) -> list[str]:
     if results.reference is not None:
         lines += [f"Encoding: {results.reference}.", ""]
     lines += aim_lines(results, clock)
-    lines += _encoding(results, clock)
-    lines += _parts(results, clock)
+    lines += encoding_lines(results, clock)
+    lines += part_lines(results, clock)
     for name in plots:
         lines += ["", f"![{Path(name).stem}]({name})"]
     for name, why in results.missing.items():
@@ -96,48 +97,130 @@ def section(results, plots: list[str], clock: str) -> list[str]:
     return [*lines, ""]
 
 
-def _encoding(results, clock: str) -> list[str]:
-    from benchmarks.speed.columns import content_lines, matrix_lines
+@dataclasses.dataclass(frozen=True)
+class Aim:
+    """Speed that an encoder should reach.
 
-    if results.reference is None:
-        return []
-    settings = results.settings()
-    rows = parse_rows(",".join(DEFAULT))
-    names = {name for setting in settings for name in results.forward[setting]}
-    names -= {row.name for row in rows}
-    rows += tuple(parse_row(name) for name in sorted(names))
-    content = dict(setting={}, rows=results.forward[results.reference])
-    lines = ["", f"## Encoding, {results.reference}"]
-    lines += content_lines("forward", content, rows, clock)
-    if len(settings) > 1:
-        tables = {
-            f"b{s.batch}, {s.seconds:g} s, {s.threads} thr": results.forward[s]
-            for s in settings
-        }
-        lines += ["", "## Encoding in every setting: of stock's time [%]", ""]
-        lines += matrix_lines(tables, rows, "ratios", clock)
-        lines += ["", "Time [ms]:", "", *matrix_lines(tables, rows, "seconds", clock)]
-    widths = {f"width {s.size}": results.forward[s] for s in results.widths()}
-    if len(widths) > 1:
-        lines += ["", "## Encoders of other widths: of stock's time, and MACs [%]", ""]
-        lines += matrix_lines(widths, rows, "both", clock)
-    return lines
+    Args:
+        text: the aim in words.
+        row: row that shows whether it is reached.
+        limit: upper limit, or lower limit if ``at_least``.
+        read: gives the value for a row, the stock row and a clock.
+        at_least: whether ``limit`` is a lower limit.
+        judge: gives the value to compare with the limit; None: ``read``.
+    """
+
+    text: str
+    row: str
+    limit: float
+    read: Callable[[dict, dict, str], float]
+    at_least: bool = False
+    judge: Callable[[dict, dict, str], float] | None = None
+
+    def value(self, rows: Rows, clock: str) -> float | None:
+        """The measured value, or None without results."""
+        if self.row not in rows or STOCK not in rows:
+            return None
+        return self.read(rows[self.row], rows[STOCK], clock)
+
+    def reached(self, rows: Rows, clock: str) -> bool:
+        """Whether the measured rows reach the aim."""
+        value = (self.judge or self.read)(rows[self.row], rows[STOCK], clock)
+        return value >= self.limit if self.at_least else value <= self.limit
 
 
-def _parts(results, clock: str) -> list[str]:
-    from benchmarks.speed.columns import content_lines
+def _time(row: dict, stock: dict, clock: str) -> float:
+    return ratio(row, clock)
 
-    rows = parse_rows(",".join(DEFAULT))
-    headings = dict(
-        load="From file to ready", train="Training step", decode="Recognition"
+
+def _low(row: dict, stock: dict, clock: str) -> float:
+    return spread(row["ratios"][clock])["low"]
+
+
+def _saved(row: dict, stock: dict, clock: str) -> float:
+    return saved_share(row, stock, clock)
+
+
+def _memory(row: dict, stock: dict, clock: str) -> float:
+    return row["peak_bytes"] / stock["peak_bytes"]
+
+
+def _control(row: dict, stock: dict, clock: str) -> float:
+    return row["control_share"][clock]
+
+
+_NOT_SLOWER = "no slower than stock before pruning (judged by the lower quartile)"
+ENCODING = (
+    Aim("54 % removed, all locations: time of stock's", "all_54", 0.5, _time),
+    Aim(
+        "54 % removed, the paper's locations: time saved of MACs saved",
+        "paper_54",
+        0.9,
+        _saved,
+        at_least=True,
+    ),
+    Aim(f"{_NOT_SLOWER}, the paper's locations", "gated", 1.0, _time, judge=_low),
+    Aim(f"{_NOT_SLOWER}, all locations", "gated_all", 1.0, _time, judge=_low),
+    Aim("dynamic int8, all locations: time of stock's", "all_54_int8", 0.35, _time),
+    Aim(
+        "dynamic int8, the paper's locations: time of stock's",
+        "paper_54_int8",
+        0.35,
+        _time,
+    ),
+    Aim("ONNX int8, all locations: time of stock's", "all_54_onnx_int8", 0.35, _time),
+)
+TRAINING = (
+    Aim("training step, all locations: time of stock's", "gated_all", 1.03, _time),
+    Aim(
+        "training step, all locations: peak memory of stock's",
+        "gated_all",
+        1.03,
+        _memory,
+    ),
+    Aim("size control: time of stock's training step", "gated_all", 0.005, _control),
+)
+
+
+def aim_lines(results: Results, clock: str) -> list[str]:
+    """Markdown table: aim, limit, measured, reached, and the range over settings."""
+    reference = results.reference
+    tables = [results.forward[s] for s in results.settings() if s != reference]
+    first = [results.forward[reference]] if reference else []
+    trained = [content["rows"] for content in results.train]
+    cells = [_cells(aim, first, tables, clock) for aim in ENCODING]
+    cells += [_cells(aim, trained[:1], trained[1:], clock) for aim in TRAINING]
+    headings = ["aim", "limit", "measured", "reached", "in the other settings"]
+    return table_lines(headings, cells, left=(0, 3, 4))
+
+
+def _cells(aim: Aim, first: list[Rows], others: list[Rows], clock: str) -> list[str]:
+    limit = f"{'≥' if aim.at_least else '≤'} {100 * aim.limit:g} %"
+    value = aim.value(first[0], clock) if first else None
+    if value is None:
+        return [aim.text, limit, "-", "not measured", ""]
+    reached = "yes" if aim.reached(first[0], clock) else "**no**"
+    return [aim.text, limit, _percent(value), reached, _others(aim, others, clock)]
+
+
+def _others(aim: Aim, tables: list[Rows], clock: str) -> str:
+    there: list[tuple[float, bool]] = [
+        (aim.value(rows, clock), aim.reached(rows, clock))
+        for rows in tables
+        if aim.value(rows, clock) is not None
+    ]
+    if not there:
+        return "-"
+    values = [value for value, _ in there]
+    reached = sum(is_reached for _, is_reached in there)
+    return (
+        f"{_percent(min(values))} to {_percent(max(values))}, reached in {reached} "
+        f"of {len(there)}"
     )
-    lines: list[str] = []
-    for part, heading in headings.items():
-        for index, content in enumerate(getattr(results, part)):
-            if not index:
-                lines += ["", f"## {heading}"]
-            lines += content_lines(part, content, rows, clock)
-    return lines
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %" if value < 0.02 else f"{100 * value:.1f} %"
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ import torch
 
 from benchmarks import ROOT
 from benchmarks.files import read_json, write_json
-from benchmarks.speed.encoders import REFERENCE
-from benchmarks.speed.grid import Setting
+from benchmarks.speed.choices import REFERENCE, Setting
 
+# Where results go
+EXP = ROOT / "benchmarks/exp/speed"
 # The setting that the aims are stated in, and that all forms are compared in.
 REFERENCE_BATCH, REFERENCE_SECONDS, REFERENCE_THREADS = 1, 10.0, 1
 

@@ -195,6 +195,11 @@ def summary(
     return {"seconds": columns, "ratios": ratios}
 
 
+def medians(readings: Sequence[Reading]) -> Reading:
+    """Median of each number over the readings."""
+    return {name: statistics.median(r[name] for r in readings) for name in readings[0]}
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, quartiles and median absolute deviation."""
     middle = statistics.median(values)

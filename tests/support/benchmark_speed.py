@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 
 from benchmarks.speed.build import Builder
-from benchmarks.speed.encoders import parse_rows
-from benchmarks.speed.grid import Setting
+from benchmarks.speed.choices import Setting, parse_rows
 from benchmarks.speed.timing import Device
 from benchmarks.speed.work import Work
 

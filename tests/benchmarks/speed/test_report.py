@@ -8,8 +8,8 @@ import matplotlib.image
 import pytest
 
 from benchmarks.speed import report as tables
-from benchmarks.speed.aims import aim_lines
-from benchmarks.speed.grid import Setting
+from benchmarks.speed.choices import Setting
+from benchmarks.speed.report import aim_lines
 from benchmarks.speed.store import Store, read_results
 
 REFERENCE = Setting("256", 1, 10.0, 1)

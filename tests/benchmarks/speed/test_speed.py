@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed.encoders import asr_config
+from benchmarks.speed.build import asr_config
 
 
 def options(*given):

@@ -1,4 +1,4 @@
-"""Every form of an encoder computes what the encoder does."""
+"""Every form of an encoder computes what the encoder does, and is made once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from support.benchmark_speed import tiny_builder
 
 from benchmarks.speed.build import noise
-from benchmarks.speed.encoders import parse_row
-from benchmarks.speed.forms import Forms
+from benchmarks.speed.choices import parse_row
 from benchmarks.speed.timing import Device
+from benchmarks.speed.work import Forms, write_experiment
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +46,11 @@ def test_forms_for_the_cpu_are_refused_elsewhere(forms, monkeypatch):
     on_gpu = Forms(tiny_builder(), Device("cuda"), forms.directory)
     with pytest.raises(ValueError, match="all_54_int8 runs on a CPU only"):
         on_gpu.run(parse_row("all_54_int8"), noise(1, 2.0), 1)
+
+
+def test_an_experiment_on_disk_is_kept(tmp_path):
+    directory = tmp_path / "stock"
+    write_experiment(tiny_builder(), parse_row("stock"), directory)
+    (directory / "config.yaml").write_text("kept")
+    write_experiment(tiny_builder(), parse_row("stock"), directory)
+    assert (directory / "config.yaml").read_text() == "kept"

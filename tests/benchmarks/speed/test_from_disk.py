@@ -1,4 +1,4 @@
-"""From file to ready, in a process of its own."""
+"""From file to ready in a process of its own, and recognition by ESPnet."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import multiprocessing
 import types
 
 import pytest
+import torch
 from support.benchmark_speed import tiny_builder, tiny_work
 
-from benchmarks.speed import loading
-from benchmarks.speed.encoders import parse_row
-from benchmarks.speed.forms import saved_bytes, write_experiment
+from benchmarks.speed import from_disk
+from benchmarks.speed.choices import parse_row
 from benchmarks.speed.timing import Device
+from espnet_adaptive_dropout.export.export import saved_bytes
 
 
 class Process:
@@ -41,7 +42,7 @@ def in_this_process(monkeypatch):
 
 def test_load_time_memory_and_file_size(tmp_path):
     work = tiny_work(tmp_path, "stock,all_54", rounds=1)
-    [key] = loading.run(work)
+    [key] = from_disk.time_loading(work)
     rows = work.store("load").read(key)["rows"]
     for row in rows.values():
         assert row["load_seconds"] > 0 and row["first_seconds"] > 0
@@ -51,14 +52,24 @@ def test_load_time_memory_and_file_size(tmp_path):
     assert rows["stock"]["file_bytes"] == saved_bytes(encoder)
 
 
-def test_an_experiment_on_disk_is_kept(tmp_path):
-    directory = tmp_path / "stock"
-    write_experiment(tiny_builder(), parse_row("stock"), directory)
-    (directory / "config.yaml").write_text("kept")
-    write_experiment(tiny_builder(), parse_row("stock"), directory)
-    assert (directory / "config.yaml").read_text() == "kept"
-
-
 def test_a_process_that_fails_is_reported(tmp_path):
     with pytest.raises(ValueError, match="the process that loaded it died"):
-        loading.in_fresh_process("", tmp_path, Device())
+        from_disk.in_fresh_process("", tmp_path, Device())
+
+
+def test_decoding_is_timed(tmp_path, monkeypatch):
+    monkeypatch.setattr(from_disk, "LENGTHS", (1.0,))
+    monkeypatch.setattr(from_disk, "SEARCHES", {"greedy": 1})
+    work = tiny_work(tmp_path, "stock,all_54,all_54_int8", rounds=1)
+    [key] = from_disk.time_decoding(work)
+    rows = work.store("decode").read(key)["rows"]
+    assert list(rows) == ["stock", "all_54", "all_54_int8"]
+    assert all(row["audio_seconds"] == 1.0 for row in rows.values())
+    assert rows["all_54"]["seconds"]["wall"][0] > 0
+
+
+def test_the_length_of_the_text_is_set(tmp_path):
+    recognise = from_disk.recogniser(tiny_work(tmp_path), parse_row("all_54"), 1)
+    recognise.maxlenratio = -4.0
+    _, tokens, _, _ = recognise(torch.randn(16000))[0]
+    assert len(tokens) == 4
