@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Sequence
+
 import torch
 
 from espnet_adaptive_dropout.units.cost import Cost
+from espnet_adaptive_dropout.units.removal_order import removal_turns, uneven_group
 from espnet_adaptive_dropout.units.table import UnitTable
 
 # Largest share of the encoder by which a cut in the plain order may miss its target.
@@ -17,10 +22,11 @@ def ranked_cut(
     candidates: torch.Tensor,
     target_reduction: float,
     cost: Cost | None = None,
+    multiple_of: int = 1,
 ) -> torch.Tensor:
     """Keep the best units so that the size is the target.
 
-    There is one order of removal for all targets, see :func:`removal_order`. The
+    There is one order of removal for all targets, see :func:`removal_turns`. The
     first units of it go, as many as give the size nearest to the target. Cuts of the
     same scores to growing targets are therefore nested: what the one removes, the
     next removes too.
@@ -31,6 +37,11 @@ def ranked_cut(
     overshoot stay and later ones go, or the next one goes and the best of those
     before it stay, whichever comes nearer.
 
+    With ``multiple_of`` above 1 bundles of so many units go instead of units. A cut
+    in the plain order may then also miss its target by half the cost of the cheapest
+    bundle, if this is more than ``TOLERANCE``. Otherwise bundles are exchanged until
+    the target is missed by no more than that, where the bundles allow it.
+
     Args:
         table: unit table of the encoder.
         scores: importance of every unit, (units,); larger stays longer. Units of
@@ -38,6 +49,8 @@ def ranked_cut(
         candidates: which units may go, bool (units,).
         target_reduction: share of the encoder's cost to remove.
         cost: cost of the units; None counts parameters.
+        multiple_of: the width of every group, or of every head of it, becomes a
+            multiple of this number or stays the full width.
 
     Returns:
         Which units stay, without unused ones, bool (units,).
@@ -46,89 +59,130 @@ def ranked_cut(
         ValueError: the candidates cannot give that much; the message has the bound.
     """
     cost = cost or table.parameters
-    bound = table.reduction(~candidates, cost)
+    turns = removal_turns(table, scores, candidates, multiple_of)
+    bound = table.reduction(turns < 0, cost)
     if target_reduction > bound:
         raise ValueError(
             f"target_reduction={target_reduction:.3f} is more than these locations "
             f"can give ({bound:.3f} of the encoder's {cost.name}); ask for less or "
             f"add locations"
         )
-    order = removal_order(table, scores, candidates)
-
-    def miss(keep: torch.Tensor) -> float:
-        return abs(table.reduction(keep, cost) - target_reduction)
-
-    low = _count_below(table, order, target_reduction, cost)
-    below, above = (_all_but(table, order[:count]) for count in (low, low + 1))
-    best = min(below, above, key=miss)
-    if miss(best) > TOLERANCE:
-        may_return = (scores > -float("inf")) & ~_unused_bases(table, above)
-        before = order[: low + 1].flip(0)
-        before = before[may_return[before]]
-        best = min(
-            best,
-            _make_up(table, below, order[low:], target_reduction, cost),
-            _make_up(table, above, before, target_reduction, cost),
-            key=miss,
-        )
-    return table.without_unused(best)
+    may_return = scores > -float("inf")
+    return _Cut(table, turns, may_return, target_reduction, cost, multiple_of).nearest()
 
 
-def removal_order(
-    table: UnitTable, scores: torch.Tensor, candidates: torch.Tensor
-) -> torch.Tensor:
-    """The order in which units go, whatever the target.
-
-    Units go by their scores, but no unit is worth more than what it has an effect
-    through: a query unit counts at most as much as the best value unit of its head
-    (an input of the convolution module: as its best channel), and goes just before
-    it. So no unit takes others along, if all of them are candidates.
+@dataclasses.dataclass(frozen=True)
+class _Cut:
+    """The search for the units that stay; see :func:`ranked_cut`.
 
     Args:
         table: unit table of the encoder.
-        scores: importance of every unit, (units,).
-        candidates: which units may go, bool (units,).
-
-    Returns:
-        Indices of the candidates, first to go first, (candidates,).
+        turns: turn in which every unit goes, (units,); -1 for a unit that stays.
+        may_return: which units need not go, bool (units,).
+        target: share of the encoder's cost to remove.
+        cost: cost of the units.
+        multiple_of: number of which the widths are to be multiples.
     """
-    worth = scores.double().masked_fill(~candidates, float("inf"))
-    last_of_head = torch.zeros(table.num_units, dtype=torch.bool)
-    for group, base in table.dependent_groups():
-        by_head = worth[base.span].view(base.heads, -1)
-        best = by_head.max(dim=1, keepdim=True).values
-        width = by_head.shape[1]
-        last = width - 1 - (by_head == best).flip(1).int().argmax(dim=1)
-        last_of_head[base.start + torch.arange(base.heads) * width + last] = True
-        dependent = worth[group.span].view(base.heads, -1)
-        is_candidate = candidates[group.span].view(base.heads, -1)
-        capped = torch.where(is_candidate, dependent.minimum(best), dependent)
-        worth[group.span] = capped.flatten()
-    # Sorted by worth, then the last of a head after its equals, then by score.
-    order = torch.argsort(scores, stable=True)
-    for key in (last_of_head.int(), worth):
-        order = order[torch.argsort(key[order], stable=True)]
-    return order[candidates[order]]
 
+    table: UnitTable
+    turns: torch.Tensor
+    may_return: torch.Tensor
+    target: float
+    cost: Cost
+    multiple_of: int
 
-def _all_but(table: UnitTable, units: torch.Tensor) -> torch.Tensor:
-    keep = torch.ones(table.num_units, dtype=torch.bool)
-    keep[units] = False
-    return keep
+    def nearest(self) -> torch.Tensor:
+        """Units that stay, without unused ones, bool (units,)."""
+        low = self.count_below()
+        below, above = self.after(low), self.after(low + 1)
+        best = min(below, above, key=self.miss)
+        later = list(range(low, len(self.turn_costs)))
+        tolerance = TOLERANCE
+        if self.multiple_of > 1:
+            tolerance = max(tolerance, self.finest(range(len(self.turn_costs))) / 2)
+        if self.miss(best) > tolerance:
+            best = min(
+                best,
+                self.make_up(below, later),
+                self.make_up(above, self.earlier(low, above)),
+                key=self.miss,
+            )
+        while self.multiple_of > 1 and self.miss(best) > tolerance:
+            nearer = self.make_up(best, later + self.earlier(low, best))
+            if self.miss(nearer) >= self.miss(best):
+                break
+            best = nearer
+        return self.table.without_unused(best)
 
+    @functools.cached_property
+    def turn_costs(self) -> torch.Tensor:
+        """Cost of the units of every turn, (turns,)."""
+        goes = self.turns >= 0
+        count = int(self.turns.max()) + 1 if len(goes) else 0
+        costs = self.cost.per_unit.new_zeros(count)
+        return costs.index_add(0, self.turns[goes], self.cost.per_unit[goes])
 
-def _count_below(
-    table: UnitTable, order: torch.Tensor, target: float, cost: Cost
-) -> int:
-    """Largest number of first units of ``order`` that do not exceed the target."""
-    low, high = 0, len(order)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if table.reduction(_all_but(table, order[:middle]), cost) <= target:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    def finest(self, turns: Sequence[int]) -> float:
+        """Share of the encoder that the cheapest of these turns gives."""
+        costs = self.turn_costs[list(turns)]
+        return costs.min().item() / self.cost.total if len(turns) else 0.0
+
+    def after(self, turns: int) -> torch.Tensor:
+        """Units that are left after so many turns, bool (units,)."""
+        return (self.turns < 0) | (self.turns >= turns)
+
+    def missing(self, keep: torch.Tensor) -> float:
+        """Share of the encoder that is to go beyond what ``keep`` removes."""
+        return self.target - self.table.reduction(keep, self.cost)
+
+    def miss(self, keep: torch.Tensor) -> float:
+        """Distance from the target."""
+        return abs(self.missing(keep))
+
+    def count_below(self) -> int:
+        """Largest number of turns that does not exceed the target.
+
+        It is at least the number of those after which all units are gone that must go.
+        """
+        must_go = self.turns[~self.may_return]
+        low = int(must_go.max()) + 1 if len(must_go) else 0
+        high = len(self.turn_costs)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.missing(self.after(middle)) >= 0:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def earlier(self, low: int, keep: torch.Tensor) -> list[int]:
+        """Turns up to ``low``, latest first, whose units may return to ``keep``."""
+        stays_gone = ~self.may_return | _unused_bases(self.table, keep)
+        excluded = set(self.turns[stays_gone].tolist())
+        last = min(low, len(self.turn_costs) - 1)
+        return [turn for turn in range(last, -1, -1) if turn not in excluded]
+
+    def make_up(self, keep: torch.Tensor, turns: Sequence[int]) -> torch.Tensor:
+        """Remove or take back the units of each turn that brings the size nearer."""
+        finest = self.finest(turns)
+        missing = self.missing(keep)
+        for turn in turns:
+            if abs(missing) <= finest / 2:
+                break
+            members = self.turns == turn
+            if bool(keep[members].any()) != (missing > 0):
+                continue
+            changed = keep ^ members
+            still = self.missing(changed)
+            if abs(still) < abs(missing) and not self.is_uneven(changed):
+                keep, missing = changed, still
+        return keep
+
+    def is_uneven(self, keep: torch.Tensor) -> bool:
+        """Whether a width is neither a multiple nor the full width."""
+        if self.multiple_of == 1:
+            return False
+        return uneven_group(self.table, keep, self.multiple_of) is not None
 
 
 def _unused_bases(table: UnitTable, keep: torch.Tensor) -> torch.Tensor:
@@ -139,31 +193,6 @@ def _unused_bases(table: UnitTable, keep: torch.Tensor) -> torch.Tensor:
         alive = by_head.any(dim=1, keepdim=True)
         unused[base.span] = (~alive).expand_as(by_head).flatten()
     return unused
-
-
-def _make_up(
-    table: UnitTable,
-    keep: torch.Tensor,
-    units: torch.Tensor,
-    target: float,
-    cost: Cost,
-) -> torch.Tensor:
-    """Remove or take back each of ``units`` that brings the size nearer."""
-    finest = cost.per_unit[units].min().item() / cost.total if len(units) else 0.0
-    keep = keep.clone()
-    missing = target - table.reduction(keep, cost)
-    for unit in units.tolist():
-        if abs(missing) <= finest / 2:
-            break
-        if bool(keep[unit]) != (missing > 0):
-            continue
-        keep[unit] = not keep[unit]
-        still = target - table.reduction(keep, cost)
-        if abs(still) < abs(missing):
-            missing = still
-        else:
-            keep[unit] = not keep[unit]
-    return keep
 
 
 def even_scores(

@@ -5,11 +5,8 @@ import torch
 from support.encoders import adaptive, options_of
 
 from espnet_adaptive_dropout.units.locations import LOCATIONS
-from espnet_adaptive_dropout.units.ranked_cut import (
-    even_scores,
-    ranked_cut,
-    removal_order,
-)
+from espnet_adaptive_dropout.units.ranked_cut import even_scores, ranked_cut
+from espnet_adaptive_dropout.units.removal_order import removal_turns
 
 
 @pytest.fixture
@@ -51,7 +48,8 @@ def test_queries_go_just_before_the_last_value_unit_of_their_head(table):
     query, value = groups[(0, "query")], groups[(0, "value")]
     scores[value.span][:4] = torch.arange(4.0)
     scores[query.span][:4] = torch.tensor([200.0, 50.0, 300.0, 1.0])
-    order = removal_order(table, scores, torch.ones(table.num_units, dtype=torch.bool))
+    candidates = torch.ones(table.num_units, dtype=torch.bool)
+    order = removal_turns(table, scores, candidates).argsort()
     first = [value.start, query.start + 3, value.start + 1, value.start + 2]
     rest = [query.start + unit for unit in (1, 0, 2)] + [value.start + 3]
     # The query of score 1 goes after the value unit that comes before it by score.
@@ -61,7 +59,8 @@ def test_queries_go_just_before_the_last_value_unit_of_their_head(table):
 
 def test_equal_scores_leave_the_order_of_the_units(table):
     candidates = torch.ones(table.num_units, dtype=torch.bool)
-    order = removal_order(table, torch.zeros(table.num_units), candidates).tolist()
+    turns = removal_turns(table, torch.zeros(table.num_units), candidates)
+    order = turns.argsort().tolist()
     last = {
         base.start + (head + 1) * base.num_units // base.heads - 1
         for _, base in table.dependent_groups()
@@ -83,6 +82,19 @@ def test_cuts_to_growing_targets_are_nested(wide_table, seed):
         assert table.reduction(keep) == pytest.approx(target, abs=0.0005)
         assert not (smaller & ~keep).any()
         smaller = keep
+
+
+@pytest.mark.parametrize("target", [0.1, 0.399, 0.5])
+def test_units_of_score_minus_infinity_go_whatever_the_target(wide_table, target):
+    """A smaller model of a family lacks them, see ``SizeControl``."""
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(wide_table.num_units, generator=generator)
+    candidates = torch.ones(wide_table.num_units, dtype=torch.bool)
+    gone = ~ranked_cut(wide_table, scores, candidates, 0.4)
+    scores[gone] = -float("inf")
+    keep = ranked_cut(wide_table, scores, candidates, target)
+    assert not keep[gone].any()
+    assert wide_table.reduction(keep) == pytest.approx(max(0.4, target), abs=0.0005)
 
 
 @pytest.mark.parametrize("names", [["ffn", "value"], ["value"], list(LOCATIONS)])
