@@ -67,7 +67,7 @@ def test_table_has_the_figures_of_sclite(sclite, tmp_path):
     }
     lines = sclite.table(sclite.score(references, hypotheses)).splitlines()
     rows = {line.split("|")[1].split()[0]: line for line in lines if "| " in line}
-    assert list(rows) == ["SPKR", "61", "62", "Sum/Avg", "Mean", "S.D.", "Median"]
+    assert list(rows) == ["SPKR", "61", "62", "Sum/Avg"]
     cells = rows["Sum/Avg"].replace("|", " ").split()[1:]
     assert cells == ["3", "19", "84.2", "10.5", "5.3", "10.5", "26.3", "100.0"]
     (tmp_path / "result.txt").write_text("\n".join(lines))
