@@ -95,6 +95,11 @@ def add_cut_options(parser: argparse.ArgumentParser) -> None:
         help="parts of the encoder that lose the same share; default: as in the "
         "training, or the whole encoder",
     )
+    add(
+        "--multiple_of",
+        type=int,
+        help="widths become multiples of it; default: as in the training, or 1",
+    )
     add("--utterances", type=int, default=4, help="utterances for the certificate")
     add(
         "--tolerance",
@@ -163,8 +168,10 @@ def cut_options(args: argparse.Namespace, target: float | None = None) -> PruneO
     check_data_options(args)
     if not 0.0 < args.tolerance < float("inf"):
         raise ValueError(f"--tolerance {args.tolerance}: must be a number above 0")
-    if args.cost_frames is not None and args.cost_frames < 1:
-        raise ValueError(f"--cost_frames {args.cost_frames}: must be 1 or more")
+    for name in ("cost_frames", "multiple_of"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ValueError(f"--{name} {value}: must be 1 or more")
     return options_from(PruneOptions, args, target_reduction=target)
 
 

@@ -33,7 +33,7 @@ _CHOICES = {
 }
 _POSITIVE = (
     *("temperature", "alpha", "total_steps", "accum_grad", "cost_frames"),
-    "logit_scale",
+    *("multiple_of", "logit_scale"),
 )
 # Options that a resumed training cannot change
 SIZE_OPTIONS = (
@@ -44,6 +44,7 @@ SIZE_OPTIONS = (
     "budget",
     "cost",
     "cost_frames",
+    "multiple_of",
 )
 
 
@@ -77,6 +78,8 @@ class AdaptiveDropoutConfig:
         cost: cost of a unit, "parameters" or "macs" (multiply-accumulates).
         cost_frames: length of the utterance at which MACs are counted, in input
             frames of the encoder (1000: 10 s at a hop of 10 ms).
+        multiple_of: every width (of the attention: of every head) becomes a multiple
+            of this number or stays the full width.
         family: other sizes, as shares to remove, for which the same training is to
             give good models: every batch is trained at one of them or at
             ``target_reduction``, drawn at random; each has its own ramp.
@@ -121,6 +124,7 @@ class AdaptiveDropoutConfig:
     budget: str = "encoder"
     cost: str = "parameters"
     cost_frames: int = 1000
+    multiple_of: int = 1
     family: list[float] | None = None
     distillation: float = 0.0
     total_steps: int | None = None

@@ -153,7 +153,9 @@ class SizeControl(torch.nn.Module):
         scores = even_scores(scores, gated, pools, self.cost)
         keeps = []
         for size in self.sizes:
-            keep = ranked_cut(self.table, scores, gated, size, self.cost)
+            keep = ranked_cut(
+                self.table, scores, gated, size, self.cost, self.config.multiple_of
+            )
             scores[~keep] = -float("inf")
             keeps.append(keep[gated])
         return keeps

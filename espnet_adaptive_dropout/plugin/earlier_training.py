@@ -74,14 +74,16 @@ def refuse_changed_size(
 
     Args:
         where: directory or file of the training, for the message.
-        before: ``size_options`` of the training.
+        before: ``size_options`` of the training; one that its release did not have
+            counts as the default.
         now: ``size_options`` that it is to be resumed with.
 
     Raises:
         ValueError: one differs; the message has both values.
     """
+    before = {**AdaptiveDropoutConfig().size_options(), **before}
     for name, value in now.items():
-        if value != before.get(name, value):
+        if value != before[name]:
             option = f"adaptive_dropout_conf.{name}"
             raise _changed(where, option, value, before[name])
 

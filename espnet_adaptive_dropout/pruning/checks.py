@@ -6,6 +6,7 @@ import logging
 
 from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.units.locations import ALIASES, LOCATIONS, expand
+from espnet_adaptive_dropout.units.removal_order import uneven_group
 
 LOGGER = logging.getLogger(__name__)
 
@@ -91,19 +92,32 @@ def _gate_keys(trained: Trained) -> dict[str, list[str]]:
 
 
 def check_frozen_size(trained: Trained) -> None:
-    """Refuse a config whose target is not the size of the frozen units.
+    """Refuse a config whose target or widths are not those of the frozen units.
+
+    A cut in bundles of ``multiple_of`` units may miss its target by half the cost of
+    the costliest bundle, where the locations have no cheaper ones.
 
     Raises:
-        ValueError: they differ by more than two units and ``SIZE_DIFFERENCE``.
+        ValueError: the sizes differ by more than ``SIZE_DIFFERENCE`` and two units
+            or half a bundle, or a width is no multiple of ``multiple_of``.
     """
     cost = trained.cost()
     target = trained.options.target_reduction
     frozen = trained.table.reduction(trained.own_keep(), cost)
-    two_units = 2.0 * float(cost.per_unit.max()) / cost.total
-    if abs(frozen - target) > SIZE_DIFFERENCE + two_units:
+    multiple_of = trained.options.multiple_of
+    units = max(2.0, multiple_of / 2) * float(cost.per_unit.max()) / cost.total
+    if abs(frozen - target) > SIZE_DIFFERENCE + units:
         raise ValueError(
             f"{trained.model_file}: was frozen with {frozen:.1%} of the encoder's "
             f"{cost.name} removed, but the config says target_reduction={target}: was "
             f"it changed after the training? --target_reduction {frozen:.2f} cuts "
             f"what was trained"
+        )
+    group = uneven_group(trained.table, trained.own_keep(), multiple_of)
+    if group is not None:
+        raise ValueError(
+            f"{trained.model_file}: was frozen with widths of {group.location} that "
+            f"are no multiples of {multiple_of}, but the config says "
+            f"multiple_of={multiple_of}: was it changed after the training? Set it "
+            f"back; --multiple_of {multiple_of} cuts to other widths"
         )

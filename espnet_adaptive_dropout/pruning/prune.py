@@ -17,6 +17,7 @@ from espnet_adaptive_dropout.pruning.checks import check_frozen_size
 from espnet_adaptive_dropout.pruning.criteria import criterion_choices
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.trained import Trained
+from espnet_adaptive_dropout.units.cost import Cost
 from espnet_adaptive_dropout.units.ranked_cut import even_scores, ranked_cut
 from espnet_adaptive_dropout.units.surgery import cut_weights
 from espnet_adaptive_dropout.units.widths import compact_options
@@ -43,6 +44,8 @@ class PruneOptions:
             the number of the training.
         budget: parts of the encoder that lose the same share, one of
             ``table.BUDGETS``; None takes the budget of the training.
+        multiple_of: number of which the widths become multiples, if they do not stay
+            the full width; None takes the number of the training.
         allow_unfrozen: take a checkpoint from before the training froze its size.
     """
 
@@ -55,6 +58,7 @@ class PruneOptions:
     cost: str | None = None
     cost_frames: int | None = None
     budget: str | None = None
+    multiple_of: int | None = None
     allow_unfrozen: bool = False
 
 
@@ -101,8 +105,8 @@ def plan_units(
         The units that stay, without unused ones, bool (units,), and the plan.
 
     Raises:
-        ValueError: there is no target, the target is above the bound, or the target
-            of the config is not the size of the frozen units.
+        ValueError: there is no target, the target is above the bound, or the config
+            does not fit the frozen units.
     """
     target = options.target_reduction
     as_trained = False
@@ -119,27 +123,47 @@ def plan_units(
             f"--criterion {options.criterion} needs --target_reduction, for example "
             f"0.54"
         )
-    table = trained.table
     cost = trained.cost(options.cost, options.cost_frames)
     if as_trained:
         keep = trained.own_keep()
-    elif target is None:
-        keep = table.without_unused((ranking.scores > 0) | ~ranking.candidates)
     else:
-        scores, candidates = ranking.scores, ranking.candidates
-        pools = table.pools(options.budget or trained.options.budget)
-        scores = even_scores(scores, candidates, pools, cost)
-        keep = ranked_cut(table, scores, candidates, target, cost)
-    return keep, PruningPlan.from_keep(table, keep, options.criterion, target, cost)
+        keep = _keep(trained, ranking, options, target, cost)
+    plan = PruningPlan.from_keep(trained.table, keep, options.criterion, target, cost)
+    return keep, plan
+
+
+def _keep(
+    trained: Trained,
+    ranking: Ranking,
+    options: PruneOptions,
+    target: float | None,
+    cost: Cost,
+) -> torch.Tensor:
+    """Return the units that stay in a cut to ``target``, bool (units,).
+
+    None stands for the size that the units with a score above 0 give.
+    """
+    table, trained_with = trained.table, trained.options
+    scores, candidates = ranking.scores, ranking.candidates
+    multiple_of = options.multiple_of or trained_with.multiple_of
+    if target is None:
+        keep = table.without_unused((scores > 0) | ~candidates)
+        if multiple_of == 1:
+            return keep
+        target = table.reduction(keep, cost)
+    pools = table.pools(options.budget or trained_with.budget)
+    scores = even_scores(scores, candidates, pools, cost)
+    return ranked_cut(table, scores, candidates, target, cost, multiple_of)
 
 
 def _cuts_otherwise(trained: Trained, options: PruneOptions) -> bool:
-    """Whether the options ask for another cost or budget than the training's."""
+    """Whether cost, budget or multiple_of differ from those of the training."""
     trained_with = trained.options
     return (
         options.cost not in (None, trained_with.cost)
         or options.cost_frames not in (None, trained_with.cost_frames)
         or options.budget not in (None, trained_with.budget)
+        or options.multiple_of not in (None, trained_with.multiple_of)
     )
 
 

@@ -72,6 +72,7 @@ def test_another_version_than_the_installed_one_is_named(monkeypatch):
         (("--data", "dev/wav.scp"), "--data 'dev/wav.scp' is not PATH,NAME,TYPE"),
         (("--data", "dev/wav.scp,,sound"), "is not PATH,NAME,TYPE"),
         (("--cost_frames", "0"), "--cost_frames 0: must be 1 or more"),
+        (("--multiple_of", "0"), "--multiple_of 0: must be 1 or more"),
         (("--target_reduction", "54"), "--target_reduction 54.0: must be between"),
         (("--output_dir", "."), "--output_dir '.' is the current directory"),
         (("--output_dir", ""), "--output_dir '.' is the current directory"),

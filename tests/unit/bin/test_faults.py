@@ -178,6 +178,7 @@ for commands, name, said, change in (
         gates(locations=["ffn"]),
     ),
     ("prune", "cost changed", "valid.pth: .*macs", gates(cost="macs")),
+    ("prune", "widths changed", "pth: .*multiple_of=8", gates(multiple_of=8)),
 ):
     add(commands, said, name=name, change=change)
 add("prune", "cannot be pruned", name="pruned already", experiment="compact")
@@ -243,6 +244,7 @@ for option, values in (
     ("--utterances", ("0", "-1")),
     ("--tolerance", ("-1", "0", "nan", "inf")),
     ("--cost_frames", ("0", "-1")),
+    ("--multiple_of", ("0", "-1")),
 ):
     for value in values:
         add("prune", f"{option} {value}", f"{option} {value}")
@@ -349,6 +351,10 @@ for conf, said in (
     (dict(locations=["ffn_macaron"]), "ffn_macaron"),
     (dict(initial_logit=INF), "initial_logit=inf"),
     (dict(cost="macs", cost_frames=3), "cost_frames=3"),
+    (dict(multiple_of=0), "multiple_of must be positive: 0"),
+    (dict(multiple_of=-1), "multiple_of must be positive: -1"),
+    (dict(multiple_of="eight"), "multiple_of='eight' is not a number"),
+    (dict(multiple_of=1.5), "multiple_of=1.5 is not a whole number"),
 ):
     add("train", said, shlex.quote(yaml.safe_dump(conf)), name=f"{conf}")
 

@@ -20,6 +20,8 @@ def test_defaults():
         (dict(budget="head"), "budget='head' is not one of encoder, block, location"),
         (dict(cost="seconds"), "cost='seconds' is not one of parameters, macs"),
         (dict(cost_frames=0), "cost_frames must be positive"),
+        (dict(multiple_of=0), "multiple_of must be positive: 0"),
+        (dict(multiple_of=-1), "multiple_of must be positive: -1"),
         (dict(gate="gaussian"), "gate='gaussian' is not one of bernoulli"),
         (dict(granularity="frame"), "granularity='frame'"),
         (dict(target_reduction=54), "target_reduction=54 is not between 0.0 and 1.0"),
@@ -55,6 +57,9 @@ def test_wrong_options_are_named(options, message):
         (dict(alpha=float("inf")), "alpha=inf is not a finite number"),
         (dict(cost_frames=1.5), "cost_frames=1.5 is not a whole number"),
         (dict(cost_frames=-1), "cost_frames must be positive: -1"),
+        (dict(multiple_of=1.5), "multiple_of=1.5 is not a whole number"),
+        (dict(multiple_of="eight"), "multiple_of='eight' is not a number"),
+        (dict(multiple_of=None), "multiple_of=None is not a number"),
         (dict(total_steps="many"), "total_steps='many' is not a number"),
         (dict(locations={}), "locations={} is not a list of locations, nor 'all'"),
         (dict(locations=[["ffn"]]), "locations=.* is not a list of locations"),
@@ -90,7 +95,7 @@ def test_size_options_are_equal_where_they_mean_the_same():
     assert size(locations=paper, family=[]) == size()
     assert size(family=[0.3, 0.2]) == size(family=[0.2, 0.3]) != size()
     assert size(target_reduction=0.3)["target_reduction"] == 0.3
-    assert size(alpha=1.0) == size()
+    assert size(alpha=1.0) == size() == size(multiple_of=1) != size(multiple_of=8)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from espnet_adaptive_dropout.control.family import (
     shift_to_size,
 )
 from espnet_adaptive_dropout.units.cost import Cost, Shared
+from espnet_adaptive_dropout.units.removal_order import uneven_group
 
 
 def test_bands_hold_the_masks_of_all_sizes_and_the_order():
@@ -122,6 +123,26 @@ def test_before_the_freeze_each_size_is_reached_by_a_ramp_of_its_own():
             assert expected == pytest.approx(ramp, abs=0.015)
             seen.add((share, index))
     assert len(seen) == 4 * 3
+
+
+@pytest.mark.parametrize("cost", ["parameters", "macs"])
+@pytest.mark.parametrize("budget", ["encoder", "block"])
+def test_every_size_has_widths_that_are_multiples(cost, budget):
+    options = dict(options_of("latest"), output_size=48, linear_units=96)
+    conf = dict(target_reduction=0.5, family=[0.3, 0.51, 0.7], multiple_of=8)
+    conf.update(cost=cost, cost_frames=100, budget=budget)
+    encoder = adaptive(options, control="feedback", **conf)
+    control, table = encoder.control, encoder.units
+    generator = torch.Generator().manual_seed(0)
+    table.set_logits(torch.randn(table.num_units, generator=generator))
+    control.freeze()
+    larger = torch.ones(table.num_units, dtype=torch.bool)
+    for index, size in enumerate(control.sizes):
+        keep = table.logits() - BAND * (index - control.sizes.index(0.5)) > 0
+        assert uneven_group(table, keep, 8) is None
+        assert table.reduction(keep, control.cost) == pytest.approx(size, abs=0.01)
+        assert not (keep & ~larger).any()
+        larger = keep
 
 
 def test_family_is_checked():

@@ -94,6 +94,20 @@ def test_a_continued_training_keeps_its_size():
         other.load_state_dict(begun.state_dict())
 
 
+def test_a_size_option_that_an_earlier_release_did_not_have():
+    from espnet_adaptive_dropout.plugin.egs3 import TrainingLength
+
+    begun, other = TrainingLength(), TrainingLength()
+    for callback, multiple_of in ((begun, 1), (other, 8)):
+        module = module_of(total_steps=None, multiple_of=multiple_of)
+        callback.setup(FakeTrainer(), module, "fit")
+    state = begun.state_dict()
+    del state["multiple_of"]
+    begun.load_state_dict(state)
+    with pytest.raises(ValueError, match="multiple_of: 8, but .*: 1, which"):
+        other.load_state_dict(state)
+
+
 def test_the_average_has_the_last_epoch(tmp_path):
     import torch
     from espnet3.components.callbacks.default_callbacks import (

@@ -266,6 +266,7 @@ def unfinished(data, tmp_path_factory):
         (dict(locations=["ffn"]), r"locations: \['ffn'\], but .*: \['conv_input', "),
         (dict(cost="macs"), "cost: macs, but .*: parameters"),
         (dict(budget="block"), "budget: block, but .*: encoder"),
+        (dict(multiple_of=8), "multiple_of: 8, but .*: 1"),
     ],
 )
 @pytest.mark.parametrize("state", [{}, dict(epoch=2, step=8.0, frozen=1.0)])
