@@ -200,7 +200,7 @@ class OnnxEncoder:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's own exceptions have no common base
-            reason = (str(error).strip().splitlines() or ["no reason given"])[0][:200]
+            reason = first_line(error)[:200]
             raise ValueError(f"{path}: onnxruntime cannot read it: {reason}") from error
 
     def __call__(

@@ -177,3 +177,14 @@ def emptied(units, *locations, block=0):
         if group.block == block and group.location in locations:
             keep[group.span] = False
     return units.without_unused(keep)
+
+
+def void_heads(units):
+    """All kept but the values of head 0 and the queries of head 1, in every block."""
+    keep = torch.ones(units.num_units, dtype=torch.bool)
+    for group in units.groups:
+        if group.location == "value":
+            keep[group.start : group.start + 4] = False
+        if group.location == "query":
+            keep[group.start + 4 : group.start + 8] = False
+    return units.without_unused(keep)

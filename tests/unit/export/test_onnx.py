@@ -12,6 +12,7 @@ from support.encoders import (
     options_of,
     random_keep,
     stock_of,
+    void_heads,
 )
 
 from espnet_adaptive_dropout.export.onnx import (
@@ -76,36 +77,23 @@ def test_stock_encoder(tmp_path):
     check(stock_of(adaptive(options), options), options, tmp_path / "encoder.onnx")
 
 
-@pytest.mark.parametrize(
-    "locations",
-    [
-        ["ffn"],
-        ["query"],
-        ["value"],
-        ["conv_input"],
-        ["conv_channel"],
-        ["subsampling_1"],
-        ["query", "conv_input"],
-    ],
-)
-def test_emptied_modules(locations, tmp_path):
-    options = options_of("latest")
-    encoder = adaptive(options)
-    block = None if locations == ["subsampling_1"] else 0
-    keep = emptied(encoder.units, *locations, block=block)
-    check(compact_of(encoder, options, keep), options, tmp_path / "encoder.onnx")
+CUTS = {
+    "everything": lambda units: random_keep(units, 0.0),
+    "void heads": void_heads,
+    "subsampling": lambda units: emptied(units, "subsampling_1", block=None),
+    "query and conv_input": lambda units: emptied(units, "query", "conv_input"),
+    **{
+        name: lambda units, name=name: emptied(units, name)
+        for name in ("ffn", "query", "value", "conv_input", "conv_channel")
+    },
+}
 
 
-def test_void_head_and_head_without_queries(tmp_path):
+@pytest.mark.parametrize("cut", CUTS)
+def test_emptied_modules_and_heads(cut, tmp_path):
     options = options_of("latest")
     encoder = adaptive(options)
-    keep = torch.ones(encoder.units.num_units, dtype=torch.bool)
-    for group in encoder.units.groups:
-        if group.location == "value":
-            keep[group.start : group.start + 4] = False  # head 0
-        if group.location == "query":
-            keep[group.start + 4 : group.start + 8] = False  # head 1
-    compact = compact_of(encoder, options, encoder.units.without_unused(keep))
+    compact = compact_of(encoder, options, CUTS[cut](encoder.units))
     check(compact, options, tmp_path / "encoder.onnx")
 
 
@@ -123,13 +111,6 @@ def test_no_units_are_collected_one_by_one_in_attentions(tmp_path):
         n.name for n in graph.node if n.op_type == "Gather" and n.input[1] in large
     ]
     assert gathered and all("conv_module" in name for name in collected)
-
-
-def test_everything_removed(tmp_path):
-    options = options_of("latest")
-    encoder = adaptive(options)
-    compact = compact_of(encoder, options, random_keep(encoder.units, 0.0))
-    check(compact, options, tmp_path / "encoder.onnx")
 
 
 @pytest.mark.parametrize(
