@@ -141,10 +141,14 @@ def test_the_sdist_is_the_repository_without_what_runs_leave(checkout, sdist):
     assert members[f"{RECIPE}/run.sh"].mode & 0o100
 
 
-def test_metadata(wheel):
+@pytest.fixture(scope="module")
+def metadata(wheel):
     archive = zipfile.ZipFile(wheel)
     (name,) = (n for n in archive.namelist() if n.endswith("/METADATA"))
-    metadata = message_from_string(archive.read(name).decode())
+    return message_from_string(archive.read(name).decode())
+
+
+def test_metadata(metadata, wheel):
     text = (ROOT / PACKAGE / "__init__.py").read_text()
     assert metadata["Version"] == re.search('__version__ = "(.+)"', text)[1]
     assert metadata["Name"] == "espnet-adaptive-dropout"
@@ -152,7 +156,8 @@ def test_metadata(wheel):
     extras = {"recipe", "egs3", "export", "medium", "benchmark", "test"}
     assert extras == set(metadata.get_all("Provides-Extra"))
     assert "Programming Language :: Python :: 3.9" in metadata.get_all("Classifier")
-    assert any(n.endswith("/LICENSE") for n in archive.namelist())
+    names = zipfile.ZipFile(wheel).namelist()
+    assert any(name.endswith("/LICENSE") for name in names)
 
 
 @pytest.mark.parametrize(
@@ -164,10 +169,7 @@ def test_metadata(wheel):
         ("3.13", "202611", "202511"),
     ],
 )
-def test_each_python_gets_its_line_of_espnet(wheel, python, accepted, refused):
-    archive = zipfile.ZipFile(wheel)
-    (name,) = (n for n in archive.namelist() if n.endswith("/METADATA"))
-    metadata = message_from_string(archive.read(name).decode())
+def test_each_python_gets_its_line_of_espnet(metadata, python, accepted, refused):
     lines = map(Requirement, metadata.get_all("Requires-Dist"))
     (espnet,) = (
         r

@@ -122,15 +122,6 @@ def test_plain_schedule_falls_without_feedback_or_freeze():
     assert record[-1]["expected_reduction"] > record[0]["expected_reduction"] + 0.1
 
 
-def test_stats_are_what_distributed_training_wants():
-    encoder = controlled().train()
-    encoder(*batch())
-    stats = encoder.regularise(torch.ones(1))
-    for name, value in stats.items():
-        assert value.shape == (1,), name
-        assert not value.requires_grad, name
-
-
 def test_all_state_is_float_and_survives_averaging(whole):
     encoder, _ = whole
     states = [copy.deepcopy(encoder.state_dict()) for _ in range(3)]

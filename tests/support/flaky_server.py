@@ -3,69 +3,13 @@
 from __future__ import annotations
 
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from support.local_service import LocalHandler, LocalService
 
 
-class FlakyServer:
-    """Serves ``files`` on 127.0.0.1.
-
-    Attributes:
-        files: Content by path, for example ``/dev-clean.tar.gz``.
-        requests: (path, Range header or None) in the order of arrival.
-        drop_after: Path -> list of byte counts after which the next answers break off.
-        statuses: Path -> list of status codes that the next answers have.
-        honour_range: Whether Range is followed.
-        range_shift: Added to the start of what is sent for a Range, a faulty server.
-        together: Archives are answered when this many are asked for at once.
-        hold: Set by tests to let answers other than md5sum.txt wait midway.
-        waiting: Set by the server when an answer waits.
-    """
-
-    def __init__(self):
-        self.files: dict[str, bytes] = {}
-        self.requests: list[tuple[str, str | None]] = []
-        self.drop_after: dict[str, list[int]] = {}
-        self.statuses: dict[str, list[int]] = {}
-        self.honour_range = True
-        self.range_shift = 0
-        self.chunked = False
-        self.together: threading.Barrier | None = None
-        self.hold: threading.Event | None = None
-        self.waiting = threading.Event()
-
-    def __enter__(self) -> FlakyServer:
-        state = self
-
-        class Handler(_Handler):
-            server_state = state
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        serve = self._server.serve_forever
-        threading.Thread(target=serve, args=(0.02,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.hold:
-            self.hold.set()
-        self._server.shutdown()
-        self._server.server_close()
-
-    def ranges(self, path: str) -> list[str | None]:
-        """Return the Range headers that came for ``path``."""
-        return [header for name, header in self.requests if name == path]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server_state: FlakyServer
-
-    def log_message(self, *_: object) -> None:
-        pass
-
+class _Handler(LocalHandler):
     def do_GET(self) -> None:  # noqa: N802
-        state = self.server_state
+        state = self.service
         header = self.headers.get("Range")
         state.requests.append((self.path, header))
         planned = state.statuses.get(self.path)
@@ -97,7 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(body)
 
     def _send(self, body: bytes) -> None:
-        state = self.server_state
+        state = self.service
         drops = state.drop_after.get(self.path)
         sent = body[: drops.pop(0)] if drops else body
         if state.hold and self.path != "/md5sum.txt":
@@ -121,3 +65,42 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
         self.close_connection = True
+
+
+class FlakyServer(LocalService):
+    """Serves ``files`` on 127.0.0.1.
+
+    Attributes:
+        files: Content by path, for example ``/dev-clean.tar.gz``.
+        requests: (path, Range header or None) in the order of arrival.
+        drop_after: Path -> list of byte counts after which the next answers break off.
+        statuses: Path -> list of status codes that the next answers have.
+        honour_range: Whether Range is followed.
+        range_shift: Added to the start of what is sent for a Range, a faulty server.
+        together: Archives are answered when this many are asked for at once.
+        hold: Set by tests to let answers other than md5sum.txt wait midway.
+        waiting: Set by the server when an answer waits.
+    """
+
+    handler = _Handler
+
+    def __init__(self):
+        self.files: dict[str, bytes] = {}
+        self.requests: list[tuple[str, str | None]] = []
+        self.drop_after: dict[str, list[int]] = {}
+        self.statuses: dict[str, list[int]] = {}
+        self.honour_range = True
+        self.range_shift = 0
+        self.chunked = False
+        self.together: threading.Barrier | None = None
+        self.hold: threading.Event | None = None
+        self.waiting = threading.Event()
+
+    def __exit__(self, *error: object) -> None:
+        if self.hold:
+            self.hold.set()
+        super().__exit__(*error)
+
+    def ranges(self, path: str) -> list[str | None]:
+        """Return the Range headers that came for ``path``."""
+        return [header for name, header in self.requests if name == path]

@@ -6,50 +6,29 @@ import base64
 import hashlib
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
+from support.local_service import LocalHandler, LocalService
 
 COMMIT = "c" * 40
 
 
-class Service:
-    """Serves on 127.0.0.1 while it is a context.
+class Service(LocalService):
+    """A service that notes what it is asked.
 
     Attributes:
-        url: Where.
         requests: (method, path) in the order of arrival.
         unknown: Those that the stand-in has no answer for.
     """
-
-    handler: type
 
     def __init__(self):
         self.requests: list[tuple[str, str]] = []
         self.unknown: list[tuple[str, str]] = []
 
-    def __enter__(self):
-        handler = type("Handler", (self.handler,), {"service": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        serve = self._server.serve_forever
-        threading.Thread(target=serve, args=(0.02,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        return self
 
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(LocalHandler):
     service: Service
-
-    def log_message(self, *_):
-        pass
 
     def _dispatch(self):
         parts = urlsplit(self.path)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +51,31 @@ def write_subset(root: Path, subset: str, utterances: int = 2) -> Path:
         transcript = directory / f"{reader}-{chapter}.trans.txt"
         transcript.write_text("".join(reversed(lines)))
     return root / subset
+
+
+def pack(directory: Path, subset: str, **files: str | bytes) -> bytes:
+    """An archive of one subset as OpenSLR has it.
+
+    Args:
+        directory: where the subset is written first.
+        subset: key of ``READERS``.
+        files: content of further files by their names without ".TXT".
+    """
+    tree = directory / "LibriSpeech"
+    write_subset(tree, subset)
+    for name, content in files.items():
+        data = content.encode() if isinstance(content, str) else content
+        (tree / f"{name}.TXT").write_bytes(data)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        tar.add(tree, "LibriSpeech")
+    return buffer.getvalue()
+
+
+def md5sums(archives: dict[str, bytes]) -> bytes:
+    """The md5sum.txt of archives by their names."""
+    lines = [f"{hashlib.md5(d).hexdigest()}  {n}\n" for n, d in archives.items()]
+    return "".join(lines).encode()
 
 
 def write_tree(root: Path, *subsets: str) -> Path:

@@ -1,12 +1,9 @@
 """Stage 1 as the stage driver calls it."""
 
-import hashlib
-import io
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 
 import pytest
 from support import tiny_corpus
@@ -164,16 +161,12 @@ def test_download(recipe, tmp_path, place):
     if place:
         root.mkdir()
     with FlakyServer() as server:
-        sums = ""
-        for subset in ("train-clean-5", "dev-clean-2"):
-            tiny_corpus.write_subset(tmp_path / subset, subset)
-            buffer = io.BytesIO()
-            with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-                tar.add(tmp_path / subset, "LibriSpeech")
-            server.files[f"/31/{subset}.tar.gz"] = buffer.getvalue()
-            digest = hashlib.md5(buffer.getvalue()).hexdigest()
-            sums += f"{digest}  {subset}.tar.gz\n"
-        server.files["/31/md5sum.txt"] = sums.encode()
+        archives = {
+            f"{subset}.tar.gz": tiny_corpus.pack(tmp_path / subset, subset)
+            for subset in ("train-clean-5", "dev-clean-2")
+        }
+        archives["md5sum.txt"] = tiny_corpus.md5sums(archives)
+        server.files = {f"/31/{name}": data for name, data in archives.items()}
         done = run(
             recipe,
             *("--corpus", "mini_librispeech", "--data_url", f"{server.url}/31"),

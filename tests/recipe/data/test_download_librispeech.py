@@ -2,12 +2,10 @@
 
 import fcntl
 import hashlib
-import io
 import os
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 
@@ -18,26 +16,17 @@ from download_librispeech import main
 from support import tiny_corpus
 from support.flaky_server import FlakyServer
 from support.paths import RECIPE
+from support.tiny_corpus import md5sums, pack
 
 QUICK = Policy(tries=3, pause=0.01, timeout=5)
 MINI = OFFICIAL["mini_librispeech"].subsets
-
-
-def pack(subset, directory, ballast=b""):
-    """Return an archive as OpenSLR has it."""
-    tiny_corpus.write_subset(directory / "LibriSpeech", subset)
-    (directory / "LibriSpeech" / "BOOKS.TXT").write_bytes(ballast)
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        tar.add(directory / "LibriSpeech", "LibriSpeech")
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory):
     """Archives of all subsets, by file name."""
     return {
-        f"{subset}.tar.gz": pack(subset, tmp_path_factory.mktemp(subset))
+        f"{subset}.tar.gz": pack(tmp_path_factory.mktemp(subset), subset, BOOKS="")
         for subset in tiny_corpus.READERS
     }
 
@@ -53,11 +42,6 @@ def server(archives):
 @pytest.fixture
 def output(tmp_path):
     return tmp_path / "downloads"
-
-
-def md5sums(archives):
-    lines = [f"{hashlib.md5(d).hexdigest()}  {n}\n" for n, d in archives.items()]
-    return "".join(lines).encode()
 
 
 def command(server, output, corpus="mini_librispeech", *more):
@@ -221,7 +205,8 @@ def test_url_without_scheme(server, output):
 
 def test_interrupt_and_resume(server, output, archives, tmp_path):
     """Ctrl-C in the middle of a real process, then the same command again."""
-    large = pack("dev-clean-2", tmp_path, b"".join(b"%d" % i for i in range(10**6)))
+    ballast = b"".join(b"%d" % i for i in range(10**6))
+    large = pack(tmp_path, "dev-clean-2", BOOKS=ballast)
     server.files["/dev-clean-2.tar.gz"] = large
     server.files["/md5sum.txt"] = md5sums({**archives, "dev-clean-2.tar.gz": large})
     script = RECIPE / "local/data/download_librispeech.py"

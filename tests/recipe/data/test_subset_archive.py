@@ -9,13 +9,9 @@ from support import tiny_corpus
 
 
 def pack(tmp_path, subset, **more):
-    source = tmp_path / f"source-{subset}" / "LibriSpeech"
-    tiny_corpus.write_subset(source, subset)
-    for name, text in more.items():
-        (source / f"{name}.TXT").write_text(text)
     archive = tmp_path / f"{subset}.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
-        tar.add(source, "LibriSpeech")
+    data = tiny_corpus.pack(tmp_path / f"source-{subset}", subset, **more)
+    archive.write_bytes(data)
     return archive
 
 
