@@ -117,7 +117,7 @@ class Planner:
         target = self._target(run)
         options = run.options
         if run.at is not None:
-            options = {**gates_after(prune_part(run.at) / PARTS), **options}
+            options = {**gates_after(prune_part(run.at) / run.parts), **options}
         if "locations" in options:
             bound = configs.bounds(self.dense, options["locations"])
             if target > bound:
@@ -188,8 +188,8 @@ class Planner:
     def _continued(self, run: Run, change: list[Step], end: list[Step]) -> Task:
         """The dense training, changed at a checkpoint and trained to the end."""
         part = prune_part(run.at)
-        steps = [*change, self._train_cut(run, 1, PARTS), *end]
-        return self._task(run, [self._name(f"dense@{part}")], steps, PARTS - part)
+        steps = [*change, self._train_cut(run, 1, run.parts), *end]
+        return self._task(run, [self._name(f"dense@{part}")], steps, run.parts - part)
 
     def _train_cut(self, run: Run, number: int, end: int) -> Step:
         directory = self.root / run.name

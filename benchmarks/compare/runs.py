@@ -44,6 +44,8 @@ class Run:
         at: share of the dense training after which this run continues from its
             checkpoint; None: the run is trained from the first step.
         target: share of the encoder to remove; None: that of the comparison.
+        parts: length of the training, see ``PARTS``; a training whose network is small
+            for most of it can be longer than the dense one at the same cost.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Run:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     at: float | None = None
     target: float | None = None
+    parts: int = PARTS
 
 
 def percent(share: float) -> int:

@@ -28,7 +28,9 @@ _AFTER_CUT = "wrapper_after_cut"
 
 
 def cut_if_due(
-    model: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+    model: torch.nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    logger: logging.Logger,
 ) -> bool:
     """Cut units out of a training whose size has been frozen since the last epoch.
 
@@ -38,6 +40,7 @@ def cut_if_due(
     Args:
         model: ESPnet model, not wrapped; changed in place.
         optimizers: optimizers of the training; changed in place.
+        logger: logger of the trainer.
 
     Returns:
         Whether units were cut.
@@ -52,12 +55,12 @@ def cut_if_due(
         cut_training(encoder, optimizers)
     except ValueError as error:
         encoder.adaptive_dropout_conf.cut_in_training = False
-        logging.warning(
+        logger.warning(
             f"adaptive dropout: {error}; the training goes on at full width with "
             f"masks, which takes longer and gives the same model"
         )
         return False
-    logging.info(
+    logger.info(
         f"adaptive dropout: the training goes on with the small encoder, "
         f"{before:,} -> {parameters(encoder):,} parameters"
     )
@@ -76,7 +79,9 @@ class CuttingTrainer(_Trainer):
     ) -> bool:
         """Train for an epoch, with the small network if its size is final."""
         is_wrapped = isinstance(model, DistributedDataParallel)
-        was_cut = cut_if_due(model.module if is_wrapped else model, optimizers)
+        was_cut = cut_if_due(
+            model.module if is_wrapped else model, optimizers, logging.getLogger()
+        )
         if was_cut and is_wrapped:
             hook = getattr(others["options"], "ddp_comm_hook", None)
             model.__dict__[_AFTER_CUT] = _wrapped_again(model, hook)
@@ -127,7 +132,9 @@ def cut_lightning(lightning_module: Any) -> None:
         lightning_module: LightningModule with the ESPnet model as ``model``.
     """
     trainer = lightning_module.trainer
-    if not cut_if_due(lightning_module.model, trainer.optimizers):
+    # The only logger whose level ESPnet's Lightning trainer sets
+    logger = logging.getLogger("lightning")
+    if not cut_if_due(lightning_module.model, trainer.optimizers, logger):
         return
     strategy = trainer.strategy
     if isinstance(strategy.model, DistributedDataParallel):

@@ -6,7 +6,14 @@ import sys
 
 import pytest
 import torch
-from support.tiny_training import LIGHTNING, command, write_data
+from support.tiny_training import (
+    CUT,
+    EARLY_FREEZE,
+    LIGHTNING,
+    command,
+    encoder_conf,
+    write_data,
+)
 from support.tiny_training import build_model as build_untrained
 
 from espnet_adaptive_dropout.experiments.experiment import (
@@ -33,6 +40,7 @@ def test_two_processes(data, tmp_path):
         *(data, output),
         init_param=[str(tmp_path / "first.pth")],
         batch_size=3,
+        encoder_conf=encoder_conf(**EARLY_FREEZE),
         use_tensorboard=True,
         scheduler="warmuplr",
         scheduler_conf=dict(warmup_steps=3),
@@ -46,6 +54,7 @@ def test_two_processes(data, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert process.returncode == 0, process.stderr[-3000:]
+    assert CUT in process.stderr
     assert "Loading pretrained params from" in process.stderr
     # What ESPnet's own tools read.
     config = load_config(output / "config.yaml")

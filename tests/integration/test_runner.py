@@ -7,7 +7,14 @@ import pytest
 import torch
 from espnet2.tasks.asr import ASRTask
 from support.forking import Command
-from support.tiny_training import command, completed_conf, encoder_conf, write_data
+from support.tiny_training import (
+    CUT,
+    EARLY_FREEZE,
+    command,
+    completed_conf,
+    encoder_conf,
+    write_data,
+)
 
 from espnet_adaptive_dropout.experiments.experiment import (
     build_model,
@@ -203,7 +210,7 @@ def launch(forking_python, directory, arguments, world):
 
 def test_distributed_training_of_two_processes(tmp_path, forking_python):
     data = write_data(tmp_path / "data")
-    gates = dict(target_reduction=0.2, distillation=0.5)
+    gates = dict(EARLY_FREEZE, distillation=0.5)
     arguments = [
         *command(
             data,
@@ -212,12 +219,13 @@ def test_distributed_training_of_two_processes(tmp_path, forking_python):
             batch_size=3,
             fold_length=[2000, 9],
             accum_grad=2,
-            max_epoch=3,
+            max_epoch=5,
             encoder_conf=encoder_conf(**gates),
         ),
         *("--multiprocessing_distributed", "false", "--dist_backend", "gloo"),
     ]
     first, second = launch(forking_python, tmp_path, arguments, world=2)
+    assert CUT in (tmp_path / "0.log").read_text()
     assert first["state"].keys() == second["state"].keys()
     for name, value in first["state"].items():
         assert torch.equal(value, second["state"][name]), name

@@ -94,6 +94,12 @@ def encoder_conf(**adaptive_dropout_conf: Any) -> dict[str, Any]:
     )
 
 
+# adaptive_dropout_conf of a training of which more than half follows the freeze.
+EARLY_FREEZE = dict(target_reduction=0.2, ramp_start=0.1, ramp_end=0.3, freeze_at=0.3)
+# What the log then says.
+CUT = "the training goes on with the small encoder"
+
+
 def config(data: Path, **changes: Any) -> dict[str, Any]:
     """A training config; ``changes`` go over it, None for ESPnet's default."""
     values = dict(
