@@ -150,15 +150,16 @@ for name, said, data in (
     ("not YAML", "config.yaml: this is not YAML", b"a: [1\nb: }"),
     ("a list", "config.yaml: no 'encoder' in it; give the config.yaml", b"- 1\n"),
     ("of another kind", "config.yaml: no 'encoder' in it; give", b"a: 1\n"),
+    ("encoder in a list", "names no encoder", b"encoder: [1]\n"),
 ):
     add(MODEL, said, name=f"config {name}", change=content("exp/config.yaml", data))
-swapped = "--train_config {r}/exp/valid.pth --model_file {r}/exp/config.yaml"
-add(MODEL, "valid.pth: .*config", swapped)
+add(MODEL, "valid.pth: a model file, not a config", "--train_config {r}/exp/valid.pth")
+add(MODEL, "yaml: a config, not a model file", "--model_file {r}/exp/config.yaml")
 for commands, name, said, change in (
     (
         "prune measure",
         "config of conf/",
-        "'?token_list'?.*config.yaml that ESPnet wrote",
+        "the config has no 'token_list'; give the config.yaml that ESPnet wrote",
         only_encoder,
     ),
     ("prune", "another encoder", "transformer", config(encoder="transformer")),
@@ -226,7 +227,7 @@ for value in ("0", "1", "54", "-1", "nan"):
     add("prune sweep", f"{TARGET} {value}", f"{TARGET} {value}")
 add("prune sweep", "target_reduction=0.99.* more than", f"{TARGET} 0.99")
 for criterion, value, said in (
-    ("random", "seed=x", "seed=x"),
+    ("random", "seed=x", "--criterion.*seed=x"),
     ("random", "seed=1.5", "seed=1.5"),
     ("random", "nope=1", "nope"),
     ("random", "locations=[ffn,nope]", "unknown location 'nope'; known are"),
@@ -234,7 +235,14 @@ for criterion, value, said in (
     ("random", "locations=[]", "more than these locations can give"),
     ("magnitude", "norm=0", "norm=0: must be 1 or 2"),
     ("magnitude", "norm=[1]", r"norm=\[1\]: must be 1 or 2"),
-    ("taylor", "batches=0", "batches=0"),
+    ("magnitude", "norm=l2", "norm=l2: must be 1 or 2"),
+    ("taylor", "batches=0", "batches=0: must be a whole number of at least 1"),
+    ("taylor", "seed=-1", "--criterion.*seed=-1"),
+    ("taylor", "speed=3", "unexpected keyword argument 'speed'"),
+    ("taylor", "data=5", "--criterion.*data=.*: 5 is not a list of PATH"),
+    ("taylor", "data=[no/wav.scp]", "is not PATH,NAME,TYPE"),
+    ("taylor", "data=[[no/wav.scp,speech,sound],[a,text,text]]", "no/wav.scp"),
+    ("taylor", "data=[[{r}/exp/wav.scp,speech,sound]]", "read as speech and text"),
     ("taylor", "data=x", "'x' is not a list of PATH,NAME,TYPE"),
     ("taylor", "norm_by_group=3", "norm_by_group=3: must be true or false"),
 ):
@@ -251,7 +259,7 @@ for option, values in (
 add("prune", "cost_frames=1: .* 7 frames", "--cost macs --cost_frames 1")
 for value in ("nope", "abs_task", "../asr", "", "asr.x"):
     add("prune measure", f"--task '?{re.escape(value)}", f"--task {value!r}")
-for value in ("lm", "diar"):
+for value in ("lm", "diar", "tts"):
     add("prune measure", "--task", f"--task {value}")
 for value, said in (
     ("", "--output_dir"),
@@ -313,8 +321,16 @@ for entry, value, said in (
     ("nope", 1, "nope"),
 ):
     add_compact("measure export", said, widths=[{**WIDTHS, entry: value}] * 2)
-for value in (None, "abc", [], [WIDTHS], [1, 2]):
-    add_compact("measure", "widths", widths=value)
+for value, said in (
+    (None, "widths"),
+    ("abc", "widths"),
+    ([], "widths"),
+    ([WIDTHS], "has 1 entries but num_blocks is 2"),
+    ([1, 2], "widths"),
+    ([WIDTHS, dict(ffn=1)], r"widths\[1\] has .* needs "),
+    ([WIDTHS, {**WIDTHS, "query": [1]}], r"widths\[1\].query=.* must be a list of 4"),
+):
+    add_compact("measure", said, widths=value)
 for value in ([-1, 3], [3], "ab", [1, 2, 3], [None, 2]):
     add_compact("measure", "subsampling", subsampling=value)
 
@@ -334,21 +350,23 @@ for data in (b"{", b"[1]"):
 for options, said in (
     ("--ngpu 1", "--ngpu 1: .*no GPU"),
     ("--batch_size 0", "--batch_size 0"),
-    ("--references {r}/exp/text", "--inference_config"),
+    ("--references {r}/exp/text", "decoding needs --inference_config"),
     ("--inference_config {r}/none.yaml", "none.yaml: no such file"),
     ("--model_file {r}/none.pth", "none.pth: "),
-    ("--data {r}/exp/wav.scp,speech,sound", "wav.scp: .*text"),
+    ("--data {r}/exp/wav.scp,speech,sound", "cannot be read as speech and text"),
 ):
     add("sweep", said, options)
-texts = "--data {r}/exp/wav.scp,speech,sound --data {r}/one,text,text"
+texts = "--data {r}/exp/wav.scp,speech,sound --data {r}/none,text,text"
+add("sweep", "none", texts)
+texts = texts.replace("none", "one")
 add("sweep", "one: .*utt1", texts, change=content("one", b"utt0 C\n"))
 
 # Training
 for conf, said in (
     (dict(nope=1), "no option nope; known are"),
     (dict(target_reduction="half"), "target_reduction='half'"),
-    (dict(target_reduction=0.99), "target_reduction=99"),
-    (dict(locations=["ffn_macaron"]), "ffn_macaron"),
+    (dict(target_reduction=0.99), "target_reduction=99.0% is above what the"),
+    (dict(locations=["ffn_macaron"]), "'ffn_macaron' cannot be pruned in this"),
     (dict(initial_logit=INF), "initial_logit=inf"),
     (dict(cost="macs", cost_frames=3), "cost_frames=3"),
     (dict(multiple_of=0), "multiple_of must be positive: 0"),
