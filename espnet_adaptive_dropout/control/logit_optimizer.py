@@ -24,9 +24,9 @@ class LogitOptimizer(torch.nn.Module):
         table: unit table of the encoder.
     """
 
-    # A logit can travel this far from the step at which gates begin: from +4 to well
-    # below -4 against the gradient of the task.
-    TRAVEL = 20.0
+    # A logit can travel this far while the size falls: from +4 to well below -4 against
+    # the gradient of the task.
+    TRAVEL = 13.0
     # Adam's usual constants.
     BETAS = (0.9, 0.999)
     EPSILON = 1e-8
@@ -131,6 +131,9 @@ class LogitOptimizer(torch.nn.Module):
         Falls with the square root of the time, as ESPnet's usual schedulers do.
         """
         config = self.config
+        first, last = config.gates_begin, config.ramp_end
+        if last <= first:
+            last = min(max(config.freeze_at, first), 1.0)
         progress = step / config.known_steps
-        travelled = 0.5 * progress**-0.5 / (1.0 - config.gates_begin**0.5)
+        travelled = 0.5 * progress**-0.5 / max(last**0.5 - first**0.5, 1e-3)
         return self.TRAVEL * travelled * (config.accum_grad or 1) / config.known_steps
