@@ -27,9 +27,10 @@ from benchmarks.compare import configs
 from benchmarks.compare.commands import Task
 from benchmarks.compare.corpus import Corpus, add_test_speech, part_of, prepare
 from benchmarks.compare.jobs import ForkedCommands, Pool
-from benchmarks.compare.plan import Planner
+from benchmarks.compare.plan import Planner, gate_options
 from benchmarks.compare.rows import all_runs, chosen_runs
 from benchmarks.compare.runs import TARGET
+from benchmarks.compare.training_cost import parts_by_width
 from benchmarks.files import read_json, write_json
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 
@@ -167,7 +168,12 @@ def make_settings(args: argparse.Namespace, corpus: Corpus) -> configs.Settings:
     write_json(
         settings.exp / "rows.json",
         {
-            run.name: dict(row=run.row, title=run.title, section=run.section)
+            run.name: dict(
+                row=run.row,
+                title=run.title,
+                section=run.section,
+                parts_by_width=parts_by_width(run, gate_options(run)),
+            )
             for run in all_runs()
         },
     )

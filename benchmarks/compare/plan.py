@@ -115,9 +115,7 @@ class Planner:
 
     def _gated_config(self, run: Run) -> configs.Config:
         target = self._target(run)
-        options = run.options
-        if run.at is not None:
-            options = {**gates_after(prune_part(run.at) / run.parts), **options}
+        options = gate_options(run)
         if "locations" in options:
             bound = configs.bounds(self.dense, options["locations"])
             if target > bound:
@@ -214,6 +212,15 @@ class Planner:
 
     def _target(self, run: Run) -> float:
         return self.settings.target if run.target is None else run.target
+
+
+def gate_options(run: Run) -> configs.Config:
+    """``adaptive_dropout_conf`` of a run with gates; {} for any other."""
+    if run.kind != "gated":
+        return {}
+    if run.at is None:
+        return run.options
+    return {**gates_after(prune_part(run.at) / run.parts), **run.options}
 
 
 def gates_after(start: float) -> configs.Config:

@@ -26,6 +26,7 @@ SHARE_OF_BOUND = 0.9
 PARTS = 20
 
 MAIN, ABLATION, SETTINGS, SIZES = "main", "ablation", "settings", "sizes"
+EQUAL_COST = "equal_cost"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -160,10 +160,15 @@ class Builder:
         if choice == "torch_pruning":
             return self._keep_of_torch_pruning(target)
         table = self.trained.table
-        chosen = [x.name for x in LOCATIONS.values() if choice == "all" or x.in_paper]
+        locations = choice.rstrip("0123456789")
+        everything = locations == "all"
+        chosen = [x.name for x in LOCATIONS.values() if everything or x.in_paper]
         ranking = Ranking(trained_like_scores(table), ~table.all_except(chosen), True)
         options = PruneOptions(
-            target, "trained-like", budget="location" if choice == "all" else "encoder"
+            target,
+            "trained-like",
+            budget="location" if everything else "encoder",
+            multiple_of=int(choice[len(locations) :] or 1),
         )
         return plan_units(self.trained, ranking, options)[0]
 

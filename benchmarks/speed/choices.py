@@ -35,6 +35,10 @@ WHOLE = {
 CHOICES = {
     "paper": "the paper's locations",
     "all": "all locations, even by location",
+    "paper8": "the paper's locations, widths that are multiples of 8",
+    "paper16": "the paper's locations, widths that are multiples of 16",
+    "all8": "all locations, even by location, widths that are multiples of 8",
+    "all16": "all locations, even by location, widths that are multiples of 16",
     "torch_pruning": "Torch-Pruning",
 }
 FORMS = {

@@ -22,7 +22,9 @@ from benchmarks.speed.timing import (
 )
 from benchmarks.speed.work import Forms, Run, Work
 from espnet_adaptive_dropout.control.size_control import COUNTS
+from espnet_adaptive_dropout.encoders.training_cut import cut_training
 from espnet_adaptive_dropout.experiments.experiment import build_model
+from espnet_adaptive_dropout.pruning.trained import set_masks
 
 LOGGER = logging.getLogger("espnet_adaptive_dropout.benchmarks")
 # Shares of the time for all parts
@@ -34,7 +36,8 @@ BATCH, SECONDS, THREADS = 4, 10.0, 1
 STEPS, PROGRESS = 100_000, 0.375
 TOKENS_PER_SECOND = 3
 CLIP = 5.0
-TRAINED = (STOCK, "gated", "gated_all")
+# The last two: adaptive dropout after the freeze, cut in training
+TRAINED = (STOCK, "gated", "gated_all", "paper_54", "all_54")
 
 
 def time_forward(work: Work) -> list[str]:
@@ -151,12 +154,12 @@ class Trainee:
 
     def __init__(self, builder: Builder, row: str, device: Device):
         self.device = device
-        config = builder.config
+        config, parsed = builder.config, parse_row(row)
         if row != STOCK:
-            locations = "all" if row == "gated_all" else None
+            everything = row == "gated_all" or parsed.choice == "all"
             config = builder.adaptive_config(
                 control="feedback",
-                locations=locations,
+                locations="all" if everything else None,
                 total_steps=STEPS,
             )
         self.model = build_model(builder.task, config).to(device.name).train()
@@ -165,6 +168,11 @@ class Trainee:
             self.model.encoder.control.step.fill_(PROGRESS * STEPS)
         self.batch = {k: v.to(device.name) for k, v in _batch().items()}
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-4)
+        if parsed.choice is not None:
+            encoder = self.model.encoder
+            set_masks(encoder.units, builder.keep(parsed.choice, parsed.target))
+            encoder.control.frozen.fill_(1.0)
+            cut_training(encoder, [self.optimizer])
 
     def step(self) -> None:
         """Forward, backward, clipping and update."""

@@ -18,6 +18,7 @@ from benchmarks.compare.runs import ABLATION, MAIN, SETTINGS, SIZES
 from benchmarks.files import read_json, write_json, write_text
 from benchmarks.tables.results import (
     Measured,
+    cost,
     location_table,
     of_section,
     read_results,
@@ -97,6 +98,7 @@ def to_dict(row: Measured, dense: Measured | None) -> dict[str, Any]:
         run=row.run,
         seeds=sorted(row.results),
         removed=removed(row, dense),
+        training_cost=cost(row, dense),
         encoder_params=row.mean("encoder_params"),
         encoder_macs=row.mean("encoder_macs"),
         valid_loss=row.mean("valid_loss"),
@@ -154,14 +156,16 @@ def _introduction(rows: list[Measured], settings: dict[str, Any]) -> list[str]:
     data = f"{count} utterances" if count else "the data"
     return [
         f"Every row: {settings['steps']} training steps in all "
-        f"({settings['max_epoch']:g} passes through {data}), the same batches in the "
-        f"same order, the learning rate of `{config}` with its "
-        f"warm-up scaled to the length, three checkpoints averaged, greedy CTC "
-        f"decoding. A training that is pruned midway keeps its epoch, its learning "
-        f"rate and Adam's moments of the kept weights. WER is pooled over the "
-        f"test ({words['test']} words) and development ({words['dev']} words) sets: "
-        f"mean ± standard deviation over the seeds, then each seed; the last column "
-        f"is the change of the mean WER on test against dense over the same seeds.",
+        f"({settings['max_epoch']:g} passes through {data}), unless its title names "
+        f"another cost; the same batches in the same order, the learning rate of "
+        f"`{config}` with its warm-up scaled to the length, three checkpoints "
+        f"averaged, greedy CTC decoding. A training that is pruned midway keeps its "
+        f"epoch, its learning rate and Adam's moments of the kept weights. The cost of "
+        f"a training is counted in MACs of the encoder, as a share of the dense "
+        f"training's. WER is pooled over the test ({words['test']} words) and "
+        f"development ({words['dev']} words) sets: mean ± standard deviation over the "
+        f"seeds, then each seed; the last column is the change of the mean WER on test "
+        f"against dense over the same seeds.",
         "",
         CAVEAT,
     ]
@@ -171,12 +175,14 @@ def _table(
     rows: list[Measured], dense: Measured | None, by_run: bool = False
 ) -> list[str]:
     headings = [
-        *("row", "removed", "encoder params", "MACs (10 s)", "WER test [%]"),
+        *("row", "removed", "encoder params", "MACs (10 s)", "training [MACs]"),
+        "WER test [%]",
         *("each seed", "WER dev [%]", "valid loss", "against dense"),
     ]
     cells = []
     for row in rows:
         share, change = removed(row, dense), relative_change(row, dense)
+        spent = cost(row, dense)
         digits = row.decimals("test")
         named = by_run or row.others
         rates = (f"{rate:.{digits}f}" for rate in row.rates("test").values())
@@ -185,6 +191,7 @@ def _table(
             "-" if share is None else f"{share:.1%}",
             f"{row.mean('encoder_params'):,.0f}",
             f"{row.mean('encoder_macs') / 1e6:.1f} M",
+            "-" if spent is None else f"{spent:.0%}",
             row.spread("test"),
             ", ".join(rates),
             row.spread("dev"),
@@ -192,7 +199,7 @@ def _table(
             "-" if change is None else f"{change:+.0f} %",
         ]
         cells.append(line)
-    return table_lines(headings, cells, left=(0, 5))
+    return table_lines(headings, cells, left=(0, 6))
 
 
 def _set_table(rows: list[Measured]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compare.runs import FAMILY, LOCATIONS, MAIN, SIZES, percent
+from benchmarks.compare.training_cost import training_cost
 from benchmarks.files import read_json
 from espnet_adaptive_dropout.experiments.markdown import table_lines
 
@@ -25,6 +26,8 @@ class Measured:
         section: of the tables.
         run: name of the run that stands for the row.
         results: seed -> result.json.
+        parts: length of the training at full and at the final width, see
+            ``training_cost.parts_by_width``; None if unknown.
         others: the row's other runs, which were worse on the development sets.
     """
 
@@ -33,6 +36,7 @@ class Measured:
     section: str
     run: str
     results: dict[int, Result]
+    parts: tuple[float, float] | None = None
     others: list[Measured] = dataclasses.field(default_factory=list)
 
     def rates(self, part: str, kind: str = "word") -> dict[int, float]:
@@ -95,7 +99,12 @@ def read_results(exp: Path) -> list[Measured]:
         }
         if results:
             row = Measured(
-                about["row"], about["title"], about["section"], name, results
+                about["row"],
+                about["title"],
+                about["section"],
+                name,
+                results,
+                about.get("parts_by_width"),
             )
             rows.setdefault(row.key, []).append(row)
     if not rows:
@@ -153,6 +162,14 @@ def removed(row: Measured, dense: Measured | None) -> float | None:
     if dense is None:
         return None
     return 1.0 - row.mean("encoder_params") / dense.mean("encoder_params")
+
+
+def cost(row: Measured, dense: Measured | None) -> float | None:
+    """Cost of the row's training in MACs, as a share of the dense training's."""
+    if dense is None or row.parts is None:
+        return None
+    share = row.mean("encoder_macs") / dense.mean("encoder_macs")
+    return training_cost(row.parts, share)
 
 
 def location_table(rows: Sequence[Measured], dense: Measured | None) -> list[str]:

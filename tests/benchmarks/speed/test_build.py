@@ -51,6 +51,14 @@ def test_the_choice_has_the_shape_of_a_training():
             assert not all_locations[group.span].all()
 
 
+def test_widths_are_multiples_where_the_choice_says_so():
+    table = tiny_builder().trained.table
+    keep = tiny_builder().keep("all8", 0.4)
+    widths = {g.location: int(keep[g.span].sum()) for g in table.groups if g.heads == 1}
+    assert all(width % 8 == 0 for width in widths.values())
+    assert any(keep[g.span].sum() < g.num_units for g in table.groups)
+
+
 def test_the_choice_is_the_same_every_time():
     table = tiny_builder().trained.table
     assert torch.equal(trained_like_scores(table), trained_like_scores(table))

@@ -12,6 +12,7 @@ from benchmarks.speed import steps
 from benchmarks.speed.choices import Setting
 from benchmarks.speed.steps import efforts
 from benchmarks.speed.timing import Device
+from espnet_adaptive_dropout.experiments.sizes import parameters
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +83,24 @@ def test_steps_are_timed_with_memory_and_size_control(tmp_path, monkeypatch):
     work = tiny_work(tmp_path)
     [key] = steps.time_training(work)
     rows = work.store("train").read(key)["rows"]
-    assert list(rows) == ["stock", "gated", "gated_all"]
+    assert list(rows) == ["stock", "gated", "gated_all", "paper_54", "all_54"]
     for row in rows.values():
         assert len(row["seconds"]["wall"]) == 2
         assert row["peak_bytes"] > 0
     assert "control_share" not in rows["stock"]
     assert 0 < rows["gated_all"]["control_share"]["wall"]
+
+
+def test_after_the_cut_the_small_network_is_trained(monkeypatch):
+    monkeypatch.setattr(steps, "SECONDS", 2.0)
+    trainee = steps.Trainee(tiny_builder(), "all_54", Device())
+    encoder = trainee.model.encoder
+    left = parameters(encoder) / encoder.units.parameters.total
+    assert left == pytest.approx(0.46, abs=0.02)
+    weight = encoder.get_parameter("after_norm.weight")
+    before = weight.detach().clone()
+    trainee.step()
+    assert not torch.equal(weight, before)
 
 
 def test_a_step_trains_weights_and_gates(monkeypatch):

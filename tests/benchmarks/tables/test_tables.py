@@ -100,7 +100,7 @@ def test_all_files_are_written(exp):
     write_tables(namespace(exp=exp, out=None))
     text = (exp / "RESULTS.md").read_text()
     assert (
-        "| ours | 54.0% | 460 | 3.0 M | 11.0 ± 2.0 | 9.0, 11.0, 13.0 | 10.0 ± 0.0 "
+        "| ours | 54.0% | 460 | 3.0 M | - | 11.0 ± 2.0 | 9.0, 11.0, 13.0 | 10.0 ± 0.0 "
         "| 1.50 | -8 % |" in text
     )
     assert "Synthetic speech" in text
