@@ -5,10 +5,15 @@ from support.encoders import adaptive, batch, compact_of, options_of, random_kee
 from espnet_adaptive_dropout.export.int8 import quantize
 
 
-def compact(share):
+def compact(share, subsampling=False):
+    """With this share of its units; where asked, with the whole subsampling."""
     options = options_of("latest")
     encoder = adaptive(options)
-    return compact_of(encoder, options, random_keep(encoder.units, share))
+    keep = random_keep(encoder.units, share)
+    for group in encoder.units.groups:
+        if subsampling and group.block is None:
+            keep[group.span] = True
+    return compact_of(encoder, options, keep)
 
 
 @torch.no_grad()
@@ -22,12 +27,16 @@ def test_it_computes_what_espnet_does_with_quantize_asr_model():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("share", [0.0, 0.5])
-def test_the_encoder_stays_in_float32(share):
-    encoder = compact(share)
+@pytest.mark.parametrize(
+    "share, subsampling", [(0.0, False), (0.0, True), (0.5, False)]
+)
+def test_the_encoder_stays_in_float32(share, subsampling):
+    encoder = compact(share, subsampling)
     before = encoder(*batch())[0]
     quantised = quantize(encoder)
     assert torch.equal(encoder(*batch())[0], before)
     assert not any("quantized" in type(m).__module__ for m in encoder.modules())
+    found = any("quantized" in type(m).__module__ for m in quantised.modules())
+    assert found == (share > 0.0 or subsampling)
     difference = (quantised(*batch())[0] - before).abs().max()
     assert difference < 0.1 * before.abs().max()

@@ -3,38 +3,22 @@ import re
 import pytest
 import torch
 import yaml
-from support.experiments import make_experiment
+from support.experiments import model_options
 
 from espnet_adaptive_dropout.bin import prune
 from espnet_adaptive_dropout.pruning.dry_run import describe, size_table
 from espnet_adaptive_dropout.pruning.open_trained import open_trained
 from espnet_adaptive_dropout.units.widths import parse_indices
 
-
-@pytest.fixture
-def experiment(tmp_path):
-    directory = tmp_path / "exp"
-    directory.mkdir()
-    make_experiment(directory)
-    return directory
-
-
-def command(directory, *extra):
-    return [
-        *("--train_config", str(directory / "config.yaml")),
-        *("--model_file", str(directory / "valid.pth")),
-        *extra,
-    ]
-
-
 LINE = re.compile(r"    (\S+) \(([\dx]+)\): (rows|columns|entries)\D*([\d,-]+)")
 
 
 def test_dry_run_names_the_rows_and_columns_that_pruning_removes(experiment, capsys):
-    prune.main(command(experiment, "--dry_run"))
+    command = model_options(experiment)
+    prune.main([*command, "--dry_run"])
     text = capsys.readouterr().out
     assert sorted(p.name for p in experiment.parent.iterdir()) == ["exp"]
-    prune.main(command(experiment, "--output_dir", str(experiment.parent / "compact")))
+    prune.main([*command, "--output_dir", str(experiment.parent / "compact")])
     before = torch.load(experiment / "valid.pth", weights_only=True)
     after = torch.load(experiment.parent / "compact/valid.pth", weights_only=True)
     block, checked, listed = None, 0, set()
@@ -104,10 +88,10 @@ def test_void_head(experiment):
 
 def test_output_directory_is_needed_otherwise(experiment):
     with pytest.raises(SystemExit, match="--output_dir is required"):
-        prune.main(command(experiment))
+        prune.main(model_options(experiment))
 
 
 def test_dry_run_refuses_what_pruning_refuses(experiment):
-    options = ("--dry_run", "--target_reduction", "0.95")
+    options = ["--dry_run", "--target_reduction", "0.95"]
     with pytest.raises(SystemExit, match="more than these locations can give"):
-        prune.main(command(experiment, *options))
+        prune.main(model_options(experiment) + options)

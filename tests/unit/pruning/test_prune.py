@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 import yaml
-from support.experiments import make_experiment
+from support.experiments import make_experiment, model_options
 
 from espnet_adaptive_dropout.bin import prune
 from espnet_adaptive_dropout.experiments.features import Inputs
@@ -14,21 +14,9 @@ from espnet_adaptive_dropout.units.cost import zero_inputs
 from espnet_adaptive_dropout.units.locations import LOCATIONS
 
 
-@pytest.fixture
-def experiment(tmp_path):
-    directory = tmp_path / "exp"
-    directory.mkdir()
-    make_experiment(directory)
-    return directory
-
-
 def command(experiment, *extra, model="valid.pth", output="compact"):
-    return [
-        *("--train_config", str(experiment / "config.yaml")),
-        *("--model_file", str(experiment / model)),
-        *("--output_dir", str(experiment.parent / output)),
-        *extra,
-    ]
+    output_dir = str(experiment.parent / output)
+    return [*model_options(experiment, model), "--output_dir", output_dir, *extra]
 
 
 def run(experiment, *extra, **names):
@@ -133,7 +121,6 @@ def test_a_share_of_the_macs(experiment):
 @pytest.mark.parametrize("encoder", ["conformer", "adaptive_dropout_conformer"])
 def test_other_criteria_on_stock_and_adaptive_checkpoints(tmp_path, criterion, encoder):
     directory = tmp_path / "exp"
-    directory.mkdir()
     make_experiment(directory, encoder)
     options = ["--criterion", *criterion, "--target_reduction", "0.3"]
     report = json.loads((run(directory, *options) / "report.json").read_text())
@@ -219,7 +206,6 @@ def test_unknown_criterion(experiment, capsys):
 
 def test_checkpoint_without_gates(tmp_path, capsys):
     directory = tmp_path / "exp"
-    directory.mkdir()
     make_experiment(directory, "conformer")
     message = refused(directory, capsys, "--target_reduction", "0.3")
     assert "has no gates" in message and "choose another criterion" in message
@@ -279,12 +265,7 @@ def test_measure_prints_the_sizes(experiment, capsys):
 
     compact_dir = run(experiment)
     capsys.readouterr()
-    measure.main(
-        [
-            *("--train_config", str(compact_dir / "config.yaml")),
-            *("--model_file", str(compact_dir / "valid.pth")),
-        ]
-    )
+    measure.main(model_options(compact_dir))
     measured = json.loads(capsys.readouterr().out)
     report = json.loads((compact_dir / "report.json").read_text())
     assert measured == report["after"]

@@ -6,7 +6,7 @@ from unittest import mock
 import pytest
 import torch
 import yaml
-from support.experiments import make_experiment
+from support.experiments import make_experiment, model_options
 
 from espnet_adaptive_dropout.bin import prune, sweep
 from espnet_adaptive_dropout.experiments.tables import read_table
@@ -15,18 +15,9 @@ from espnet_adaptive_dropout.pruning.sweep import cuts, decoding
 from espnet_adaptive_dropout.pruning.sweep.cuts import row_name
 
 
-@pytest.fixture
-def experiment(tmp_path):
-    directory = tmp_path / "exp"
-    directory.mkdir()
-    make_experiment(directory)
-    return directory
-
-
 def command(directory, *extra, targets=("0.2", "0.3")):
     return [
-        *("--train_config", str(directory / "config.yaml")),
-        *("--model_file", str(directory / "valid.pth")),
+        *model_options(directory),
         *("--output_dir", str(directory.parent / "sweep")),
         *("--target_reduction", *targets),
         *extra,
@@ -133,7 +124,6 @@ def test_criterion_is_asked_once(experiment, monkeypatch):
 
 def test_stock_checkpoint(tmp_path):
     directory = tmp_path / "exp"
-    directory.mkdir()
     make_experiment(directory, "conformer")
     result = run(directory, "--criterion", "magnitude", targets=["0.3"])
     assert result["sizes"][0]["reduction"] == 0
@@ -251,27 +241,6 @@ def refused(directory, *extra, **targets):
     message = str(stop.value)
     assert message.startswith("sweep: ") and "\n" not in message
     return message
-
-
-def test_refusals_before_anything_is_written(experiment):
-    root = experiment.parent
-    assert "0.950 is more" in refused(experiment, targets=["0.2", "0.95"])
-    assert "must be between 0 and 1" in refused(experiment, targets=["30"])
-    assert "decoding needs --inference_config" in refused(
-        experiment, "--references", "text"
-    )
-    assert "none.yaml: no such file" in refused(
-        experiment, "--inference_config", "none.yaml"
-    )
-    assert sorted(path.name for path in root.iterdir()) == ["exp"]
-
-
-def test_validation_data_that_is_not_there(experiment):
-    options = ["--data", f"{experiment}/wav.scp,speech,sound"]
-    message = refused(experiment, *options, targets=["0.2"])
-    assert "cannot be read as speech and text" in message
-    options += ["--data", f"{experiment}/none,text,text"]
-    assert "none" in refused(experiment, *options, targets=["0.2"])
 
 
 def test_names_of_sizes():
