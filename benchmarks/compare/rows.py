@@ -9,8 +9,10 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 
+from benchmarks.compare.equal_cost import equal_cost_runs
 from benchmarks.compare.runs import (
     ABLATION,
+    EQUAL_COST,
     EVERYTHING,
     FAMILY,
     LOCATIONS,
@@ -66,6 +68,7 @@ def all_runs() -> list[Run]:
         *_settings(),
         single("dense_no_dropout", "dense without dropout", "stock", dropout_rate=0.0),
         *_everything(),
+        *equal_cost_runs(),
         *prune_points(
             "random", "random units, then fine-tuning", (0.5,), criterion="random"
         ),
@@ -92,7 +95,7 @@ def chosen_runs(patterns: Sequence[str]) -> list[Run]:
             names = ", ".join(dict.fromkeys(run.row for run in runs))
             raise ValueError(
                 f"--rows {pattern}: no such row; there are {names}, and the sections "
-                f"{MAIN}, {ABLATION}, {SETTINGS}, {SIZES}"
+                f"{MAIN}, {EQUAL_COST}, {ABLATION}, {SETTINGS}, {SIZES}"
             )
         chosen.update(hits)
     return [run for run in runs if run.name in chosen]

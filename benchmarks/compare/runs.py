@@ -15,7 +15,7 @@ FAMILY = (0.2, 0.4, TARGET, 0.7)
 SMALL = 0.7
 
 # Share of the training up to which all gates are open by default
-OPEN_UNTIL = 0.3
+OPEN_UNTIL = 0.2
 
 # A location that cannot give the target is asked for this share of what it can.
 SHARE_OF_BOUND = 0.9

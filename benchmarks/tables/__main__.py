@@ -14,7 +14,13 @@ import yaml
 
 from benchmarks import ROOT
 from benchmarks.compare.configs import SETTINGS_FILE
-from benchmarks.compare.runs import ABLATION, MAIN, SETTINGS, SIZES
+from benchmarks.compare.runs import (
+    ABLATION,
+    EQUAL_COST,
+    MAIN,
+    SETTINGS,
+    SIZES,
+)
 from benchmarks.files import read_json, write_json, write_text
 from benchmarks.tables.results import (
     Measured,
@@ -31,6 +37,7 @@ from espnet_adaptive_dropout.experiments.markdown import table_lines
 
 HEADINGS = {
     MAIN: "Ways to the same size",
+    EQUAL_COST: "Trainings at the cost of the dense one",
     ABLATION: "Each location alone and each left out",
     SETTINGS: "Ours with one setting changed",
     SIZES: "One training, many sizes",

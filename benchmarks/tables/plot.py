@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.compare.runs import ABLATION, MAIN, SETTINGS, SIZES
+from benchmarks.compare.runs import (
+    ABLATION,
+    EQUAL_COST,
+    MAIN,
+    SETTINGS,
+    SIZES,
+)
 from benchmarks.tables.results import Measured, of_section
 from espnet_adaptive_dropout.experiments.files import replacing
 
 TITLES = {
     MAIN: "same size",
+    EQUAL_COST: "training at the same cost",
     ABLATION: "by location",
     SETTINGS: "one setting changed",
     SIZES: "many sizes",

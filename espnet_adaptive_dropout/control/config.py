@@ -13,6 +13,7 @@ from espnet_adaptive_dropout.control.option_checks import (
     check_positive,
     checked,
 )
+from espnet_adaptive_dropout.control.schedule import PAUSES, usual_time
 from espnet_adaptive_dropout.modules.gate import (
     DISTRIBUTIONS,
     FORWARDS,
@@ -59,14 +60,12 @@ class AdaptiveDropoutConfig:
     through c(t) so that the expected share of removed cost follows a ramp from
     ``ramp_start`` to ``ramp_end`` (shares of the training), and at ``freeze_at`` the
     units are ranked, cut to exactly ``target_reduction`` and frozen; the weights
-    train on to the end. ``control: lagrangian`` follows the same ramp and freeze
-    with a multiplier on the expected cost in place of the L2 penalty.
+    train on. ``control: lagrangian`` does so with a multiplier on the expected cost.
 
-    With ``control: schedule`` c(t) falls in a straight line from ``centre_first``
-    to ``centre_last`` between ``ramp_start`` and ``ramp_end``, without feedback and
-    without a freeze: the paper's plain schedule. Masks are sampled from the first step
-    on, and the size that evaluation sees is what comes; ``prune --target_reduction``
-    cuts it to another.
+    With ``control: schedule``, the paper's plain schedule, c(t) falls in a straight line
+    from ``centre_first`` to ``centre_last`` between ``ramp_start`` and ``ramp_end``,
+    without a freeze. Masks are sampled from the first step on, and the size is what
+    comes; ``prune --target_reduction`` cuts it to another.
 
     Args:
         locations: names in ``locations.LOCATIONS``, or "all"; None takes the
@@ -97,7 +96,8 @@ class AdaptiveDropoutConfig:
         forward: "hard" samples of Bernoulli gates, or "deterministic": the mask is
             1[p > 0.5] in training too.
         alpha: weight of the L2 penalty, in units of the task loss per gated unit.
-        ramp_start: share of the training at which units begin to go.
+        ramp_start: share of the training at which units begin to go. None takes the
+            usual time, see ``schedule.usual_time``; so for the two that follow.
         ramp_end: share of the training at which the target is reached.
         freeze_at: share of the training at which the size is cut to the target and
             the masks are frozen; 1.0 or more: never (the cut is made by ``prune``).
@@ -134,9 +134,10 @@ class AdaptiveDropoutConfig:
     temperature: float | None = None
     forward: str = "hard"
     alpha: float = 0.005
-    ramp_start: float = 0.30
-    ramp_end: float = 0.70
-    freeze_at: float = 0.85
+    # None takes the usual time after the one before.
+    ramp_start: float = None  # type: ignore[assignment]
+    ramp_end: float = None  # type: ignore[assignment]
+    freeze_at: float = None  # type: ignore[assignment]
     cut_in_training: bool = True
     centre_first: float = 4.0
     centre_last: float = -60.0
@@ -145,9 +146,14 @@ class AdaptiveDropoutConfig:
     granularity: str = "utterance"
 
     def __post_init__(self) -> None:
+        time = 0.0
         for field in dataclasses.fields(self):
-            value = checked(field.name, getattr(self, field.name), str(field.type))
-            setattr(self, field.name, value)
+            name, value = field.name, getattr(self, field.name)
+            if value is None and name in PAUSES:
+                value = usual_time(name, self.control, time)
+            value = checked(name, value, str(field.type))
+            setattr(self, name, value)
+            time = value if name in PAUSES else time
         self._check_values()
         self._check_combinations()
         if self.temperature is None:

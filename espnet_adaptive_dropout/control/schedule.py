@@ -3,6 +3,25 @@
 from __future__ import annotations
 
 
+# Usual times between the options of a schedule, the first from the start, as shares of
+# the training; by experiment.
+PAUSES = {"ramp_start": 0.2, "ramp_end": 0.1, "freeze_at": 0.05}
+# With control: schedule, which has no cheap rest of the training
+PLAIN_PAUSES = {"ramp_start": 0.3, "ramp_end": 0.4, "freeze_at": 0.05}
+
+
+def usual_time(name: str, control: str, before: float) -> float:
+    """Return the usual value of an option of the schedule.
+
+    Args:
+        name: key of ``PAUSES``.
+        control: "feedback", "lagrangian" or "schedule".
+        before: value of the option before it; 0 for the first.
+    """
+    pauses = PLAIN_PAUSES if control == "schedule" else PAUSES
+    return min(round(before + pauses[name], 6), 1.0)
+
+
 def interpolate(progress: float, start: float, end: float) -> float:
     """Return 0 before ``start``, 1 after ``end`` and a straight line between."""
     if end <= start:

@@ -42,7 +42,7 @@ def test_dense_training_stops_at_every_prune_point(planner):
         for step in task.steps
         if "--max_epoch" in step.args
     ]
-    assert ends == points == [6, 10, 16, 20]
+    assert ends == points == [4, 6, 10, 16, 20]
     assert command(tasks[-1].steps[-1]) == "score"
 
 

@@ -32,7 +32,7 @@ def test_defaults():
             dict(forward="deterministic", gate="hard_concrete"),
             "forward=deterministic goes with gate=bernoulli, not hard_concrete",
         ),
-        (dict(ramp_end=0.9), "freeze_at=0.85 comes before ramp_end=0.9"),
+        (dict(ramp_end=0.9, freeze_at=0.5), "freeze_at=0.5 comes before ramp_end=0.9"),
         (dict(ramp_start=0.8, ramp_end=0.7), "ramp_end"),
     ],
 )
@@ -74,6 +74,22 @@ def test_wrong_options_are_named(options, message):
 def test_wrong_types_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         AdaptiveDropoutConfig.from_dict(options)
+
+
+@pytest.mark.parametrize(
+    "options, schedule",
+    [
+        ({}, (0.2, 0.3, 0.35)),
+        (dict(ramp_start=0.5), (0.5, 0.6, 0.65)),
+        (dict(ramp_end="5e-1"), (0.2, 0.5, 0.55)),
+        (dict(freeze_at=0.8), (0.2, 0.3, 0.8)),
+        (dict(ramp_start=0.98), (0.98, 1.0, 1.0)),
+        (dict(control="schedule"), (0.3, 0.7, 0.75)),
+    ],
+)
+def test_the_schedule_follows_from_the_options_that_are_given(options, schedule):
+    config = AdaptiveDropoutConfig.from_dict(options)
+    assert (config.ramp_start, config.ramp_end, config.freeze_at) == schedule
 
 
 def test_numbers_that_yaml_reads_as_text_are_numbers():

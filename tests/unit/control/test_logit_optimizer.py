@@ -82,7 +82,7 @@ def test_no_optimizer_of_espnet_moves_the_logits(is_frozen):
 
 
 def test_the_logits_rest_before_the_ramp_and_after_the_freeze():
-    encoder = encoder_of(total_steps=20, ramp_start=0.5)
+    encoder = encoder_of(total_steps=20, ramp_start=0.5, freeze_at=0.85)
     seen = []
     for number in range(20):
         step(encoder, number)

@@ -1,0 +1,102 @@
+"""Rows whose trainings cost as much as the dense one, however many steps that gives.
+
+A training whose network is small from early on has steps to spare. All rows of a length
+go on from checkpoints of the same dense training. ``training_cost`` counts the cost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from benchmarks.compare.runs import (
+    EQUAL_COST,
+    EVERYTHING,
+    PARTS,
+    SMALL,
+    TARGET,
+    Run,
+    percent,
+)
+
+# MACs that are left with all locations, as a share of the dense encoder's; measured.
+LEFT = {TARGET: 0.49, SMALL: 0.36}
+# Checkpoints of the dense training at which the criteria cut
+CUT_AT = (4, 6)
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """When units go, in parts of the dense training.
+
+    Args:
+        start: part after which masks are sampled.
+        end: part at whose end the target is reached.
+        frozen: part at whose end the masks are frozen; the next is small.
+    """
+
+    start: int
+    end: int
+    frozen: int
+
+    def options(self, parts: int) -> dict[str, Any]:
+        """``adaptive_dropout_conf`` of a training of ``parts`` parts."""
+        return dict(
+            ramp_start=round(self.start / parts, 5),
+            ramp_end=round(self.end / parts, 5),
+            # Some steps before the part ends
+            freeze_at=round((self.frozen - 0.01) / parts, 5),
+        )
+
+
+EARLY = Schedule(4, 6, 7)
+
+
+def equal_cost_runs() -> list[Run]:
+    """Ours with and without a teacher, and Taylor, at two sizes."""
+    runs = []
+    for size in (TARGET, SMALL):
+        suffix = "" if size == TARGET else f"_{percent(size)}"
+        end = "" if size == TARGET else f", {percent(size)} %"
+        target = None if size == TARGET else size
+        for name, title, more in (
+            ("early", "ours", {}),
+            ("early_taught", "ours, taught until the cut", dict(distillation=0.5)),
+        ):
+            title = f"{title}{end}"
+            runs.append(_ours(name + suffix, title, size, target, 1.0, more))
+        for part in CUT_AT:
+            parts = part + math.floor((PARTS - part) / LEFT[size])
+            options = dict(criterion="taylor", locations=list(EVERYTHING))
+            run = Run(
+                f"taylor_early{suffix}_{percent(part / PARTS)}",
+                f"taylor_early{suffix}",
+                f"Taylor, then fine-tuning{end}",
+                EQUAL_COST,
+                "cut",
+                options,
+                part / PARTS,
+                target,
+                parts,
+            )
+            runs.append(run)
+    title = "ours, taught until the cut, at 75 % of the cost"
+    more = dict(distillation=0.5)
+    return [*runs, _ours("early_taught_75", title, TARGET, None, 0.75, more)]
+
+
+def _ours(
+    name: str,
+    title: str,
+    size: float,
+    target: float | None,
+    cost: float,
+    more: dict[str, Any],
+) -> Run:
+    taught = EARLY.frozen - EARLY.start if "distillation" in more else 0
+    left = PARTS * cost - EARLY.frozen - taught
+    parts = EARLY.frozen + math.floor(left / LEFT[size])
+    options = dict(locations=list(EVERYTHING), **EARLY.options(parts), **more)
+    at = EARLY.start / PARTS
+    return Run(name, name, title, EQUAL_COST, "gated", options, at, target, parts)
