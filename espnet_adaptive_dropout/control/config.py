@@ -62,10 +62,10 @@ class AdaptiveDropoutConfig:
     units are ranked, cut to exactly ``target_reduction`` and frozen; the weights
     train on. ``control: lagrangian`` does so with a multiplier on the expected cost.
 
-    With ``control: schedule``, the paper's plain schedule, c(t) falls in a straight line
-    from ``centre_first`` to ``centre_last`` between ``ramp_start`` and ``ramp_end``,
-    without a freeze. Masks are sampled from the first step on, and the size is what
-    comes; ``prune --target_reduction`` cuts it to another.
+    With ``control: schedule``, the paper's plain schedule, c(t) falls in a straight
+    line from ``centre_first`` to ``centre_last`` between ``ramp_start`` and
+    ``ramp_end``, without a freeze. Masks are sampled from the first step on, and the
+    size is what comes; ``prune --target_reduction`` cuts it to another.
 
     Args:
         locations: names in ``locations.LOCATIONS``, or "all"; None takes the
@@ -77,38 +77,31 @@ class AdaptiveDropoutConfig:
         cost: cost of a unit, "parameters" or "macs" (multiply-accumulates).
         cost_frames: length of the utterance at which MACs are counted, in input
             frames of the encoder (1000: 10 s at a hop of 10 ms).
-        multiple_of: every width (of the attention: of every head) becomes a multiple
-            of this number or stays the full width.
-        family: other sizes, as shares to remove, for which the same training is to
-            give good models: every batch is trained at one of them or at
-            ``target_reduction``, drawn at random; each has its own ramp.
+        multiple_of: number of which every width becomes a multiple.
+        family: other shares to remove for which the training is to give good models:
+            every batch is trained at one of them or at ``target_reduction``.
         distillation: weight of the divergence of the masked network's CTC posteriors
-            from those of the full-width network, which learns beside it; every step
-            then takes twice the time. 0: none.
+            from those of the full-width network, which learns beside it. 0: none.
         total_steps: number of training forward passes (micro-batches) of the whole
             run. None: the runner ``python -m espnet_adaptive_dropout`` works it out.
-        accum_grad: number of micro-batches for an update of the logits. None: the
-            runner takes the training's; 1 without it.
+        accum_grad: micro-batches in an update. None: the runner takes the training's.
         initial_logit: logit of every unit at the start (4.0: p = 0.98).
         gate: distribution of the masks, "bernoulli" or "hard_concrete".
         temperature: temperature of the samples; None takes 1 for Bernoulli and 2/3
             for hard concrete gates.
-        forward: "hard" samples of Bernoulli gates, or "deterministic": the mask is
-            1[p > 0.5] in training too.
+        forward: "hard" samples, or "deterministic": masks 1[p > 0.5] in training too.
         alpha: weight of the L2 penalty, in units of the task loss per gated unit.
         ramp_start: share of the training at which units begin to go. None takes the
             usual time, see ``schedule.usual_time``; so for the two that follow.
         ramp_end: share of the training at which the target is reached.
         freeze_at: share of the training at which the size is cut to the target and
             the masks are frozen; 1.0 or more: never (the cut is made by ``prune``).
-        cut_in_training: whether units are cut out of the training network at the
-            first epoch after the freeze, so that the rest of the training costs what
-            the small network costs. A training for several sizes keeps them.
+        cut_in_training: whether units are cut out of the training at the first epoch
+            after the freeze. A training for several sizes keeps them.
         centre_first: c at the start, ``control: schedule`` only.
         centre_last: c at the end, ``control: schedule`` only.
-        history_dir: output directory of the training, under whose ``tensorboard``
-            histograms of the retention probabilities are written. None: the runner
-            gives it; "" writes none.
+        history_dir: directory of the training, for histograms of the retention
+            probabilities. None: the runner gives it; "" writes none.
         logit_scale: scale of the logits in checkpoints of older releases, which hold
             them divided by it.
         granularity: "utterance" in configs of older releases, which had others too.

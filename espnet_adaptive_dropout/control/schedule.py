@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 # Usual times between the options of a schedule, the first from the start, as shares of
 # the training; by experiment.
 PAUSES = {"ramp_start": 0.2, "ramp_end": 0.1, "freeze_at": 0.05}
