@@ -72,6 +72,14 @@ def forking_python():
     python.stop()
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data of ``support.tiny_training``, of its own for every file of tests."""
+    from support.tiny_training import write_data
+
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """An empty recipe directory whose scripts are links to the real ones."""

@@ -12,7 +12,6 @@ from support.tiny_training import (
     LIGHTNING,
     command,
     encoder_conf,
-    write_data,
 )
 
 from espnet_adaptive_dropout.bin import prune
@@ -33,11 +32,6 @@ SETTINGS = dict(
     optim="sgd",
     optim_conf=dict(lr=0.01, momentum=0.9),
 )
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

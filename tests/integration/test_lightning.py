@@ -12,7 +12,6 @@ from support.tiny_training import (
     LIGHTNING,
     command,
     encoder_conf,
-    write_data,
 )
 from support.tiny_training import build_model as build_untrained
 
@@ -23,11 +22,6 @@ from espnet_adaptive_dropout.experiments.experiment import (
     load_task,
     load_weights,
 )
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def test_two_processes(data, tmp_path):

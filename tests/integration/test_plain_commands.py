@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from support.experiments import model_options
 from support.paths import ROOT
 from support.tiny_task import S2T
 from support.tiny_task_configs import TASKS
@@ -53,12 +55,8 @@ def packed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = write_data(tmp_path / "data")
     load_task(tiny.task).main(cmd=training_arguments(tiny, data, tmp_path / "exp"))
-    prune.main(
-        [
-            *("--task", tiny.task, "--train_config", "exp/config.yaml"),
-            *("--model_file", f"exp/{MODEL}", "--output_dir", "compact"),
-        ]
-    )
+    arguments = ["--task", tiny.task, *model_options(Path("exp"), MODEL)]
+    prune.main([*arguments, "--output_dir", "compact"])
     pack.main(
         [
             *("s2t", "--s2t_train_config", "compact/config.yaml"),

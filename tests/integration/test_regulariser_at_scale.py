@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 from espnet2.train import trainer
-from support.tiny_training import command, completed_conf, encoder_conf, write_data
+from support.tiny_training import command, completed_conf, encoder_conf
 
 from espnet_adaptive_dropout.control.size_control import SizeControl
 from espnet_adaptive_dropout.encoders import distillation
@@ -16,11 +16,6 @@ from espnet_adaptive_dropout.modules import gate
 from espnet_adaptive_dropout.plugin import runner
 
 TARGET = 0.2
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 class Notes(list):

@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
-from support.experiments import make_experiment
+from support.experiments import make_experiment, model_options
 from support.model_services import ModelHub, Zenodo
 from support.paths import RECIPE
 
@@ -43,16 +44,10 @@ def packed(tmp_path_factory):
     here = os.getcwd()
     os.chdir(root)
     try:
-        for name in ("exp/asr", "data"):
-            os.makedirs(name)
+        os.makedirs("data")
         make_experiment(root / "exp" / "asr", target_reduction=0.4)
-        prune.main(
-            [
-                *("--train_config", "exp/asr/config.yaml"),
-                *("--model_file", "exp/asr/valid.pth"),
-                *("--output_dir", "exp/asr_compact"),
-            ]
-        )
+        options = model_options(Path("exp/asr"))
+        prune.main([*options, "--output_dir", "exp/asr_compact"])
         command = ["asr", "--asr_train_config", "exp/asr_compact/config.yaml"]
         command += ["--asr_model_file", "exp/asr_compact/valid.pth"]
         pack.main(with_pruning_files([*command, "--outpath", "compact.zip"]))

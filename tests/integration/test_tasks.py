@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from support.experiments import model_options
 from support.tiny_task_configs import TASKS
 from support.tiny_tasks import (
     decoding_arguments,
@@ -56,11 +57,9 @@ def diarise(exp, data):
 
 def check_export(tiny, compact, output):
     """Of an encoder that reads tokens, or that lies behind another model."""
-    arguments = [
-        *("--task", tiny.task, "--train_config", str(compact / "config.yaml")),
-        *("--model_file", str(compact / MODEL), "--output_dir", str(output)),
-        *("--int8", "false", "--measure_time", "false"),
-    ]
+    arguments = ["--task", tiny.task, *model_options(compact, MODEL)]
+    arguments += ["--output_dir", str(output)]
+    arguments += ["--int8", "false", "--measure_time", "false"]
     if tiny.task == "s2t_ctc":  # the encoder reads the language token, too
         with pytest.raises(SystemExit, match=r"features and lengths \(prefix_embeds"):
             export.main(arguments)
@@ -91,12 +90,8 @@ def test_train_prune_decode(name, data, tmp_path, monkeypatch):
     # In between, ESPnet's own training loop moved the logits.
     assert float(state[f"{entry.prefix}control.optimizer.updates"]) > 0
 
-    prune.main(
-        [
-            *("--task", tiny.task, "--train_config", str(exp / "config.yaml")),
-            *("--model_file", str(exp / MODEL), "--output_dir", str(compact)),
-        ]
-    )
+    arguments = ["--task", tiny.task, *model_options(exp, MODEL)]
+    prune.main([*arguments, "--output_dir", str(compact)])
     certificate = json.loads((compact / "certificate.json").read_text())
     assert certificate["holds"] and certificate["frames"] > 0
     report = json.loads((compact / "report.json").read_text())

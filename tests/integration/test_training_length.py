@@ -13,7 +13,6 @@ from support.tiny_training import (
     completed_conf,
     model_before_training,
     split_data,
-    write_data,
 )
 
 from espnet_adaptive_dropout.plugin import runner
@@ -28,11 +27,6 @@ BATCHES = {
     "numel, whole batches": dict(batch_bins=20000, drop_last_iter=True),
     "folded, large": dict(batch_size=9, fold_length=[4000, 9], min_batch_size=6),
 }
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def train(arguments, monkeypatch):

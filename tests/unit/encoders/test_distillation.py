@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from support.tiny_training import batch, build_model, encoder_conf, write_data
+from support.tiny_training import batch, build_model, encoder_conf
 
 from espnet_adaptive_dropout.control.family import draw
 from espnet_adaptive_dropout.encoders.distillation import (
@@ -19,11 +19,6 @@ from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
 
 HYBRID = dict(ctc_weight=0.3, report_cer=False, report_wer=False)
 WITHOUT_DROPOUT = dict(dropout_rate=0.0, positional_dropout_rate=0.0)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def model_of(data, encoder=None, model_conf=HYBRID, **gates):

@@ -4,7 +4,7 @@ import types
 import pytest
 import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
-from support.tiny_training import batch, build_model, encoder_conf, write_data
+from support.tiny_training import batch, build_model, encoder_conf
 
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.encoders.penalised_model import (
@@ -22,11 +22,6 @@ SIZES = {
     "actual_reduction",
     "undecided_units",
 }
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def conf(encoder=None, **changes):

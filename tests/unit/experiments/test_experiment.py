@@ -33,6 +33,7 @@ def test_files_of_all_kinds(tmp_path, zipped, wrapper):
         *("--init_param", f"{taken}:::ctc,{GATES}"),
     ]
     assert own.exists() == (wrapper == "model")
+    assert wrapper != "model" or torch.load(own).keys() == STATE.keys()
 
 
 def test_a_trainers_checkpoint_of_202511(tmp_path):

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 from espnet2.train.distributed_utils import resolve_distributed_mode
-from support.tiny_training import command, complete, completed_conf, parse, write_data
+from support.tiny_training import command, complete, completed_conf, parse
 
 from espnet_adaptive_dropout.plugin.epoch_length import process_count, steps_per_epoch
 
@@ -14,11 +14,6 @@ SLURM = dict(
     SLURM_LOCALID="0",
     SLURM_STEP_NODELIST="node[1-4]",
 )
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(autouse=True)

@@ -5,21 +5,19 @@ from pathlib import Path
 import pytest
 import torch
 from espnet2.tasks.asr import ASRTask
-from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
 from support.encoders import difference, randomise
-from support.experiments import write_config
+from support.experiments import model_options, write_config
 from support.tiny_training import (
     batch,
     build_model,
     command,
     complete,
     encoder_conf,
+    model_before_training,
     parse,
-    write_data,
 )
 
 from espnet_adaptive_dropout.bin import prune
-from espnet_adaptive_dropout.plugin.init_param import without_old_gates
 
 CONFORMERS = {
     "latest": dict(rel_pos_type="latest"),
@@ -28,11 +26,6 @@ CONFORMERS = {
     "absolute": dict(pos_enc_layer_type="abs_pos", selfattention_layer_type="selfattn"),
     "linear": dict(input_layer="linear"),
 }
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def options_of(conformer, **gates):
@@ -75,13 +68,8 @@ FORMS = {
 
 
 def warm_started(arguments):
-    """The model as ESPnet's training makes it before the first step."""
-    args = parse(complete(arguments))
-    torch.manual_seed(5)
-    model = ASRTask.build_model(args)
-    for item in args.init_param:
-        load_pretrained_model(item, model, args.ignore_init_mismatch)
-    return model.eval(), args
+    """The model before the first step, and the options that it was made by."""
+    return model_before_training(arguments).eval(), parse(complete(arguments))
 
 
 @torch.no_grad()
@@ -99,17 +87,12 @@ def assert_same(first, second):
 
 def prune_all(adaptive, args, tmp_path):
     """Write the experiment and prune it; returns the compact one's directory."""
-    (tmp_path / "exp").mkdir()
-    write_config(tmp_path / "exp", args)
-    torch.save(adaptive.state_dict(), tmp_path / "exp" / "valid.pth")
-    prune.main(
-        [
-            *("--train_config", str(tmp_path / "exp" / "config.yaml")),
-            *("--model_file", str(tmp_path / "exp" / "valid.pth")),
-            *("--output_dir", str(tmp_path / "compact")),
-        ]
-    )
-    return tmp_path / "compact"
+    trained, compact = tmp_path / "exp", tmp_path / "compact"
+    trained.mkdir(exist_ok=True)
+    write_config(trained, args)
+    torch.save(adaptive.state_dict(), trained / "valid.pth")
+    prune.main([*model_options(trained), "--output_dir", str(compact)])
+    return compact
 
 
 @pytest.mark.parametrize("release", ["this", "another"])
@@ -159,17 +142,6 @@ def test_files_of_all_forms(form, suffix, data, tmp_path):
     copied = form == "trainer's checkpoint"
     assert written == (["init_param1.pth"] if copied else [])
     assert args.init_param[0].startswith(str(path)) != copied
-
-
-def test_gates_in_a_trainer_s_checkpoint(tmp_path):
-    state = {"decoder.weight": torch.ones(1), "encoder.control.step": torch.ones(())}
-    torch.save({"model": state}, tmp_path / "checkpoint.pth")
-    arguments = ["--init_param", f"{tmp_path}/checkpoint.pth:::ctc"]
-    own = tmp_path / "exp" / "init_param1.pth"
-    assert without_old_gates(arguments[1:], arguments, str(tmp_path / "exp")) == [
-        *("--init_param", f"{own}:::ctc,encoder.control.step")
-    ]
-    assert torch.load(own).keys() == state.keys()
 
 
 def lightning_model(arguments):

@@ -11,16 +11,10 @@ from support.tiny_training import (
     command,
     encoder_conf,
     parse,
-    write_data,
 )
 
 from espnet_adaptive_dropout.plugin.lightning_length import complete_lightning
 from espnet_adaptive_dropout.plugin.task_hooks import hook_lightning
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def arguments_of(data, output, **changes):

@@ -2,14 +2,9 @@ import sys
 import types
 
 import pytest
-from support.tiny_training import batch, build_model, command, encoder_conf, write_data
+from support.tiny_training import batch, build_model, command, encoder_conf
 
 from espnet_adaptive_dropout.plugin.task_hooks import RefusedConfig, hook_tasks
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def task_module(**attributes):
@@ -88,26 +83,6 @@ def test_a_refused_training_is_one_line(data, tmp_path):
     message = str(refusal.value)
     assert message.startswith("espnet_adaptive_dropout: best_model_criterion loss")
     assert "\n" not in message
-
-
-@pytest.mark.parametrize(
-    "gates, word",
-    [
-        (dict(target_reduction=0.99), "target_reduction=99.0% is above what the"),
-        (dict(locations=["ffn_macaron"]), "'ffn_macaron' cannot be pruned in this"),
-        (dict(cost="macs", cost_frames=3), "cost_frames=3"),
-    ],
-)
-def test_what_the_encoder_refuses_is_one_line_too(data, tmp_path, gates, word):
-    from espnet2.bin import asr_train
-
-    arguments = command(data, tmp_path / "exp", encoder_conf=encoder_conf(**gates))
-    with pytest.raises(SystemExit) as refusal:
-        asr_train.main(arguments)
-    message = str(refusal.value)
-    assert message.startswith("espnet_adaptive_dropout: ") and word in message
-    assert "\n" not in message
-    assert not (tmp_path / "exp").exists()
 
 
 def test_errors_that_are_not_ours_keep_their_traceback():

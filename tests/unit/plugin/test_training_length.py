@@ -18,12 +18,6 @@ from support.tiny_training import (
 
 from espnet_adaptive_dropout.plugin.epoch_length import steps_per_epoch
 
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_data(tmp_path_factory.mktemp("data"))
-
-
 # ---- number of steps
 
 
