@@ -1,4 +1,4 @@
-"""The only module that knows where an ESPnet release keeps its Conformer parts.
+"""The only module that knows where an ESPnet release keeps its parts.
 
 ESPnet 202604 moved ``espnet.nets`` to ``espnet2.legacy.nets``; 202511 and older
 have the former. What else differs between the two lines is answered here too.
@@ -10,6 +10,7 @@ import inspect
 from typing import Any
 
 import torch
+from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder, check_short_utt
 
 try:
@@ -62,6 +63,7 @@ __all__ = [
     "RelPositionalEncoding",
     "ScaledPositionalEncoding",
     "Swish",
+    "TransformerDecoder",
     "adopt",
     "check_short_utt",
     "mask_padded_frames",
@@ -89,22 +91,28 @@ def mask_padded_frames(x: torch.Tensor, mask_pad: torch.Tensor | None) -> torch.
     return x.masked_fill(~mask_pad.bool().transpose(1, 2), 0.0)
 
 
-def stock_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the options that the installed ESPnet's Conformer does not have.
+def stock_options(
+    options: dict[str, Any],
+    stock: type[torch.nn.Module] = ConformerEncoder,
+    conf: str = "encoder_conf",
+) -> dict[str, Any]:
+    """Leave out the options that a class of the installed ESPnet does not have.
 
     Args:
-        options: keyword arguments meant for the stock ConformerEncoder.
+        options: keyword arguments meant for ``stock``.
+        stock: ESPnet's class.
+        conf: config option that holds ``options``.
 
     Raises:
         ValueError: such an option is switched on.
     """
-    known = inspect.signature(ConformerEncoder.__init__).parameters
+    known = inspect.signature(stock.__init__).parameters
     missing = {name: value for name, value in options.items() if name not in known}
     for name, value in missing.items():
         if value:
             raise ValueError(
-                f"encoder_conf.{name}={value!r}: the installed ESPnet's "
-                f"ConformerEncoder has no option {name}; leave it out or upgrade ESPnet"
+                f"{conf}.{name}={value!r}: the installed ESPnet's "
+                f"{stock.__name__} has no option {name}; leave it out or upgrade ESPnet"
             )
     return {name: value for name, value in options.items() if name not in missing}
 

@@ -9,11 +9,11 @@ import torch
 from espnet_adaptive_dropout import compat
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.control.size_control import SizeControl
-from espnet_adaptive_dropout.encoders.checked_loading import CheckedLoading
 from espnet_adaptive_dropout.encoders.prefix_tokens import PrefixInput
 from espnet_adaptive_dropout.encoders.training_cut import TrainingCut
 from espnet_adaptive_dropout.experiments.checkpoint import unscale_logits
 from espnet_adaptive_dropout.modules.activation import fuse_swish
+from espnet_adaptive_dropout.modules.checked_loading import CheckedLoading
 from espnet_adaptive_dropout.modules.gate import TEMPERATURES, AdaptiveDropout
 from espnet_adaptive_dropout.modules.subsampling import put_channels_last
 from espnet_adaptive_dropout.units import attach

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from espnet_adaptive_dropout import compat
-from espnet_adaptive_dropout.encoders.checked_loading import CheckedLoading
 from espnet_adaptive_dropout.encoders.prefix_tokens import PrefixInput
 from espnet_adaptive_dropout.modules.activation import fuse_swish
+from espnet_adaptive_dropout.modules.checked_loading import CheckedLoading
 from espnet_adaptive_dropout.modules.compact_attention import compact_attention
 from espnet_adaptive_dropout.modules.convolution import CompactConvolution
 from espnet_adaptive_dropout.modules.empty_layers import SkippedNorm, conv1d, linear

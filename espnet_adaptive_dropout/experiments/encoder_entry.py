@@ -23,6 +23,8 @@ MODEL = "adaptive_dropout"
 # Name of the compact encoder in the config of a pruned experiment: where the plugin is
 # missing, ESPnet's message "--encoder must be one of ..." then names the package.
 EXPORTED = f"espnet_adaptive_dropout.{COMPACT}"
+COMPACT_DECODER = "compact_transformer"
+EXPORTED_DECODER = f"espnet_adaptive_dropout.{COMPACT_DECODER}"
 # Tasks that enh_s2t can have behind the enhancement
 _SECOND_TASKS = ("asr", "st", "diar")
 

@@ -1,4 +1,4 @@
-"""Checks of the weights that are loaded into an encoder.
+"""Checks of the weights that are loaded into an encoder or a decoder.
 
 ESPnet loads models for inference with ``strict=False``, which would leave a weight
 that the file lacks at its random initial value without a warning.
@@ -12,12 +12,12 @@ import torch
 
 from espnet_adaptive_dropout.compat import rename_subsampling_output
 
-# The class after the mixin is an encoder.
-_Encoder: Any = torch.nn.Module if TYPE_CHECKING else object
+# The class after the mixin is an encoder or a decoder.
+_Part: Any = torch.nn.Module if TYPE_CHECKING else object
 
 
-class CheckedLoading(_Encoder):
-    """Mixin for encoders: refuses weights that are not all there, strict or not.
+class CheckedLoading(_Part):
+    """Mixin for encoders and decoders: refuses incomplete weights, strict or not.
 
     Also gives the keys of other ESPnet releases the names that this one uses.
     """

@@ -152,9 +152,9 @@ class CompactAttention(torch.nn.Module):
         mask: torch.Tensor | None,
         pos_emb: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        if self.in_order is None:  # no head has values
+            return self.linear_out(self.linear_v(query))  # the bias
         v = self.linear_v(value)
-        if self.in_order is None:
-            return self.linear_out(v)  # the bias
         q, k = self.linear_q(query), self.linear_k(key)
         p = None if pos_emb is None else self.linear_pos(pos_emb)
         return self.linear_out(self._context(q, k, v, mask, p))

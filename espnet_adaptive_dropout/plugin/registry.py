@@ -1,4 +1,4 @@
-"""Registers the encoders and models in ESPnet's class registries.
+"""Registers the encoders, decoders and models in ESPnet's class registries.
 
 Importing an ESPnet task costs seconds and a gigabyte, so nothing is imported here:
 a finder on ``sys.meta_path`` registers our classes right after a task module has
@@ -30,7 +30,8 @@ def is_hooked_module(name: str) -> bool:
 def register(module: ModuleType) -> None:
     """Make our classes known to a task module that offers the stock ones.
 
-    Encoders go wherever ``conformer`` is ESPnet's ConformerEncoder. The module's
+    Encoders go wherever ``conformer`` is ESPnet's ConformerEncoder, and the decoder
+    wherever ``transformer`` is ESPnet's TransformerDecoder. The module's
     registry of models, if it has one, gets the default model with the penalty as
     ``adaptive_dropout``. The module's tasks are told to give every model with our
     encoder the penalty (see ``task_hooks``), as some of ESPnet's tasks have no
@@ -61,7 +62,8 @@ def register(module: ModuleType) -> None:
 def _register_classes(registries: Sequence) -> None:
     from espnet2.train.abs_espnet_model import AbsESPnetModel
 
-    from espnet_adaptive_dropout.compat import ConformerEncoder
+    from espnet_adaptive_dropout.compat import ConformerEncoder, TransformerDecoder
+    from espnet_adaptive_dropout.decoders.compact import CompactTransformerDecoder
     from espnet_adaptive_dropout.encoders.adaptive import (
         AdaptiveDropoutConformerEncoder,
     )
@@ -70,7 +72,9 @@ def _register_classes(registries: Sequence) -> None:
     from espnet_adaptive_dropout.experiments.encoder_entry import (
         ADAPTIVE,
         COMPACT,
+        COMPACT_DECODER,
         EXPORTED,
+        EXPORTED_DECODER,
         MODEL,
     )
 
@@ -79,6 +83,9 @@ def _register_classes(registries: Sequence) -> None:
             registry.classes[ADAPTIVE] = AdaptiveDropoutConformerEncoder
             registry.classes[COMPACT] = CompactConformerEncoder
             registry.classes[EXPORTED] = CompactConformerEncoder
+        if registry.classes.get("transformer") is TransformerDecoder:
+            registry.classes[COMPACT_DECODER] = CompactTransformerDecoder
+            registry.classes[EXPORTED_DECODER] = CompactTransformerDecoder
         model = registry.classes.get(registry.default)
         if registry.name == "model" and issubclass(model or object, AbsESPnetModel):
             registry.classes[MODEL] = penalised(model)

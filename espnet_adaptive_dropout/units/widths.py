@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Callable
 
 import torch
@@ -55,30 +55,54 @@ def parse_widths(
         ValueError: the list is of the wrong length, or an entry does not fit; the
             message names the block and the key.
     """
-    if not isinstance(widths, (list, tuple)):
-        raise ValueError(f"encoder_conf.widths={widths!r} must be a list")
-    if len(widths) != num_blocks:
-        raise ValueError(
-            f"encoder_conf.widths has {len(widths)} entries but num_blocks is "
-            f"{num_blocks}; give one entry a block"
-        )
     wanted = {"ffn", "query", "value"}
     wanted |= {"ffn_macaron"} if macaron_style else set()
     wanted |= {"conv_input"} if use_cnn_module else set()
     optional = {"conv_channel"} if use_cnn_module else set()
     blocks = []
+    option = "encoder_conf.widths"
+    for where, options in entries(option, widths, num_blocks, wanted, optional):
+        _check_entry(where, options, heads)
+        blocks.append(BlockWidths(**options))
+    return blocks
+
+
+def entries(
+    option: str,
+    widths: Any,
+    num_blocks: int,
+    wanted: set[str],
+    optional: Collection[str] = (),
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name and the mapping of every block of a ``widths`` option.
+
+    Args:
+        option: name of the option, for messages.
+        widths: value of the option.
+        num_blocks: number of blocks.
+        wanted: keys that every mapping must have.
+        optional: keys that it may have.
+
+    Raises:
+        ValueError: ``widths`` is not a list of that many mappings with these keys.
+    """
+    if not isinstance(widths, (list, tuple)):
+        raise ValueError(f"{option}={widths!r} must be a list")
+    if len(widths) != num_blocks:
+        raise ValueError(
+            f"{option} has {len(widths)} entries but num_blocks is "
+            f"{num_blocks}; give one entry a block"
+        )
     for index, options in enumerate(widths):
-        where = f"encoder_conf.widths[{index}]"
+        where = f"{option}[{index}]"
         if not isinstance(options, dict):
             raise ValueError(f"{where}={options!r} must be a mapping of widths")
-        if set(options) - optional != wanted:
+        if set(options) - set(optional) != wanted:
             raise ValueError(
                 f"{where} has {', '.join(sorted(options))} but this architecture "
                 f"needs {', '.join(sorted(wanted))}"
             )
-        _check_entry(where, options, heads)
-        blocks.append(BlockWidths(**options))
-    return blocks
+        yield where, options
 
 
 def _check_entry(where: str, options: dict[str, Any], heads: int) -> None:
@@ -91,14 +115,19 @@ def _check_entry(where: str, options: dict[str, Any], heads: int) -> None:
                 raise ValueError(f"{where}.{name}: {error}") from None
         elif name not in ("query", "value"):
             check_width(f"{where}.{name}", value)
-        elif not isinstance(value, (list, tuple)) or len(value) != heads:
-            raise ValueError(
-                f"{where}.{name}={value!r} must be a list of {heads} widths, one for "
-                f"each of attention_heads"
-            )
         else:
-            for width in value:
-                check_width(f"{where}.{name}", width)
+            check_head_widths(f"{where}.{name}", value, heads)
+
+
+def check_head_widths(where: str, value: Any, heads: int) -> None:
+    """Refuse what is not a list of widths, one for every head, with a ValueError."""
+    if not isinstance(value, (list, tuple)) or len(value) != heads:
+        raise ValueError(
+            f"{where}={value!r} must be a list of {heads} widths, one for "
+            f"each of attention_heads"
+        )
+    for width in value:
+        check_width(where, width)
 
 
 def check_width(where: str, value: Any) -> None:

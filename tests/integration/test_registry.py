@@ -12,6 +12,11 @@ OURS = {
     "compact_conformer",
     "espnet_adaptive_dropout.compact_conformer",
 }
+OUR_DECODERS = {
+    "compact_transformer",
+    "espnet_adaptive_dropout.compact_transformer",
+}
+WITHOUT_TRANSFORMER = {"cls", "diar", "s2t_ctc", "ssl"}
 
 IMPORT_TIME = """
 import sys, time
@@ -26,12 +31,17 @@ REGISTRIES = """
 import copy, importlib, importlib.util, json, sys
 
 def names(module):
+    from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
     from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
     from espnet2.train.class_choices import ClassChoices
     found = {}
     for name, value in vars(module).items():
         if isinstance(value, ClassChoices):
-            stock = value.classes.get("conformer") is ConformerEncoder
+            stock = ""
+            if value.classes.get("conformer") is ConformerEncoder:
+                stock = "encoder"
+            if value.classes.get("transformer") is TransformerDecoder:
+                stock = "decoder"
             found[name] = (stock, list(value.classes))
     return found
 
@@ -104,9 +114,10 @@ def registries_of(registries, module):
     return found
 
 
-def with_stock(registry_names):
-    """The registries that offer ESPnet's ConformerEncoder as ``conformer``."""
-    return {n: set(classes) for n, (stock, classes) in registry_names.items() if stock}
+def with_stock(registry_names, kind="encoder"):
+    """The registries that offer ESPnet's Conformer, or its Transformer decoder."""
+    found = registry_names.items()
+    return {name: set(classes) for name, (stock, classes) in found if stock == kind}
 
 
 def test_importing_the_plugin_is_quick_and_imports_no_torch():
@@ -123,7 +134,18 @@ def test_encoders_are_offered_where_the_stock_conformer_is(registries, task):
     for name, classes in offering.items():
         assert OURS <= classes, name
     for name, (stock, classes) in found.items():
-        assert stock or not OURS & set(classes), name
+        assert stock == "encoder" or not OURS & set(classes), name
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_decoders_are_offered_where_the_stock_transformer_is(registries, task):
+    found = registries_of(registries, f"espnet2.tasks.{task}")
+    offering = with_stock(found, "decoder")
+    assert bool(offering) == (task not in WITHOUT_TRANSFORMER)
+    for name, classes in offering.items():
+        assert OUR_DECODERS <= classes, name
+    for name, (stock, classes) in found.items():
+        assert stock == "decoder" or not OUR_DECODERS & set(classes), name
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The compact Transformer decoder, which keeps keys and values during a search."""
