@@ -160,9 +160,9 @@ def _settings() -> list[Run]:
             dict(forward="deterministic"),
         ),
         "even_blocks": ("even over blocks", dict(budget="block")),
-        "long_tail": (
-            "ramp to 50 %, frozen at 60 % of the training",
-            dict(ramp_end=0.5, freeze_at=0.6),
+        "late_cut": (
+            "ramp to 70 %, cut at 85 % of the training",
+            dict(ramp_end=0.7, freeze_at=0.85),
         ),
     }
     runs = [

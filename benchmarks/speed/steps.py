@@ -33,7 +33,7 @@ FORWARD_SHARE, TRAINING_SHARE = 0.55, 0.2
 REST = 0.02
 BATCH, SECONDS, THREADS = 4, 10.0, 1
 # As long as a training of LibriSpeech; the step is in the middle of the ramp.
-STEPS, PROGRESS = 100_000, 0.375
+STEPS, PROGRESS = 100_000, 0.25
 TOKENS_PER_SECOND = 3
 CLIP = 5.0
 # The last two: adaptive dropout after the freeze, cut in training

@@ -94,6 +94,8 @@ def encoder_conf(**adaptive_dropout_conf: Any) -> dict[str, Any]:
     )
 
 
+# Schedule of a training of few steps: gates sample for more than half of them.
+LATE_FREEZE = dict(ramp_start=0.3, ramp_end=0.7, freeze_at=0.85)
 # adaptive_dropout_conf of a training of which more than half follows the freeze.
 EARLY_FREEZE = dict(target_reduction=0.2, ramp_start=0.1, ramp_end=0.3, freeze_at=0.3)
 # What the log then says.
@@ -107,7 +109,7 @@ def config(data: Path, **changes: Any) -> dict[str, Any]:
         token_list=str(data / "tokens.txt"),
         token_type="char",
         encoder="adaptive_dropout_conformer",
-        encoder_conf=encoder_conf(target_reduction=0.2),
+        encoder_conf=encoder_conf(target_reduction=0.2, **LATE_FREEZE),
         model="adaptive_dropout",
         model_conf=dict(ctc_weight=0.3, report_cer=False, report_wer=False),
         batch_type="unsorted",

@@ -25,7 +25,7 @@ def test_a_short_ramp_is_said(caplog):
         assert not caplog.records
         check(total_steps=641, accum_grad=2)
     (record,) = caplog.records
-    assert "32 updates in the ramp" in record.message
+    assert "31 updates in the ramp" in record.message
 
 
 def test_the_warning_leaves_logging_to_espnet(monkeypatch):

@@ -4,7 +4,7 @@ import types
 import pytest
 import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
-from support.tiny_training import batch, build_model, encoder_conf
+from support.tiny_training import LATE_FREEZE, batch, build_model, encoder_conf
 
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.encoders.penalised_model import (
@@ -26,7 +26,8 @@ SIZES = {
 
 def conf(encoder=None, **changes):
     """Encoder options for a training of ten steps."""
-    options = dict(target_reduction=0.2, total_steps=10, ramp_start=0.0)
+    options = {**LATE_FREEZE, "ramp_start": 0.0, "target_reduction": 0.2}
+    options["total_steps"] = 10
     return {**encoder_conf(**{**options, **changes}), **(encoder or {})}
 
 

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from support.paths import ROOT
+from support.tiny_training import LATE_FREEZE
 
 RECIPE = ROOT / "egs3" / "librispeech_adaprune" / "esp2_asr"
 
@@ -73,7 +74,7 @@ def test_only_epochs_of_the_final_size_are_kept(caplog):
     from espnet_adaptive_dropout.plugin.egs3 import TrainingLength
 
     best, last = checkpoint_callback(), checkpoint_callback(None, 1)
-    module = module_of(total_steps=None, control="feedback")
+    module = module_of(**LATE_FREEZE, total_steps=None, control="feedback")
     TrainingLength().setup(FakeTrainer(best, last), module, "fit")
     assert (best.save_top_k, last.save_top_k) == (2, 1)
     assert "keep_nbest_models=3: only 2 of 10 epochs" in caplog.text

@@ -7,6 +7,7 @@ import torch
 import yaml
 from support.tiny_training import (
     BATCHES,
+    LATE_FREEZE,
     LIGHTNING,
     command,
     encoder_conf,
@@ -56,7 +57,7 @@ def test_number_of_steps(changes, steps, data, tmp_path):
 
 
 def test_what_is_set_stays_and_other_encoders_are_left_alone(data, tmp_path):
-    config = dict(encoder_conf=encoder_conf(total_steps=7, accum_grad=3))
+    config = dict(encoder_conf=encoder_conf(**LATE_FREEZE, total_steps=7, accum_grad=3))
     conf = completed(arguments_of(data, tmp_path / "exp", config=config))
     assert (conf["total_steps"], conf["accum_grad"]) == (7, 3)
     assert conf["history_dir"] == str(tmp_path / "exp")

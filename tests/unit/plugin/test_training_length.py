@@ -5,6 +5,7 @@ import pytest
 import torch
 import yaml
 from support.tiny_training import (
+    LATE_FREEZE,
     TEXTS,
     build_model,
     command,
@@ -72,7 +73,7 @@ def test_distributed_batches_have_an_utterance_for_each_process(data, tmp_path):
 
 
 def test_explicit_values_stay(data, tmp_path):
-    given = dict(target_reduction=0.2, accum_grad=3, history_dir="")
+    given = dict(LATE_FREEZE, target_reduction=0.2, accum_grad=3, history_dir="")
     conf = encoder_conf(**given, total_steps=7)
     arguments = command(data, tmp_path / "exp", encoder_conf=conf)
     assert complete(arguments) == arguments
