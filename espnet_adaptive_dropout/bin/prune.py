@@ -48,7 +48,6 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--target_reduction",
         type=float,
-        default=None,
         help="share of the encoder's --cost to remove; default: the trained target",
     )
     add(
@@ -113,6 +112,12 @@ def add_cut_options(parser: argparse.ArgumentParser) -> None:
         default=False,
         help="cut a checkpoint from before the training froze its size",
     )
+    add(
+        "--compact_decoder",
+        type=str2bool,
+        default=False,
+        help="replace the decoder 'transformer' by the faster one of the same weights",
+    )
 
 
 def main(cmd: CommandLine = None) -> None:
@@ -129,7 +134,8 @@ def run(args: argparse.Namespace) -> None:
             command line or was not made by this command.
         OSError: the result cannot be written.
     """
-    check_target(args.target_reduction)
+    if not (args.compact_decoder and args.target_reduction == 0.0):
+        check_target(args.target_reduction)
     if args.dry_run:
         print_plan(args)
     elif args.output_dir is None:
@@ -184,7 +190,7 @@ def open_and_plan(
         ValueError: an option, the config or the checkpoint is refused.
     """
     from espnet_adaptive_dropout.pruning.open_trained import open_trained
-    from espnet_adaptive_dropout.pruning.prune import plan_units, rank
+    from espnet_adaptive_dropout.pruning.prune import plan_all, plan_units, rank
 
     options = cut_options(args, args.target_reduction)
     trained = open_trained(
@@ -194,7 +200,10 @@ def open_and_plan(
         args.data,
         allow_unfrozen=args.allow_unfrozen,
     )
-    keep, plan = plan_units(trained, rank(trained, options), options)
+    if options.target_reduction == 0.0:
+        keep, plan = plan_all(trained, options)
+    else:
+        keep, plan = plan_units(trained, rank(trained, options), options)
     return trained, keep, plan, options
 
 
@@ -204,9 +213,7 @@ def print_plan(args: argparse.Namespace) -> None:
 
     trained, keep, plan, _ = open_and_plan(args)
     print(describe(trained, keep))
-    macs = (
-        "" if plan.cost == "parameters" else f" and {plan.cost_reduction:.2%} of MACs"
-    )
+    macs = f" and {plan.cost_reduction:.2%} of MACs" if plan.cost == "macs" else ""
     print(
         f"\n{plan.reduction:.2%} of the encoder's parameters{macs} would go; "
         f"nothing was written"

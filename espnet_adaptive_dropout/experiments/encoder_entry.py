@@ -23,6 +23,7 @@ MODEL = "adaptive_dropout"
 # Name of the compact encoder in the config of a pruned experiment: where the plugin is
 # missing, ESPnet's message "--encoder must be one of ..." then names the package.
 EXPORTED = f"espnet_adaptive_dropout.{COMPACT}"
+STOCK_DECODER = "transformer"
 COMPACT_DECODER = "compact_transformer"
 EXPORTED_DECODER = f"espnet_adaptive_dropout.{COMPACT_DECODER}"
 # Tasks that enh_s2t can have behind the enhancement
@@ -46,6 +47,11 @@ class EncoderEntry:
     def conf(self) -> str:
         """The config option that holds the encoder's own options."""
         return f"{self.option}_conf"
+
+    @property
+    def decoder_option(self) -> str:
+        """The config option that names the decoder."""
+        return self.option.replace("encoder", "decoder")
 
     def options(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a new dict of the encoder's options.
@@ -93,6 +99,20 @@ class EncoderEntry:
         if task is not None and new.get("model") == MODEL:
             new["model"] = stock_model_name(task)
         return new
+
+    def with_compact_decoder(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a copy of ``config`` with the compact decoder for ESPnet's.
+
+        Raises:
+            ValueError: the decoder is not ESPnet's Transformer decoder.
+        """
+        option = self.decoder_option
+        if config.get(option) != STOCK_DECODER:
+            raise ValueError(
+                f"--compact_decoder true: the config has '{option}: "
+                f"{config.get(option)}', and only {STOCK_DECODER} can be replaced"
+            )
+        return {**config, option: EXPORTED_DECODER}
 
 
 def encoder_entry(config: Mapping[str, Any]) -> EncoderEntry:

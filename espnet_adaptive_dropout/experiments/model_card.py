@@ -10,13 +10,16 @@ import yaml
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     ADAPTIVE,
     COMPACT,
+    COMPACT_DECODER,
     EXPORTED,
+    EXPORTED_DECODER,
     encoder_entry,
 )
 from espnet_adaptive_dropout.experiments.files import write_text
 
 _PLUGIN = "espnet_adaptive_dropout"
 _PLUGIN_ENCODERS = (ADAPTIVE, COMPACT, EXPORTED)
+_PLUGIN_DECODERS = (COMPACT_DECODER, EXPORTED_DECODER)
 # Shows that a README.md is a model card, which may be replaced
 _MARK = "<!-- model card written when the model was packed -->"
 _METADATA = """---
@@ -39,9 +42,12 @@ def model_card(config: dict, results: str, zip_name: str, pruning: str = "") -> 
         zip_name: file name of the packed model.
         pruning: the experiment's report.md, or "".
     """
-    encoder = str(config.get(encoder_entry(config).option))
-    parts = [_MARK, f"# {zip_name.rsplit('.', 1)[0]}", _need(encoder)]
-    parts.append(_usage(encoder in _PLUGIN_ENCODERS, zip_name))
+    entry = encoder_entry(config)
+    encoder = str(config.get(entry.option))
+    decoder = str(config.get(entry.decoder_option))
+    parts = [_MARK, f"# {zip_name.rsplit('.', 1)[0]}", _need(encoder, decoder)]
+    plugin = encoder in _PLUGIN_ENCODERS or decoder in _PLUGIN_DECODERS
+    parts.append(_usage(plugin, zip_name))
     if pruning:
         parts += [
             _demoted(pruning),
@@ -54,14 +60,19 @@ def model_card(config: dict, results: str, zip_name: str, pruning: str = "") -> 
     return _METADATA + "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _need(encoder: str) -> str:
-    text = f"An ESPnet2 model with the encoder `{encoder}`."
-    if encoder not in _PLUGIN_ENCODERS:
-        return text
+def _need(encoder: str, decoder: str) -> str:
+    text = f"An ESPnet2 model with the encoder `{encoder}`"
+    option, name = "encoder", encoder
+    if decoder in _PLUGIN_DECODERS:
+        text += f" and the decoder `{decoder}`"
+        if encoder not in _PLUGIN_ENCODERS:
+            option, name = "decoder", decoder
+    elif encoder not in _PLUGIN_ENCODERS:
+        return f"{text}."
     return (
-        f"{text} That encoder comes from the package `{_PLUGIN}` (adaptive dropout "
+        f"{text}. That {option} comes from the package `{_PLUGIN}` (adaptive dropout "
         f"for pruning Conformers, {_PAPER}): where it is not installed, ESPnet ends "
-        f"with `--encoder must be one of ... --encoder {encoder}`."
+        f"with `--{option} must be one of ... --{option} {name}`."
     )
 
 

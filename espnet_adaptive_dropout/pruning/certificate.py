@@ -39,6 +39,7 @@ class Certificate:
         utterances: number of real utterances compared.
         frames: number of encoder input frames of the real utterances.
         random_utterances: number of utterances of random features compared.
+        decoder: comparison of the decoders, if the decoder was replaced too.
     """
 
     largest_difference: float
@@ -49,6 +50,7 @@ class Certificate:
     utterances: int
     frames: int
     random_utterances: int = 0
+    decoder: dict[str, Any] | None = None
 
     @property
     def holds(self) -> bool:
@@ -66,7 +68,10 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the certificate as a JSON-serialisable mapping."""
-        return {**dataclasses.asdict(self), "holds": self.holds}
+        entries = {**dataclasses.asdict(self), "holds": self.holds}
+        if self.decoder is None:
+            del entries["decoder"]
+        return entries
 
 
 @torch.no_grad()
@@ -202,18 +207,18 @@ def _compare(
 
     Padding is left out.
     """
-    expected, expected_lengths = _outputs(masked, inputs)
+    expected, expected_lengths = encoder_output(masked, inputs)
     real = torch.arange(expected.size(1))[None, :] < expected_lengths[:, None]
     for way in ways:
         with way(compact):
-            actual, actual_lengths = _outputs(compact, inputs)
+            actual, actual_lengths = encoder_output(compact, inputs)
         difference = float("inf")
         if torch.equal(expected_lengths, actual_lengths):
             difference = (expected - actual)[real].abs().max().item()
         yield difference, expected[real].abs().max().item()
 
 
-def _outputs(
+def encoder_output(
     encoder: torch.nn.Module, inputs: Inputs
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the encoder's output, (#batch, frames, dim), detached, and its lengths."""

@@ -47,6 +47,7 @@ class PruneOptions:
         multiple_of: number of which the widths become multiples, if they do not stay
             the full width; None takes the number of the training.
         allow_unfrozen: take a checkpoint from before the training froze its size.
+        compact_decoder: put the compact decoder in the place of ESPnet's.
     """
 
     target_reduction: float | None = None
@@ -60,6 +61,7 @@ class PruneOptions:
     budget: str | None = None
     multiple_of: int | None = None
     allow_unfrozen: bool = False
+    compact_decoder: bool = False
 
 
 @dataclasses.dataclass
@@ -130,6 +132,24 @@ def plan_units(
         keep = _keep(trained, ranking, options, target, cost)
     plan = PruningPlan.from_keep(trained.table, keep, options.criterion, target, cost)
     return keep, plan
+
+
+def plan_all(
+    trained: Trained, options: PruneOptions
+) -> tuple[torch.Tensor, PruningPlan]:
+    """Keep all units (``--target_reduction 0``); see :func:`plan_units`.
+
+    Raises:
+        ValueError: the model was trained with adaptive dropout, and so to be cut.
+    """
+    if trained.is_adaptive:
+        raise ValueError(
+            "--target_reduction 0 is for models that were trained without adaptive "
+            "dropout; leave it out to get the trained size"
+        )
+    keep = torch.ones(trained.table.num_units, dtype=torch.bool)
+    cost = trained.cost(options.cost, options.cost_frames)
+    return keep, PruningPlan.from_keep(trained.table, keep, "none", 0.0, cost)
 
 
 def _keep(

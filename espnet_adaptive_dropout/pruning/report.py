@@ -57,6 +57,18 @@ def make_report(
     }
 
 
+def _decoder_lines(certificate: dict[str, Any] | None) -> list[str]:
+    if certificate is None:
+        return []
+    return [
+        "",
+        f"The compact decoder takes the place of ESPnet's. Largest difference of their "
+        f"scores, all tokens at once and token after token: "
+        f"{certificate['largest_difference']:.1e} in double precision, "
+        f"{certificate['rounding']:.1e} with rounding.",
+    ]
+
+
 def to_markdown(report: dict[str, Any]) -> str:
     """Render a report in Markdown."""
     certificate = report["certificate"]
@@ -77,6 +89,7 @@ def to_markdown(report: dict[str, Any]) -> str:
         f"{certificate['largest_difference']:.1e} in double precision (tolerance "
         f"{certificate['tolerance']:.0e}), {certificate['rounding']:.1e} with the "
         f"rounding of {certificate['dtype']}.",
+        *_decoder_lines(certificate.get("decoder")),
         "",
         *_size_table(report),
         "",

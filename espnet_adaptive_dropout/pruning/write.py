@@ -13,6 +13,7 @@ from espnet_adaptive_dropout.experiments.features import data_inputs
 from espnet_adaptive_dropout.experiments.files import write_json, write_text, write_yaml
 from espnet_adaptive_dropout.experiments.sizes import sizes
 from espnet_adaptive_dropout.pruning.certificate import Certificate, certify
+from espnet_adaptive_dropout.pruning.decoder_certificate import certify_decoder
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.prune import PruneOptions, cut
 from espnet_adaptive_dropout.pruning.report import make_report, to_markdown
@@ -55,6 +56,8 @@ def write_experiment(
         OSError: the directory cannot be written.
     """
     config, state = cut(trained, keep)
+    if options.compact_decoder:
+        config = trained.encoder_entry.with_compact_decoder(config)
     config_file = directory / "config.yaml"
     model_file = directory / trained.model_file.name
     write_yaml(config_file, {**config, "output_dir": str(output_dir)})
@@ -96,6 +99,14 @@ def _certify(
             f"than --tolerance {options.tolerance:.0e} or than rounding; nothing was "
             f"written"
         )
+    if options.compact_decoder:
+        decoder = certify_decoder(masked, compact, inputs, options.tolerance)
+        if not decoder.holds:
+            raise ValueError(
+                f"the compact decoder differs from ESPnet's: {decoder}; nothing was "
+                f"written"
+            )
+        certificate.decoder = decoder.to_dict()
     return certificate
 
 

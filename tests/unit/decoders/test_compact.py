@@ -1,9 +1,7 @@
 import copy
-import warnings
 
 import pytest
 import torch
-from espnet2.torch_utils.quantization import quantize_dynamic
 from support.decoders import (
     ARCHITECTURES,
     HAS_NEWER,
@@ -21,6 +19,7 @@ from support.decoders import (
 )
 
 from espnet_adaptive_dropout.decoders.compact import CompactTransformerDecoder
+from espnet_adaptive_dropout.export.int8 import quantize
 
 FULL = {**ARCHITECTURES, **({"qk_norm": QK_NORM} if HAS_NEWER else {})}
 VOID_HEADS = dict(  # no queries, no values, neither, both
@@ -217,11 +216,7 @@ def test_widths_of_other_layers_are_refused():
 def test_quantised(kept):
     """Dynamic quantisation reaches the layers, and leaves the steps as they are."""
     _, compact = pair() if kept is None else narrow_pair(KEPT[kept])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        small = quantize_dynamic(
-            copy.deepcopy(compact), qconfig_spec={torch.nn.Linear}, dtype=torch.qint8
-        )
+    small = quantize(compact)
     memory = memory_of(11)
     ys, states = torch.tensor([[1], [2]]), [None, None]
     for _ in range(3):
