@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from support.encoders import adaptive, batch, options_of
+from support.tiny_training import LATE_FREEZE
 
 STEPS = 160
 
@@ -34,7 +35,7 @@ def train(encoder, steps, optimizer=None, record=None):
 
 def controlled(**conf):
     defaults = dict(control="feedback", target_reduction=0.4, total_steps=STEPS)
-    return adaptive(options_of("latest"), **{**defaults, **conf})
+    return adaptive(options_of("latest"), **{**defaults, **LATE_FREEZE, **conf})
 
 
 @pytest.fixture(scope="module")

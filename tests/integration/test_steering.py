@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.tiny_training import LATE_FREEZE
 
 from benchmarks.synthetic import Size, Task, train
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
@@ -13,7 +14,7 @@ SIZE = Size(32, 96, 2)
 
 def trained(steps=STEPS, **conf):
     torch.manual_seed(0)
-    task = Task(SIZE, dict(total_steps=steps, **conf))
+    task = Task(SIZE, dict(LATE_FREEZE, total_steps=steps, **conf))
     return task.encoder, train(task, steps)
 
 
@@ -67,7 +68,7 @@ def test_hard_concrete_gates_are_steered_as_well():
 def test_the_size_follows_whatever_the_learning_rate(optimizer):
     """As in a fine-tuning: with small constant rates, and few steps."""
     torch.manual_seed(0)
-    task = Task(Size(16, 48, 1), dict(total_steps=200))
+    task = Task(Size(16, 48, 1), dict(LATE_FREEZE, total_steps=200))
     record = train(task, 200, optimizer(task.parameters()))
     assert max(map(abs, errors(record, 200))) < 2.0
     assert max(map(abs, errors(record, 200)[-20:])) < 1.0
