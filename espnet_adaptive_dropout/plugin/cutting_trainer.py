@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn.parallel import DistributedDataParallel
 
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
@@ -79,12 +80,13 @@ class CuttingTrainer(_Trainer):
     ) -> bool:
         """Train for an epoch, with the small network if its size is final."""
         is_wrapped = isinstance(model, DistributedDataParallel)
-        was_cut = cut_if_due(
-            model.module if is_wrapped else model, optimizers, logging.getLogger()
-        )
-        if was_cut and is_wrapped:
-            hook = getattr(others["options"], "ddp_comm_hook", None)
-            model.__dict__[_AFTER_CUT] = _wrapped_again(model, hook)
+        inner = model.module if is_wrapped else model
+        # Not in another wrapper, which would go on with the weights that it knows
+        if isinstance(inner, AbsESPnetModel):
+            was_cut = cut_if_due(inner, optimizers, logging.getLogger())
+            if was_cut and is_wrapped:
+                hook = getattr(others["options"], "ddp_comm_hook", None)
+                model.__dict__[_AFTER_CUT] = _wrapped_again(model, hook)
         return super().train_one_epoch(
             model=_in_use(model), optimizers=optimizers, **others
         )
