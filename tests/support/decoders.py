@@ -34,15 +34,15 @@ ARCHITECTURES = {
     ),
     "no_output_layer": dict(use_output_layer=False),
 }
-NEWER = {
-    "use_sdpa": dict(use_sdpa=True),
-    "without_flash": dict(use_flash_attn=False),
-    "gradient_checkpoints": dict(gradient_checkpoint_layers=[1]),
-}
 QK_NORM = dict(qk_norm=True)  # cannot be narrowed
-HAS_NEWER = "qk_norm" in inspect.signature(TransformerDecoder.__init__).parameters
-if HAS_NEWER:
-    ARCHITECTURES.update(NEWER)
+# Not in every release
+OPTIONS = inspect.signature(TransformerDecoder.__init__).parameters
+HAS_QK_NORM = "qk_norm" in OPTIONS
+for option, value in dict(
+    use_sdpa=True, use_flash_attn=False, gradient_checkpoint_layers=[1]
+).items():
+    if option in OPTIONS:
+        ARCHITECTURES[option] = {option: value}
 
 
 def nets(module: str):
@@ -149,25 +149,26 @@ def teacher_forced(seed: int = 0):
     return memory, torch.tensor([9, 6, 2]), tokens, torch.tensor([5, 5, 3])
 
 
-def search_over(decoder, kind: str = "batch", beam: int = 4, lm: bool = False, **conf):
-    """ESPnet's beam search with the decoder, a CTC, a length bonus and maybe an LM.
+def search_over(decoder, kind="batch", beam=4, lm=False, ctc=True, **conf):
+    """ESPnet's beam search with the decoder, a length bonus, maybe a CTC and an LM.
 
     Args:
         decoder: ESPnet's decoder or the compact one.
         kind: "single", "batch" or "online".
         beam: beam size.
         lm: whether a language model is fused.
+        ctc: whether the CTC has a weight.
         conf: further options of the search.
     """
     torch.manual_seed(1)
-    ctc, language_model = CTC(VOCABULARY, SIZE), TransformerLM(VOCABULARY, unit=8)
+    layer, language_model = CTC(VOCABULARY, SIZE), TransformerLM(VOCABULARY, unit=8)
     scorers = dict(
         decoder=decoder,
-        ctc=nets("scorers.ctc").CTCPrefixScorer(ctc=ctc, eos=VOCABULARY - 1),
+        ctc=nets("scorers.ctc").CTCPrefixScorer(ctc=layer, eos=VOCABULARY - 1),
         length_bonus=nets("scorers.length_bonus").LengthBonus(VOCABULARY),
         lm=language_model if lm else None,
     )
-    weights = dict(decoder=0.7, ctc=0.3, length_bonus=0.1, lm=0.4)
+    weights = dict(decoder=0.7, ctc=0.3 if ctc else 0.0, length_bonus=0.1, lm=0.4)
     module, name = {
         "single": ("beam_search", "BeamSearch"),
         "batch": ("batch_beam_search", "BatchBeamSearch"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from support.decoders import (
     ARCHITECTURES,
-    HAS_NEWER,
+    HAS_QK_NORM,
     HEADS,
     LAYERS,
     QK_NORM,
@@ -21,7 +21,7 @@ from support.decoders import (
 from espnet_adaptive_dropout.decoders.compact import CompactTransformerDecoder
 from espnet_adaptive_dropout.export.int8 import quantize
 
-FULL = {**ARCHITECTURES, **({"qk_norm": QK_NORM} if HAS_NEWER else {})}
+FULL = {**ARCHITECTURES, **({"qk_norm": QK_NORM} if HAS_QK_NORM else {})}
 VOID_HEADS = dict(  # no queries, no values, neither, both
     ffn=[1, 3],
     self_query=[[], [0, 1], [], [1]],
@@ -203,7 +203,7 @@ def test_wrong_widths_are_refused(change, message):
 def test_widths_of_other_layers_are_refused():
     with pytest.raises(ValueError, match="has 1 entries but num_blocks is 2"):
         CompactTransformerDecoder(**SMALL, widths=[{}])
-    if HAS_NEWER:
+    if HAS_QK_NORM:
         widths = [{"ffn": 2, **{n: [1] * HEADS for n in NOTHING}}] * LAYERS
         with pytest.raises(ValueError, match="with widths cannot have qk_norm: true"):
             CompactTransformerDecoder(**SMALL, widths=widths, **QK_NORM)
