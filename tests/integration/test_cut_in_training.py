@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from espnet2.train import trainer
+from support.mixed_precision import CountingScaler, mixed_precision
 from support.tiny_training import (
     CUT,
     EARLY_FREEZE,
@@ -119,6 +120,19 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
         once, twice = (state.get("model", state) for state in (once, twice))
         for key, value in once.items():
             assert torch.equal(value, twice[key]), key
+
+
+def test_mixed_precision_and_accumulated_gradients(
+    data, tmp_path, monkeypatch, sizes, caplog
+):
+    mixed_precision(monkeypatch, torch.bfloat16, CountingScaler)
+    arguments = arguments_of(data, tmp_path / "exp")
+    arguments += ["--use_amp", "true", "--accum_grad", "2"]
+    with caplog.at_level("INFO"):
+        train(arguments, monkeypatch)
+    assert CUT in caplog.text and sizes[3] < sizes[0]
+    for name, value in saved(tmp_path / "exp")["model"].items():
+        assert torch.isfinite(value).all(), name
 
 
 def test_pruning_removes_what_the_training_cut(data, tmp_path, monkeypatch, caplog):
