@@ -118,6 +118,13 @@ def add_cut_options(parser: argparse.ArgumentParser) -> None:
         default=False,
         help="replace the decoder 'transformer' by the faster one of the same weights",
     )
+    add(
+        "--repair",
+        type=str2bool,
+        default=False,
+        help="after the cut, solve the layers that lost inputs again on audio",
+    )
+    add("--repair_utterances", type=int, default=128, help="utterances to repair on")
 
 
 def main(cmd: CommandLine = None) -> None:
@@ -174,7 +181,7 @@ def cut_options(args: argparse.Namespace, target: float | None = None) -> PruneO
     check_data_options(args)
     if not 0.0 < args.tolerance < float("inf"):
         raise ValueError(f"--tolerance {args.tolerance}: must be a number above 0")
-    for name in ("cost_frames", "multiple_of"):
+    for name in ("cost_frames", "multiple_of", "repair_utterances"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name} {value}: must be 1 or more")

@@ -85,7 +85,7 @@ def labelled_batches(
     with tempfile.NamedTemporaryFile("w", suffix=".scp", encoding="utf-8") as keys:
         try:
             if utterances is not None:
-                keys.writelines(_choose(source[0][0], utterances, seed))
+                keys.writelines(choose_names(source[0][0], utterances, seed))
                 keys.flush()
             yield from task.build_streaming_iterator(
                 source,
@@ -103,7 +103,7 @@ def labelled_batches(
             ) from None
 
 
-def _choose(path: str, utterances: int, seed: int) -> list[str]:
+def choose_names(path: str, utterances: int, seed: int) -> list[str]:
     """Choose utterances of a Kaldi table; one name a line, in the table's order."""
     names = [f"{name}\n" for name in read_table(path)]
     if utterances < len(names):

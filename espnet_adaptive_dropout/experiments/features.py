@@ -25,7 +25,7 @@ TOKENS_PER_SECOND = 10
 # Arguments of a model's ``encode`` that do not come from the data
 _NO_DATA = ("bottleneck_feats", "num_spk")
 # Errors that ESPnet raises where it cannot read a file
-_UNREADABLE = (
+UNREADABLE = (
     OSError,
     UnicodeDecodeError,
     RuntimeError,
@@ -162,7 +162,7 @@ def data_inputs(
         ValueError: the data cannot be read.
     """
     if data_names(model) == ["speech"]:
-        source = _audio_source(config, data)
+        source = audio_source(config, data)
         batch = _audio_batch(task, config, utterances, source)
     else:
         source = triplets(data, config, "valid", "--data")
@@ -206,7 +206,7 @@ def _longest_first(batch: Batch) -> Batch:
     return {k: v[order] if torch.is_tensor(v) else v for k, v in batch.items()}
 
 
-def _audio_source(config: dict[str, Any], data: Sequence[str] | None) -> list[Triplet]:
+def audio_source(config: dict[str, Any], data: Sequence[str] | None) -> list[Triplet]:
     """Return the triplet of the audio; reading the text could need more files."""
     found = triplets(data, config, "valid", "--data")
     source = [item for item in found if not item[1].startswith("text")][:1]
@@ -236,7 +236,7 @@ def _audio_batch(
             inference=True,
         )
         _, batch = next(iter(batches))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise ValueError(
             f"{path}: cannot read audio for the certificate ({first_line(error)}); "
             f"pass --data PATH,NAME,TYPE of readable data"

@@ -105,3 +105,8 @@ def narrow_subsampling(embed: torch.nn.Module, first: int, second: int) -> None:
         dense = embed.conv[index]
         embed.conv[index] = conv2d(inputs, outputs, dense.kernel_size, dense.stride)
     compat.set_subsampling_output(embed, linear(second * frequencies, out.out_features))
+
+
+def output_layer(embed: torch.nn.Module) -> torch.nn.Linear:
+    """Return the linear layer behind the convolutions of an input layer."""
+    return compat.subsampling_output(embed)

@@ -31,6 +31,7 @@ class PruningPlan:
         removed_parameters: number of removed parameters.
         blocks: for each block, location name -> kept unit indices as ranges.
         input_layer: location name -> kept unit indices of the input layer.
+        repaired: whether weights were changed after the cut (``--repair true``).
     """
 
     criterion: str
@@ -42,6 +43,7 @@ class PruningPlan:
     removed_parameters: int
     blocks: list[dict[str, str]]
     input_layer: dict[str, str] = dataclasses.field(default_factory=dict)
+    repaired: bool = False
 
     @classmethod
     def from_keep(

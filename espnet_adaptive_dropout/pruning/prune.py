@@ -48,6 +48,8 @@ class PruneOptions:
             the full width; None takes the number of the training.
         allow_unfrozen: take a checkpoint from before the training froze its size.
         compact_decoder: put the compact decoder in the place of ESPnet's.
+        repair: solve the layers that read removed units again after the cut.
+        repair_utterances: number of utterances that they are fitted on.
     """
 
     target_reduction: float | None = None
@@ -62,6 +64,8 @@ class PruneOptions:
     multiple_of: int | None = None
     allow_unfrozen: bool = False
     compact_decoder: bool = False
+    repair: bool = False
+    repair_utterances: int = 128
 
 
 @dataclasses.dataclass

@@ -10,6 +10,10 @@ from espnet_adaptive_dropout.experiments.markdown import table_lines
 from espnet_adaptive_dropout.experiments.sizes import mac_length
 from espnet_adaptive_dropout.pruning.certificate import Certificate
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
+from espnet_adaptive_dropout.pruning.repair_report import (
+    repair_summary,
+    repaired_layers,
+)
 from espnet_adaptive_dropout.units.locations import LOCATIONS
 from espnet_adaptive_dropout.units.table import UnitTable
 
@@ -90,12 +94,14 @@ def to_markdown(report: dict[str, Any]) -> str:
         f"{certificate['tolerance']:.0e}), {certificate['rounding']:.1e} with the "
         f"rounding of {certificate['dtype']}.",
         *_decoder_lines(certificate.get("decoder")),
+        *repair_summary(report.get("repair")),
         "",
         *_size_table(report),
         "",
         "## Units kept, by block and location",
         "",
         *_width_table(report["kept"]),
+        *repaired_layers(report.get("repair")),
         "",
         "## The most that each location could give",
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from espnet_adaptive_dropout.pruning.certificate import Certificate, certify
 from espnet_adaptive_dropout.pruning.decoder_certificate import certify_decoder
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.prune import PruneOptions, cut
+from espnet_adaptive_dropout.pruning.repair import repair_trained
 from espnet_adaptive_dropout.pruning.report import make_report, to_markdown
 from espnet_adaptive_dropout.pruning.trained import Trained, set_masks
 
@@ -37,7 +39,8 @@ def write_experiment(
 ) -> dict[str, Any]:
     """Fill ``directory`` with config, model, plan, certificate and report.
 
-    The certificate compares the masked encoder with the files as they were written.
+    The certificate compares the masked encoder with the files as they were written;
+    a repair of the weights comes afterwards.
 
     Args:
         trained: experiment to prune.
@@ -51,8 +54,8 @@ def write_experiment(
         The report, see ``report.make_report``.
 
     Raises:
-        ValueError: the data cannot be read, or the compact encoder differs from the
-            masked one by more than the tolerance.
+        ValueError: the data cannot be read or are none to repair on, or the compact
+            encoder differs from the masked one by more than the tolerance.
         OSError: the directory cannot be written.
     """
     config, state = cut(trained, keep)
@@ -61,10 +64,7 @@ def write_experiment(
     config_file = directory / "config.yaml"
     model_file = directory / trained.model_file.name
     write_yaml(config_file, {**config, "output_dir": str(output_dir)})
-    try:
-        torch.save(state, model_file)
-    except RuntimeError as error:  # how PyTorch reports a full disk
-        raise OSError(f"cannot write {model_file}: {error}") from error
+    _save(state, model_file)
     set_masks(trained.table, keep)
     masked = trained.model
     _, compact = open_model(trained.task, config_file, model_file)
@@ -73,11 +73,28 @@ def write_experiment(
         trained.table, keep, plan, certificate, sizes(masked), sizes(compact)
     )
     _check_removed(report)
+    if options.repair:
+        repaired = repair_trained(trained, compact, options)
+        report["repair"] = repaired.to_dict()
+        if repaired.used:
+            _save(compact.state_dict(), model_file)
+            open_model(trained.task, config_file, model_file)
+            plan = dataclasses.replace(plan, repaired=True)
     write_yaml(directory / PLAN, plan.to_dict())
     write_json(directory / "certificate.json", certificate.to_dict())
     write_json(directory / "report.json", report)
     write_text(directory / "report.md", to_markdown(report))
     return report
+
+
+def _save(state: dict[str, torch.Tensor], model_file: Path) -> None:
+    """Write weights; a model that was opened from an earlier file keeps its own."""
+    partial = model_file.with_name(f".{model_file.name}")
+    try:
+        torch.save(dict(state), partial)
+    except RuntimeError as error:  # how PyTorch reports a full disk
+        raise OSError(f"cannot write {model_file}: {error}") from error
+    partial.replace(model_file)
 
 
 def _certify(

@@ -253,6 +253,7 @@ for option, values in (
     ("--tolerance", ("-1", "0", "nan", "inf")),
     ("--cost_frames", ("0", "-1")),
     ("--multiple_of", ("0", "-1")),
+    ("--repair_utterances", ("0", "-1")),
 ):
     for value in values:
         add("prune", f"{option} {value}", f"{option} {value}")
@@ -296,6 +297,13 @@ for name, change in (
 ):
     read = "--data {r}/audio.scp,speech,sound"
     add("prune", "audio.scp", read, f"audio {name}", change=change)
+
+repair = "--repair true --criterion random --target_reduction 0.2"
+read = f"{repair} --data {{r}}/audio.scp,speech,sound"
+change = audio(np.full(16000, 0.1))
+add("prune", "--repair true: 2 utterances .* the data have 1", read, change=change)
+change = config(encoder_conf__ctc_trim=True)  # not an option of every release
+add("prune", "ctc_trim", repair, change=change)
 
 # Widths in the config of a pruned model, edited by hand
 WIDTHS = dict(

@@ -1,0 +1,127 @@
+"""The result of a repair, and what the report says about it in Markdown."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from espnet_adaptive_dropout.experiments.markdown import table_lines
+
+# What became of a layer
+REPAIRED, KEPT = "repaired", "kept"
+UNCHANGED, SKIPPED = "unchanged", "skipped"
+
+
+@dataclasses.dataclass
+class LayerRepair:
+    """What became of a layer.
+
+    Args:
+        block: index of its block; None: the input layer.
+        layer: name of the module that it ends.
+        result: ``REPAIRED``; ``KEPT``: solved, but no better on held-out audio;
+            ``UNCHANGED``: nothing to repair; ``SKIPPED``: not a Linear.
+        before: error of its output on held-out audio, as a share of the size of the
+            original output, with the weights as cut.
+        after: the same with the weights as written.
+    """
+
+    block: int | None
+    layer: str
+    result: str
+    before: float | None = None
+    after: float | None = None
+
+
+@dataclasses.dataclass
+class Repair:
+    """Result of a repair.
+
+    Args:
+        utterances: number of utterances that the layers were fitted on.
+        held_out: number of other utterances that the errors are measured on.
+        before: error of the encoder's output on held-out audio before the repair, as
+            a share of the size of the original output.
+        after: the same after the repair.
+        used: whether the repaired weights are used: ``after`` is below ``before``.
+        layers: what became of each layer.
+    """
+
+    utterances: int
+    held_out: int
+    before: float
+    after: float
+    used: bool
+    layers: list[LayerRepair]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as a JSON-serialisable mapping."""
+        return dataclasses.asdict(self)
+
+
+def repair_summary(repair: dict[str, Any] | None) -> list[str]:
+    """Return the paragraph about a repair; nothing without one.
+
+    Args:
+        repair: see ``repair.Repair.to_dict``.
+    """
+    return [] if repair is None else ["", _summary(repair)]
+
+
+def repaired_layers(repair: dict[str, Any] | None) -> list[str]:
+    """Return the section about the layers; nothing without a repair.
+
+    Args:
+        repair: see ``repair.Repair.to_dict``.
+    """
+    if repair is None:
+        return []
+    return [
+        "",
+        "## Repair, by layer",
+        "",
+        "Relative error of the output of each layer on the held-out audio, before and "
+        "after. *kept*: solved again, but no better on that audio, so that the weights "
+        "stay as cut; *unchanged*: nothing to repair; *skipped*: a convolution over "
+        "time, which is not solved.",
+        "",
+        *_layer_table(repair["layers"]),
+    ]
+
+
+def _summary(repair: dict[str, Any]) -> str:
+    errors = (
+        f"error of the encoder's output against the model before the cut, on "
+        f"{repair['held_out']} other utterances, as a share of the size of the output: "
+        f"{repair['before']:.2%} as cut, {repair['after']:.2%} with the repair"
+    )
+    fitted = f"on {repair['utterances']} utterances"
+    if repair["used"]:
+        return (
+            f"**The weights are not those of the trained model alone.** After the "
+            f"certificate was made, layers were solved again by least squares "
+            f"{fitted}. Relative {errors}. The certificate above is about the cut, "
+            f"before the repair."
+        )
+    return (
+        f"**The repair is not used**: it was computed {fitted} and brought nothing. "
+        f"Relative {errors}. The weights are those that the certificate above is about."
+    )
+
+
+def _layer_table(layers: list[dict[str, Any]]) -> list[str]:
+    names = list(dict.fromkeys(one["layer"] for one in layers))
+    rows: dict[int | None, dict[str, str]] = {}
+    for one in layers:
+        rows.setdefault(one["block"], {})[one["layer"]] = _cell(one)
+    cells = [
+        ["input" if block is None else str(block), *(row.get(n, "") for n in names)]
+        for block, row in rows.items()
+    ]
+    return table_lines(["block", *names], cells)
+
+
+def _cell(layer: dict[str, Any]) -> str:
+    if layer["result"] == REPAIRED:
+        return f"{layer['before']:.1%} -> {layer['after']:.1%}"
+    return str(layer["result"])

@@ -1,0 +1,108 @@
+"""Linear layers fitted from sums over frames."""
+
+import pytest
+import torch
+
+from espnet_adaptive_dropout.modules.empty_layers import linear
+from espnet_adaptive_dropout.pruning.least_squares import LinearSums, solve
+
+
+def frames(count, width, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, width, generator=generator)
+
+
+def layer_of(inputs, outputs, bias=True, seed=0):
+    torch.manual_seed(seed)
+    return linear(inputs, outputs, bias=bias)
+
+
+def sums_of(inputs, targets, parts=1):
+    sums = LinearSums(inputs.size(1), targets.size(1))
+    for x, y in zip(inputs.chunk(parts), targets.chunk(parts)):
+        sums.add(x[None], y[None])
+    return sums
+
+
+def solved(sums, layer, **options):
+    new = layer_of(layer.in_features, layer.out_features, layer.bias is not None)
+    with torch.no_grad():
+        weight, bias = solve(sums, layer, **options)
+        new.weight.copy_(weight)
+        if bias is not None:
+            new.bias.copy_(bias)
+    assert all(torch.isfinite(p).all() for p in new.parameters())
+    return new
+
+
+def error(layer, inputs, targets):
+    with torch.no_grad():
+        return float((layer(inputs) - targets).norm() / targets.norm())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_what_other_inputs_give_is_recovered(bias):
+    """The removed inputs are linear combinations of those that stay."""
+    inputs = frames(200, 6)
+    mixed = torch.cat([inputs, inputs @ frames(6, 4, seed=1)], dim=1)
+    whole = layer_of(10, 3, bias=bias)
+    targets = whole(mixed).detach()
+    kept = layer_of(6, 3, bias=bias)
+    with torch.no_grad():
+        kept.weight.copy_(whole.weight[:, :6])
+    sums = sums_of(inputs, targets)
+    assert sums.relative_error(kept) > 0.1
+    assert error(solved(sums, kept, strength=1e-12), inputs, targets) < 1e-5
+    assert error(solved(sums, kept), inputs, targets) < 5e-3
+
+
+def test_the_error_is_that_of_the_layer():
+    inputs, targets, layer = frames(50, 6), frames(50, 3, seed=1), layer_of(6, 3)
+    found = sums_of(inputs, targets, parts=7).relative_error(layer)
+    assert found == pytest.approx(error(layer, inputs, targets), rel=1e-5)
+
+
+def test_parts_give_the_same_as_all_at_once():
+    inputs, targets, layer = frames(90, 8), frames(90, 3, seed=1), layer_of(8, 3)
+    first, second = (
+        solve(sums_of(inputs, targets, parts=parts), layer) for parts in (1, 9)
+    )
+    for one, other in zip(first, second):
+        assert torch.allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_what_is_right_stays():
+    layer, inputs = layer_of(6, 3), frames(100, 6)
+    new = solved(sums_of(inputs, layer(inputs).detach()), layer)
+    assert torch.allclose(new.weight, layer.weight, atol=1e-6)
+    assert torch.allclose(new.bias, layer.bias, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("strength", [1e-8, 1e-3, 1.0, 100.0])
+@pytest.mark.parametrize("count", [1, 3, 40])
+@pytest.mark.parametrize("kind", ["random", "constant", "zero", "equal"])
+def test_the_error_never_grows(kind, count, strength, bias):
+    """Also with fewer frames than inputs, and with inputs that say nothing."""
+    inputs = dict(
+        random=frames(count, 8) + 3.0,
+        constant=frames(1, 8).expand(count, -1),
+        zero=torch.zeros(count, 8),
+        equal=frames(count, 1).expand(-1, 8),
+    )[kind]
+    targets, layer = frames(count, 3, seed=1), layer_of(8, 3, bias=bias)
+    new = solved(sums_of(inputs, targets), layer, strength=strength)
+    assert error(new, inputs, targets) <= error(layer, inputs, targets) + 1e-6
+
+
+def test_a_layer_without_inputs_gets_the_mean_as_its_bias():
+    targets, layer = frames(30, 3), layer_of(0, 3)
+    new = solved(sums_of(torch.zeros(30, 0), targets), layer)
+    assert torch.allclose(new.bias, targets.mean(dim=0), atol=1e-6)
+    assert new.weight.shape == (3, 0)
+
+
+def test_targets_of_zero():
+    sums = sums_of(frames(30, 4), torch.zeros(30, 3))
+    new = solved(sums, layer_of(4, 3))
+    assert sums.relative_error(new) >= 0.0

@@ -1,0 +1,247 @@
+"""``adaprune prune --repair true``."""
+
+import json
+import math
+
+import pytest
+import torch
+import yaml
+from support.encoders import (
+    ARCHITECTURES,
+    adaptive,
+    compact_of,
+    emptied,
+    options_of,
+    random_keep,
+)
+from support.experiments import make_experiment, model_options, write_audio
+
+from espnet_adaptive_dropout.bin import prune
+from espnet_adaptive_dropout.experiments import calibration
+from espnet_adaptive_dropout.experiments.experiment import open_model
+from espnet_adaptive_dropout.experiments.features import Inputs
+from espnet_adaptive_dropout.pruning.plan import PruningPlan
+from espnet_adaptive_dropout.pruning.repair import repair
+from espnet_adaptive_dropout.pruning.repair_report import (
+    LayerRepair,
+    Repair,
+    repair_summary,
+    repaired_layers,
+)
+
+MOST = ("--target_reduction", "0.3", "--criterion", "random")
+
+
+def utterances(count=10, input_size=20, frames=70):
+    generator = torch.Generator().manual_seed(0)
+    return [
+        Inputs(
+            torch.randn(1, frames - index, input_size, generator=generator),
+            torch.tensor([frames - index]),
+        )
+        for index in range(count)
+    ]
+
+
+def pair(architecture="latest", **options):
+    """Original and cut encoder."""
+    options = {**options_of(architecture), **options}
+    original = adaptive(options)
+    return original, compact_of(original, options, random_keep(original.units))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture(architecture):
+    original, compact = pair(architecture)
+    size = options_of(architecture)["input_size"]
+    result = repair(original, compact, utterances(input_size=size))
+    assert (result.utterances, result.held_out) == (8, 2)
+    assert all(torch.isfinite(tensor).all() for tensor in compact.parameters())
+    skipped = {one.layer for one in result.layers if one.result == "skipped"}
+    assert skipped == ({"ffn", "ffn_macaron"} if architecture == "conv1d" else set())
+    for one in result.layers:
+        if one.result != "skipped":
+            assert one.after < one.before or one.result in ("kept", "unchanged")
+    assert result.used == (result.after < result.before)
+
+
+def test_the_order_is_that_of_the_computation():
+    result = repair(*pair(), utterances())
+    names = ["ffn_macaron", "attention", "convolution", "ffn"]
+    assert [(one.block, one.layer) for one in result.layers] == [
+        (None, "subsampling"),
+        *((0, name) for name in names),
+        *((1, name) for name in names),
+    ]
+
+
+def test_units_that_others_replace_are_recovered():
+    options = options_of("latest")
+    original = adaptive(options)
+    keep = torch.ones(original.units.num_units, dtype=torch.bool)
+    with torch.no_grad():
+        for layer in original.encoders:
+            w_1 = layer.feed_forward.w_1
+            w_1.weight[12:], w_1.bias[12:] = w_1.weight[:12], w_1.bias[:12]
+    for group in original.units.groups:
+        if group.location == "ffn":
+            keep[group.start + 12 : group.start + 24] = False
+    compact = compact_of(original, options, keep)
+    result = repair(original, compact, utterances(frames=200))
+    assert result.used and result.after < 0.05 * result.before
+    kinds = {(one.block, one.layer): one.result for one in result.layers}
+    assert kinds[0, "ffn"] == kinds[1, "ffn"] == "repaired"
+    assert kinds[0, "attention"] == "unchanged"
+
+
+def test_nothing_to_repair():
+    options = options_of("latest")
+    original = adaptive(options)
+    keep = torch.ones(original.units.num_units, dtype=torch.bool)
+    compact = compact_of(original, options, keep)
+    before = {name: tensor.clone() for name, tensor in compact.state_dict().items()}
+    result = repair(original, compact, utterances(2))
+    assert {one.result for one in result.layers} == {"unchanged"}
+    for name, tensor in compact.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize(
+    "locations",
+    [("ffn",), ("ffn_macaron",), ("value", "query"), ("conv_channel", "conv_input")],
+)
+def test_of_an_empty_layer_the_bias_is_fitted(locations):
+    options = options_of("latest")
+    original = adaptive(options)
+    keep = emptied(original.units, *locations)
+    compact = compact_of(original, options, keep)
+    result = repair(original, compact, utterances())
+    assert all(torch.isfinite(tensor).all() for tensor in compact.parameters())
+    assert "repaired" in {one.result for one in result.layers}
+
+
+def test_weights_stay_where_held_out_audio_gets_worse():
+    """One frame to fit on says nothing about other audio."""
+    original, compact = pair("linear_input")
+    before = {name: tensor.clone() for name, tensor in compact.state_dict().items()}
+    one, other = utterances(2, frames=30)
+    one = Inputs(one.features[:, :1] * 100, torch.tensor([1]))
+    result = repair(original, compact, [one, other])
+    assert result.used == (result.after < result.before)
+    if not result.used:
+        for name, tensor in compact.state_dict().items():
+            assert torch.equal(tensor, before[name])
+    for layer in result.layers:
+        assert layer.after <= layer.before
+
+
+def test_intermediate_ctc_with_conditioning():
+    original, compact = pair("interctc")
+    ctc = torch.nn.Module()
+    ctc.softmax = lambda x: x[..., :4].softmax(dim=-1)
+    for encoder in (original, compact):
+        encoder.interctc_use_conditioning = True
+        torch.manual_seed(0)
+        encoder.conditioning_layer = torch.nn.Linear(4, 16)
+    inputs = [Inputs(*one, dict(ctc=ctc)) for one in utterances()]
+    assert repair(original, compact, inputs).layers
+
+
+def run(experiment, *extra, output="compact"):
+    directory = experiment.parent / output
+    prune.main([*model_options(experiment), "--output_dir", str(directory), *extra])
+    return directory
+
+
+def refused(experiment, *extra):
+    with pytest.raises(SystemExit) as stop:
+        run(experiment, "--repair", "true", *extra)
+    assert "\n" not in str(stop.value)
+    assert not (experiment.parent / "compact").exists()
+    return str(stop.value)
+
+
+@pytest.fixture(params=["adaptive_dropout_conformer", "conformer"])
+def more_audio(tmp_path, request):
+    """An experiment with ten utterances of audio, and the option that names them."""
+    make_experiment(tmp_path / "exp", request.param)
+    (tmp_path / "exp" / "more").mkdir()
+    scp = write_audio(tmp_path / "exp" / "more", 10)
+    return tmp_path / "exp", ("--data", f"{scp},speech,sound")
+
+
+def test_repaired_experiment(more_audio):
+    experiment, data = more_audio
+    plain = run(experiment, *MOST, *data, output="plain")
+    directory = run(experiment, *MOST, *data, "--repair", "true")
+    report, other = (
+        json.loads((d / "report.json").read_text()) for d in (directory, plain)
+    )
+    found = report["repair"]
+    assert (found["utterances"], found["held_out"]) == (8, 2)
+    assert found["used"] and found["after"] < found["before"]
+    assert report["certificate"]["holds"] and "repair" not in other
+    assert report["certificate"] == other["certificate"]
+
+    _, model = open_model("asr", directory / "config.yaml", directory / "valid.pth")
+    weights, others = (
+        torch.load(d / "valid.pth", weights_only=True) for d in (directory, plain)
+    )
+    assert weights.keys() == others.keys() == model.state_dict().keys()
+    changed = {k for k in weights if not torch.equal(weights[k], others[k])}
+    ends = ("w_2", "linear_out", "pointwise_conv2")
+    assert changed and all(key.split(".")[-2] in ends for key in changed)
+    assert sorted(path.name for path in directory.iterdir()) == sorted(
+        path.name for path in plain.iterdir()
+    )
+    text = (directory / "report.md").read_text()
+    assert "certificate above is about the cut" in text and "Repair, by layer" in text
+    plan, before = (
+        yaml.safe_load((d / "plan.yaml").read_text()) for d in (directory, plain)
+    )
+    assert plan == {**before, "repaired": True}
+    assert PruningPlan.from_dict(plan).repaired
+
+
+def test_the_size_as_trained_needs_no_repair(experiment):
+    plain = run(experiment, output="plain")
+    directory = run(experiment, "--repair", "true")
+    weights, others = (torch.load(d / "valid.pth") for d in (directory, plain))
+    assert all(torch.equal(weights[name], others[name]) for name in others)
+    found = json.loads((directory / "report.json").read_text())["repair"]
+    assert not found["used"] and found["before"] < 1e-5
+
+
+def test_what_is_refused(experiment):
+    alone = experiment / "alone"
+    alone.mkdir()
+    data = f"{write_audio(alone, 1)},speech,sound"
+    message = refused(experiment, *MOST, "--data", data)
+    assert "--repair true: 2 utterances that are long enough are needed" in message
+
+
+def test_an_encoder_that_reads_no_audio_is_refused(experiment, monkeypatch):
+    monkeypatch.setattr(calibration, "data_names", lambda model: ["src_text"])
+    message = refused(experiment, *MOST)
+    assert "--repair true: the encoder reads src_text, not audio alone" in message
+
+
+def layer_result(result, block=0, layer="ffn"):
+    return LayerRepair(block, layer, result, 0.5, 0.25)
+
+
+def test_the_report_says_what_was_done():
+    layers = [layer_result("repaired"), layer_result("kept", layer="attention")]
+    layers.append(LayerRepair(1, "ffn", "skipped"))
+    layers.append(layer_result("unchanged", None, "subsampling"))
+    result = Repair(80, 20, 0.4, 0.1, True, layers)
+    (summary,) = filter(None, repair_summary(result.to_dict()))
+    assert "40.00% as cut, 10.00% with the repair" in summary
+    assert "on 80 utterances" in summary and "on 20 other utterances" in summary
+    table = "\n".join(repaired_layers(result.to_dict()))
+    assert "| 0 | 50.0% -> 25.0% | kept |" in table
+    assert "| input |" in table and "skipped" in table
+    result.used = False
+    assert "The repair is not used" in repair_summary(result.to_dict())[1]
+    assert repair_summary(None) == repaired_layers(None) == []
+    assert not math.isnan(json.loads(json.dumps(result.to_dict()))["after"])
