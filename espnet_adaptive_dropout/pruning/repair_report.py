@@ -91,21 +91,20 @@ def repaired_layers(repair: dict[str, Any] | None) -> list[str]:
 
 def _summary(repair: dict[str, Any]) -> str:
     errors = (
-        f"error of the encoder's output against the model before the cut, on "
+        f"Error of the encoder's output against the model before the cut, on "
         f"{repair['held_out']} other utterances, as a share of the size of the output: "
         f"{repair['before']:.2%} as cut, {repair['after']:.2%} with the repair"
     )
     fitted = f"on {repair['utterances']} utterances"
     if repair["used"]:
         return (
-            f"**The weights are not those of the trained model alone.** After the "
-            f"certificate was made, layers were solved again by least squares "
-            f"{fitted}. Relative {errors}. The certificate above is about the cut, "
-            f"before the repair."
+            f"**The weights are not only copies of the trained ones.** The difference "
+            f"above is that of the cut. Afterwards layers were solved again by least "
+            f"squares {fitted}, which changes what the encoder puts out. {errors}."
         )
     return (
-        f"**The repair is not used**: it was computed {fitted} and brought nothing. "
-        f"Relative {errors}. The weights are those that the certificate above is about."
+        f"**The repair is not used**: it was computed {fitted} and brought nothing, so "
+        f"that the weights are those that were compared above. {errors}."
     )
 
 

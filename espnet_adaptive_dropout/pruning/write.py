@@ -80,8 +80,9 @@ def write_experiment(
             _save(compact.state_dict(), model_file)
             open_model(trained.task, config_file, model_file)
             plan = dataclasses.replace(plan, repaired=True)
+            report["certificate"]["repaired_afterwards"] = True
     write_yaml(directory / PLAN, plan.to_dict())
-    write_json(directory / "certificate.json", certificate.to_dict())
+    write_json(directory / "certificate.json", report["certificate"])
     write_json(directory / "report.json", report)
     write_text(directory / "report.md", to_markdown(report))
     return report

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from espnet_adaptive_dropout.experiments.markdown import table_lines
+from espnet_adaptive_dropout.pruning.repair_report import repair_summary
 from espnet_adaptive_dropout.report.before_after import AFTER, BEFORE, FLOOR
 from espnet_adaptive_dropout.report.costs import PARTS, Costs
 from espnet_adaptive_dropout.report.exported import forms_table
@@ -138,6 +139,7 @@ def _pruning_summary(pruning: dict[str, Any]) -> list[str]:
         f"`{pruning['criterion']}`). The pruned encoder differs from the masked one by "
         f"{certificate['largest_difference']:.1e} at most in double precision, "
         f"{certificate['rounding']:.1e} with the rounding of {certificate['dtype']}.",
+        *repair_summary(pruning.get("repair")),
         "",
     ]
 

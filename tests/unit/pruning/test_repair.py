@@ -16,7 +16,7 @@ from support.encoders import (
 )
 from support.experiments import make_experiment, model_options, write_audio
 
-from espnet_adaptive_dropout.bin import prune
+from espnet_adaptive_dropout.bin import prune, sweep
 from espnet_adaptive_dropout.experiments import calibration
 from espnet_adaptive_dropout.experiments.experiment import open_model
 from espnet_adaptive_dropout.experiments.features import Inputs
@@ -181,7 +181,8 @@ def test_repaired_experiment(more_audio):
     assert (found["utterances"], found["held_out"]) == (8, 2)
     assert found["used"] and found["after"] < found["before"]
     assert report["certificate"]["holds"] and "repair" not in other
-    assert report["certificate"] == other["certificate"]
+    certificate = json.loads((directory / "certificate.json").read_text())
+    assert certificate == {**other["certificate"], "repaired_afterwards": True}
 
     _, model = open_model("asr", directory / "config.yaml", directory / "valid.pth")
     weights, others = (
@@ -195,12 +196,24 @@ def test_repaired_experiment(more_audio):
         path.name for path in plain.iterdir()
     )
     text = (directory / "report.md").read_text()
-    assert "certificate above is about the cut" in text and "Repair, by layer" in text
+    assert "difference above is that of the cut" in text and "Repair, by layer" in text
     plan, before = (
         yaml.safe_load((d / "plan.yaml").read_text()) for d in (directory, plain)
     )
     assert plan == {**before, "repaired": True}
     assert PruningPlan.from_dict(plan).repaired
+
+
+def test_a_repaired_sweep(experiment):
+    directory = experiment.parent / "sweep"
+    options = ("--skip_validation", "--criterion", "random", "--repair", "true")
+    shares = ("--target_reduction", "0.2", "0.4")
+    sweep.main(
+        [*model_options(experiment), "--output_dir", str(directory), *options, *shares]
+    )
+    for name in ("r20", "r40"):
+        report = json.loads((directory / name / "report.json").read_text())
+        assert report["repair"]["held_out"] == 1
 
 
 def test_the_size_as_trained_needs_no_repair(experiment):

@@ -1,0 +1,50 @@
+"""Utterances to calibrate on."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from support.experiments import make_experiment, write_audio
+
+from espnet_adaptive_dropout.experiments.calibration import calibration_inputs
+from espnet_adaptive_dropout.experiments.experiment import load_config, load_task
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads utterances of an experiment with one that is too short among them."""
+    model = make_experiment(tmp_path / "exp", "conformer")
+    config, task = load_config(tmp_path / "exp" / "config.yaml"), load_task("asr")
+    scp = write_audio(tmp_path, 6)
+
+    def call(utterances, samples):
+        soundfile.write(tmp_path / "utt2.wav", samples, 16000, subtype="FLOAT")
+        data = [f"{scp},speech,sound"]
+        return calibration_inputs(task, model, config, utterances, data)
+
+    return call
+
+
+@pytest.mark.parametrize("samples", [50, 800])
+def test_utterances_that_are_too_short_are_left_out(read, samples):
+    found = read(100, np.full(samples, 0.1))
+    assert [len(inputs.lengths) for inputs in found] == [1] * 5
+    assert all(inputs.features.size(1) == inputs.lengths[0] for inputs in found)
+
+
+def test_the_choice_is_the_same_every_time(read):
+    first, second = (read(3, np.full(16000, 0.1)) for _ in range(2))
+    assert len(first) == len(second) == 3
+    for one, other in zip(first, second):
+        assert torch.equal(one.features, other.features)
+
+
+def test_audio_that_is_not_finite_is_refused(read):
+    with pytest.raises(ValueError, match=r"wav.scp: the features .* not all finite"):
+        read(100, np.full(16000, np.nan))
+
+
+def test_audio_that_cannot_be_read_is_refused(read, tmp_path):
+    (tmp_path / "utt4.wav").unlink()
+    with pytest.raises(ValueError, match="cannot read audio to calibrate on"):
+        read(100, np.full(16000, 0.1))
