@@ -59,10 +59,12 @@ setup(
         "pyyaml",
         "sentencepiece",
         "tensorboard",
-        # 202511 needs setuptools < 74, PyTorch from 2.13 on setuptools >= 77.
+        # 202511 needs setuptools < 74, PyTorch from 2.13 on setuptools >= 77, and
+        # torchaudio 2.11.1 does not load with an older PyTorch.
         'torch>=2.4; python_version >= "3.12"',
         'torch>=2.4,<2.13; python_version < "3.12"',
-        "torchaudio",
+        'torchaudio; python_version >= "3.12"',
+        'torchaudio<2.11.1; python_version < "3.12"',
         "tqdm",
     ],
     extras_require={
