@@ -33,7 +33,7 @@ from espnet_adaptive_dropout.pruning.repair_report import (
     LayerRepair,
     Repair,
 )
-from espnet_adaptive_dropout.pruning.trained import Trained
+from espnet_adaptive_dropout.pruning.trained import Trained, set_masks
 
 # Of a block, in the order of the computation: name, module, its last layer
 _LAYERS = (
@@ -66,12 +66,18 @@ class Place:
 
 
 def repair_trained(
-    trained: Trained, compact: torch.nn.Module, options: PruneOptions
+    trained: Trained,
+    keep: torch.Tensor,
+    compact: torch.nn.Module,
+    options: PruneOptions,
 ) -> Repair:
     """Repair a compact model towards the model as trained.
 
+    A cut to a larger size than the trained one has lost nothing: it stays as it is.
+
     Args:
         trained: experiment that was cut; its masks are set anew.
+        keep: units that stayed, without unused ones, bool (units,).
         compact: the model after the cut; its encoder is changed in place.
         options: options of pruning.
 
@@ -99,8 +105,9 @@ def repair_trained(
             )
     except ValueError as error:
         raise ValueError(f"--repair true: {error}") from None
-    original = main_encoder(trained.as_trained())
-    return repair(original, main_encoder(compact), inputs)
+    own = trained.own_keep()
+    set_masks(trained.table, own if (own & ~keep).any() else keep)
+    return repair(main_encoder(trained.model), main_encoder(compact), inputs)
 
 
 @torch.no_grad()

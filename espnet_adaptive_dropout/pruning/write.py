@@ -74,7 +74,7 @@ def write_experiment(
     )
     _check_removed(report)
     if options.repair:
-        repaired = repair_trained(trained, compact, options)
+        repaired = repair_trained(trained, keep, compact, options)
         report["repair"] = repaired.to_dict()
         if repaired.used:
             _save(compact.state_dict(), model_file)

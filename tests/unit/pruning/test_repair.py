@@ -20,6 +20,7 @@ from espnet_adaptive_dropout.bin import prune, sweep
 from espnet_adaptive_dropout.experiments import calibration
 from espnet_adaptive_dropout.experiments.experiment import open_model
 from espnet_adaptive_dropout.experiments.features import Inputs
+from espnet_adaptive_dropout.pruning import repair as repair_module
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.repair import repair
 from espnet_adaptive_dropout.pruning.repair_report import (
@@ -120,19 +121,36 @@ def test_of_an_empty_layer_the_bias_is_fitted(locations):
     assert "repaired" in {one.result for one in result.layers}
 
 
-def test_weights_stay_where_held_out_audio_gets_worse():
-    """One frame to fit on says nothing about other audio."""
+def copy_of(encoder):
+    return {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+
+
+def test_a_layer_that_gets_worse_on_held_out_audio_stays():
+    """One loud frame to fit on says nothing about other audio."""
     original, compact = pair("linear_input")
-    before = {name: tensor.clone() for name, tensor in compact.state_dict().items()}
+    before = copy_of(compact)
     one, other = utterances(2, frames=30)
     one = Inputs(one.features[:, :1] * 100, torch.tensor([1]))
     result = repair(original, compact, [one, other])
-    assert result.used == (result.after < result.before)
-    if not result.used:
-        for name, tensor in compact.state_dict().items():
-            assert torch.equal(tensor, before[name])
-    for layer in result.layers:
-        assert layer.after <= layer.before
+    kept = [layer for layer in result.layers if layer.result == "kept"]
+    assert kept and all(layer.after == layer.before for layer in kept)
+    assert all(layer.after <= layer.before for layer in result.layers)
+    names = dict(ffn="feed_forward.w_2", attention="self_attn.linear_out")
+    for layer in kept:
+        key = f"encoders.{layer.block}.{names.get(layer.layer)}.weight"
+        if key in before:
+            assert torch.equal(compact.state_dict()[key], before[key])
+
+
+def test_all_weights_stay_where_the_encoder_gets_worse(monkeypatch):
+    errors = iter([0.1, 0.2])
+    monkeypatch.setattr(repair_module, "_encoder_error", lambda *args: next(errors))
+    original, compact = pair()
+    before = copy_of(compact)
+    result = repair(original, compact, utterances())
+    assert "repaired" in {one.result for one in result.layers} and not result.used
+    for name, tensor in compact.state_dict().items():
+        assert torch.equal(tensor, before[name])
 
 
 def test_intermediate_ctc_with_conditioning():
@@ -216,9 +234,10 @@ def test_a_repaired_sweep(experiment):
         assert report["repair"]["held_out"] == 1
 
 
-def test_the_size_as_trained_needs_no_repair(experiment):
-    plain = run(experiment, output="plain")
-    directory = run(experiment, "--repair", "true")
+@pytest.mark.parametrize("size", [(), ("--target_reduction", "0.2")])
+def test_no_less_than_the_trained_size_needs_no_repair(experiment, size):
+    plain = run(experiment, *size, output="plain")
+    directory = run(experiment, *size, "--repair", "true")
     weights, others = (torch.load(d / "valid.pth") for d in (directory, plain))
     assert all(torch.equal(weights[name], others[name]) for name in others)
     found = json.loads((directory / "report.json").read_text())["repair"]
