@@ -18,6 +18,7 @@ from support.tiny_training import (
 from espnet_adaptive_dropout.bin import prune
 from espnet_adaptive_dropout.encoders import training_cut
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+from espnet_adaptive_dropout.experiments.experiment import load_checkpoint
 from espnet_adaptive_dropout.plugin import cutting_trainer, runner
 
 NO_DROPOUT = dict(
@@ -61,7 +62,7 @@ def train(arguments, monkeypatch):
 
 
 def saved(output, name="checkpoint.pth"):
-    return torch.load(output / name, weights_only=True)
+    return load_checkpoint(output / name)
 
 
 def test_it_ends_with_the_weights_of_the_masked_training(
