@@ -18,6 +18,7 @@ from benchmarks.files import save_torch, write_yaml
 from benchmarks.models.score import score
 from benchmarks.models.torch_prune import torch_prune
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
+from espnet_adaptive_dropout.units.surgery import narrow_all
 
 TYPES = {"target_reduction": float, "valid": str}  # every other option is a path
 
@@ -81,7 +82,7 @@ def carry_over(args: argparse.Namespace) -> None:
         ts.load_checkpoint(args.checkpoint),
         full,
         narrow,
-        lambda state: ts.narrow(state, cuts),
+        lambda state: narrow_all(state, cuts),
     )
     narrow.load_state_dict(resized["model"])  # fails if any shape is wrong
     save_torch(args.new_checkpoint, resized)

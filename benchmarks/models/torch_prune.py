@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import yaml
 
-from espnet_adaptive_dropout.units.surgery import Cut
+from espnet_adaptive_dropout.units.surgery import Cut, narrow_all
 
 BISECTIONS = 14
 TOLERANCE = 1e-4
@@ -47,7 +47,9 @@ def torch_prune(args: argparse.Namespace) -> None:
     config.update(narrow_options(full, config, keep))
     narrow = build_model(load_task("asr"), config)
     cuts = cuts_of(full, keep)
-    resized = ts.resized(checkpoint, full, narrow, lambda state: ts.narrow(state, cuts))
+    resized = ts.resized(
+        checkpoint, full, narrow, lambda state: narrow_all(state, cuts)
+    )
     narrow.load_state_dict(resized["model"])
     difference = largest_difference(full, narrow, cuts, noise_inputs(full, 5.0))
     if not difference <= TOLERANCE:
@@ -149,10 +151,8 @@ def kept_mask(table, keep: Keep) -> torch.Tensor:
 
 def narrow_parameters(full: torch.nn.Module, keep: Keep) -> int:
     """Number of encoder parameters that stay."""
-    from benchmarks.models import training_state as ts
-
     names = {f"encoder.{name}" for name, _ in full.encoder.named_parameters()}
-    state = ts.narrow(full.state_dict(), cuts_of(full, keep))
+    state = narrow_all(full.state_dict(), cuts_of(full, keep))
     return sum(w.numel() for name, w in state.items() if name in names)
 
 

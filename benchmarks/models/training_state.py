@@ -49,14 +49,6 @@ def cuts(full: torch.nn.Module, keep: torch.Tensor) -> dict[str, Cut]:
     return find_cuts(full.state_dict(), UnitTable(full.encoder), keep, PREFIX)
 
 
-def narrow(state: State, how: dict[str, Cut]) -> State:
-    """Full-width tensors -> those of the pruned model."""
-    return {
-        name: how[name].narrow(tensor) if name in how else tensor
-        for name, tensor in state.items()
-    }
-
-
 def widen(state: State, how: dict[str, Cut], full: State) -> State:
     """Narrow tensors -> tensors of the shapes of ``full``, zero where they were cut."""
     return {

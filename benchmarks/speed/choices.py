@@ -133,7 +133,7 @@ class Setting:
         size: key of SIZES.
         batch: number of utterances.
         seconds: length of each.
-        threads: of PyTorch and ONNX Runtime.
+        threads: number of threads of PyTorch and ONNX Runtime.
         device: name.
         dtype: see ``Device``.
     """
@@ -212,7 +212,7 @@ def chosen_grid(
     """Every combination of the given values.
 
     Args:
-        size: of the encoder.
+        size: size of the encoder, key of SIZES.
         batches: numbers of utterances.
         lengths: seconds.
         threads: numbers, or "all".

@@ -66,8 +66,8 @@ def efforts(
 
     Args:
         settings: that are to be measured.
-        seconds: for all together.
-        rounds: of each; 0: as many as there is time for, five to forty.
+        seconds: time for all settings together.
+        rounds: number of rounds of each; 0: as many as there is time for, 5 to 40.
     """
     if rounds:
         return [(setting, Effort(rounds)) for setting in settings]

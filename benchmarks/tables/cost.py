@@ -31,7 +31,7 @@ class Point:
     Args:
         row: the row.
         passes: passes of the dense model for the MACs of its training.
-        change: of the mean word error rate against dense, in percent.
+        change: change of the mean word error rate against dense, in percent.
     """
 
     row: Measured

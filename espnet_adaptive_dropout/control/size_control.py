@@ -247,6 +247,4 @@ class SizeControl(torch.nn.Module):
     @torch.no_grad()
     def actual_reduction(self) -> float:
         """Share of the encoder that would go if it were pruned now (p > 0.5)."""
-        keep = torch.ones(self.table.num_units, dtype=torch.bool)
-        keep[self.table.gated()] = self.table.logits().cpu() > 0
-        return self.table.reduction(keep, self.cost)
+        return self.table.reduction(self.table.decided(), self.cost)

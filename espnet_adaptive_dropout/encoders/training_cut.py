@@ -22,7 +22,7 @@ import torch
 
 from espnet_adaptive_dropout.encoders.compact import CompactConformerEncoder
 from espnet_adaptive_dropout.experiments.checkpoint import without_gates
-from espnet_adaptive_dropout.units.surgery import Cut, cut_weights, find_cuts
+from espnet_adaptive_dropout.units.surgery import Cut, find_cuts, narrow_all
 from espnet_adaptive_dropout.units.widths import compact_options
 
 # Parts of an encoder that lose units
@@ -106,16 +106,14 @@ def cut_training(
 def _cut_encoder(encoder: torch.nn.Module) -> Replacements:
     state = {name: value.detach() for name, value in encoder.state_dict().items()}
     table = encoder.units
-    keep = torch.ones(table.num_units, dtype=torch.bool)
-    keep[table.gated()] = table.logits().cpu() > 0
-    keep = table.without_unused(keep)
+    keep = table.decided()
     cuts = find_cuts(state, table, keep, "")
     # New layers are initialised at random: leave the training's random numbers alone.
     with torch.random.fork_rng(devices=[]):
         compact = CompactConformerEncoder(
             **encoder.stock_options, **compact_options(table, keep)
         )
-    weights = cut_weights(without_gates(state), table, keep, "")
+    weights = narrow_all(without_gates(state), cuts)
     like = next(encoder.parameters())
     compact.to(device=like.device, dtype=like.dtype).train(encoder.training)
     compact.load_state_dict({name: weights[name] for name in compact.state_dict()})

@@ -55,10 +55,8 @@ class Certificate:
     @property
     def holds(self) -> bool:
         """Whether both differences are small enough; NaN never is."""
-        return (
-            self.largest_difference <= self.tolerance
-            and self.rounding <= ROUNDING * self.largest_output
-        )
+        exact = self.largest_difference <= self.tolerance
+        return exact and is_rounding(self.rounding, self.largest_output)
 
     def __str__(self) -> str:
         return (
@@ -72,6 +70,16 @@ class Certificate:
         if self.decoder is None:
             del entries["decoder"]
         return entries
+
+
+def is_rounding(difference: float, largest_output: float) -> bool:
+    """Whether a difference in the model's own precision is small; NaN never is.
+
+    Args:
+        difference: largest difference of the outputs.
+        largest_output: largest output.
+    """
+    return difference <= ROUNDING * largest_output
 
 
 @torch.no_grad()

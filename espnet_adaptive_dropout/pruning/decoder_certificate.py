@@ -13,9 +13,9 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
 )
 from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.pruning.certificate import (
-    ROUNDING,
     double_precision,
     encoder_output,
+    is_rounding,
 )
 
 # Random tokens that are decoded for every utterance, and hypotheses of each
@@ -28,7 +28,7 @@ class DecoderCertificate:
     """Largest difference between ESPnet's and the compact decoder.
 
     Args:
-        largest_difference: of all scores, in double precision.
+        largest_difference: largest difference of all scores, in double precision.
         tolerance: largest ``largest_difference`` that passes.
         rounding: largest difference in the model's own precision.
         largest_output: largest score.
@@ -44,10 +44,8 @@ class DecoderCertificate:
     @property
     def holds(self) -> bool:
         """Whether both differences are small enough; NaN never is."""
-        return (
-            self.largest_difference <= self.tolerance
-            and self.rounding <= ROUNDING * self.largest_output
-        )
+        exact = self.largest_difference <= self.tolerance
+        return exact and is_rounding(self.rounding, self.largest_output)
 
     def __str__(self) -> str:
         return f"{self.largest_difference:.1e} in double precision, {self.rounding:.1e}"

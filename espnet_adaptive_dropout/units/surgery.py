@@ -81,6 +81,21 @@ def find_cuts(
     return cuts
 
 
+def narrow_all(
+    state: dict[str, torch.Tensor], cuts: dict[str, Cut]
+) -> dict[str, torch.Tensor]:
+    """Return a new dict in which the tensors of ``cuts`` are narrow.
+
+    Args:
+        state: tensors at full width, by name; not changed.
+        cuts: how each tensor that loses entries is cut, by name.
+    """
+    return {
+        name: cuts[name].narrow(tensor) if name in cuts else tensor
+        for name, tensor in state.items()
+    }
+
+
 def cut_weights(
     state: dict[str, torch.Tensor], table: UnitTable, keep: torch.Tensor, prefix: str
 ) -> dict[str, torch.Tensor]:
@@ -95,11 +110,7 @@ def cut_weights(
     Returns:
         A new dict. Tensors that lose nothing are shared with ``state``.
     """
-    cuts = find_cuts(state, table, keep, prefix)
-    return {
-        name: cuts[name].narrow(tensor) if name in cuts else tensor
-        for name, tensor in state.items()
-    }
+    return narrow_all(state, find_cuts(state, table, keep, prefix))
 
 
 def _is_narrow(table: UnitTable, keep: torch.Tensor, block: int | None) -> bool:

@@ -102,6 +102,12 @@ class UnitTable:
         for group, part in zip(groups, parts):
             self.gates[(group.block, group.location)].set_logits(part)
 
+    def decided(self) -> torch.Tensor:
+        """Return the units that the gates keep (p > 0.5), bool (units,)."""
+        keep = torch.ones(self.num_units, dtype=torch.bool)
+        keep[self.gated()] = self.logits().cpu() > 0
+        return self.without_unused(keep)
+
     def without_unused(self, keep: torch.Tensor) -> torch.Tensor:
         """The units of ``keep`` without those that have no effect any more.
 

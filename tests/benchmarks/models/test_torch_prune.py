@@ -8,9 +8,9 @@ from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 from support.encoders import SMALL
 
 from benchmarks.models import torch_prune
-from benchmarks.models import training_state as ts
 from espnet_adaptive_dropout.encoders.compact import CompactConformerEncoder
 from espnet_adaptive_dropout.experiments.features import Inputs
+from espnet_adaptive_dropout.units.surgery import narrow_all
 
 ENCODER = dict(SMALL, linear_units=64, rel_pos_type="latest", macaron_style=True)
 
@@ -55,7 +55,7 @@ def test_narrow_encoder_computes_what_the_full_one_with_zeros_does(full):
     keep = some_kept(full)
     narrow = narrow_model(full, keep)
     cuts = torch_prune.cuts_of(full, keep)
-    narrow.load_state_dict(ts.narrow(full.state_dict(), cuts))
+    narrow.load_state_dict(narrow_all(full.state_dict(), cuts))
     assert torch_prune.largest_difference(full, narrow, cuts, inputs()) < 1e-5
 
 

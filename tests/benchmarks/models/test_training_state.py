@@ -9,6 +9,7 @@ from support.encoders import SMALL
 
 from benchmarks.models import training_state as ts
 from espnet_adaptive_dropout.encoders.compact import CompactConformerEncoder
+from espnet_adaptive_dropout.units.surgery import narrow_all
 from espnet_adaptive_dropout.units.table import UnitTable
 from espnet_adaptive_dropout.units.widths import compact_options
 
@@ -57,7 +58,7 @@ def trained(model, steps=3):
 
 
 def cut(checkpoint, full, narrow, cuts):
-    return ts.resized(checkpoint, full, narrow, lambda state: ts.narrow(state, cuts))
+    return ts.resized(checkpoint, full, narrow, lambda state: narrow_all(state, cuts))
 
 
 def test_moments_go_with_their_weights(pruned):
@@ -102,7 +103,7 @@ def test_cut_and_widened_is_the_same_with_zeros(pruned):
     full, keep, narrow = pruned
     cuts = ts.cuts(full, keep)
     state = full.state_dict()
-    wide = ts.widen(ts.narrow(state, cuts), cuts, state)
+    wide = ts.widen(narrow_all(state, cuts), cuts, state)
     kept = 0
     for name, tensor in wide.items():
         assert torch.equal(tensor, torch.where(tensor == 0, tensor, state[name]))
