@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import logging
 import sys
 
 import pytest
@@ -29,12 +28,6 @@ MODEL = "valid.final_loss.best.pth"
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("tasks") / "data")
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    yield
-    logging.getLogger().setLevel(logging.WARNING)
 
 
 def run(module, arguments, monkeypatch):
