@@ -11,7 +11,6 @@ instead: every row and column that would be removed, and the sizes.
 from __future__ import annotations
 
 import argparse
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -229,7 +228,12 @@ def print_plan(args: argparse.Namespace) -> None:
 
 def prune_to_directory(args: argparse.Namespace) -> None:
     """Prune into ``--output_dir``."""
-    from espnet_adaptive_dropout.pruning.write import FORMER, PLAN, write_experiment
+    from espnet_adaptive_dropout.pruning.write import (
+        FORMER,
+        PLAN,
+        share_images,
+        write_experiment,
+    )
 
     start = time.perf_counter()
     with new_directory(args.output_dir, PLAN, FORMER) as partial:
@@ -244,19 +248,6 @@ def prune_to_directory(args: argparse.Namespace) -> None:
         f"{certificate['rounding']:.1e} in {certificate['dtype']}, "
         f"{time.perf_counter() - start:.1f} s"
     )
-
-
-def share_images(trained: Path, compact: Path) -> None:
-    """Copy the ``images`` of the training, without which asr.sh fails to pack.
-
-    Args:
-        trained: experiment directory of the training.
-        compact: experiment directory of the compact model.
-    """
-    if (trained / "images").is_dir():
-        shutil.copytree(trained / "images", compact / "images")
-    else:
-        (compact / "images").mkdir()
 
 
 if __name__ == "__main__":

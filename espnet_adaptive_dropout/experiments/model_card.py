@@ -38,7 +38,7 @@ def model_card(config: dict, results: str, zip_name: str, pruning: str = "") -> 
 
     Args:
         config: the experiment's config.yaml.
-        results: the experiment's RESULTS.md, or "".
+        results: the experiment's compress.md and RESULTS.md, or "".
         zip_name: file name of the packed model.
         pruning: the experiment's report.md, or "".
     """
@@ -106,7 +106,8 @@ def write_model_card(experiment: Path, zip_name: str) -> Path:
     A README.md that is no model card is left as it is.
 
     Args:
-        experiment: directory with config.yaml, and possibly RESULTS.md and report.md.
+        experiment: directory with config.yaml, and possibly RESULTS.md, report.md and
+            compress.md.
         zip_name: file name of the packed model.
 
     Returns:
@@ -116,6 +117,7 @@ def write_model_card(experiment: Path, zip_name: str) -> Path:
     if path.exists() and _MARK not in _text(path):
         return path
     config = yaml.safe_load(_text(experiment / "config.yaml")) or {}
-    results, pruning = (_text(experiment / n) for n in ("RESULTS.md", "report.md"))
-    write_text(path, model_card(config, results, zip_name, pruning))
+    results = "\n".join(_text(experiment / n) for n in ("compress.md", "RESULTS.md"))
+    pruning = _text(experiment / "report.md")
+    write_text(path, model_card(config, results.strip(), zip_name, pruning))
     return path
