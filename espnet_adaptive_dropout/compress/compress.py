@@ -96,10 +96,8 @@ class CompressOptions:
 
     def settings(self) -> dict[str, Any]:
         """Return what the work of a run depends on, for JSON."""
-        left_out = ("cut", "output_dir", "keep_work", "ngpu")
-        values = {k: v for k, v in vars(self).items() if k not in left_out}
-        values["target_reduction"] = self.cut.target_reduction
-        values["criterion"] = self.cut.criterion
+        names = ("model", "model_file", "task", "data", "held_out", "inference_config")
+        values = {name: getattr(self, name) for name in names}
         return json.loads(json.dumps(values, default=str))
 
 

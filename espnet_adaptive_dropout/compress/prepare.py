@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
+from espnet_adaptive_dropout.compress import work
 from espnet_adaptive_dropout.compress.audio import Utterances, read_data
 from espnet_adaptive_dropout.compress.recognise import Recogniser, Recognition
 from espnet_adaptive_dropout.compress.selection import (
@@ -22,8 +23,6 @@ from espnet_adaptive_dropout.compress.written import (
 
 # Texts that a task is trained on; what a model recognises has them too.
 LABELS = {"s2t": ("text", "text_prev", "text_ctc")}
-# Labels that a run has recognised before it was interrupted
-MEMORY = "recognised.jsonl"
 
 
 @dataclasses.dataclass
@@ -131,7 +130,7 @@ def labelled(
     new: dict[str, dict[str, str]] = {}
     if missing:
         data = write_data(missing, directory, rate)
-        new = recogniser(data, "labels", directory / MEMORY).texts
+        new = recogniser(data, "labels", directory / work.LABELS).texts
     names = labels_of(task)
     complete = {
         name: dataclasses.replace(one, texts=new.get(name, one.texts))

@@ -151,11 +151,7 @@ class Recogniser:
             bar = tqdm(speech, title, len(names), unit="utt", leave=False)
             for name, wave in bar:
                 samples += len(wave)
-                try:
-                    with _quiet():
-                        texts[name] = self._labels(wave)
-                except (RuntimeError, IndexError, AssertionError):  # less than a frame
-                    texts[name] = self._label("", "")
+                texts[name] = self._labels_of(name, wave)
                 if memory is not None:
                     file.write(json.dumps([name, texts[name]]) + "\n")
                     file.flush()
@@ -187,6 +183,23 @@ class Recogniser:
             raise ValueError(
                 f"{path}: cannot read the audio ({first_line(error)})"
             ) from None
+
+    def _labels_of(self, name: str, speech: torch.Tensor) -> dict[str, str]:
+        """Return the texts of an utterance; empty ones if it is less than a frame."""
+        try:
+            with _quiet():
+                return self._labels(speech)
+        except KeyError as error:
+            raise ValueError(
+                f"the model does not know the symbol {error}; set lang_sym and "
+                f"task_sym in --inference_config"
+            ) from None
+        except (RuntimeError, IndexError, AssertionError) as error:
+            if len(speech) < sampling_rate(self.config):
+                return self._label("", "")
+            raise ValueError(
+                f"{name}: cannot be recognised ({first_line(error)[:150]})"
+            ) from error
 
     def _labels(self, speech: torch.Tensor) -> dict[str, str]:
         """Return the texts of an utterance, (samples,)."""

@@ -87,7 +87,7 @@ def open_source(
     directory.mkdir(parents=True, exist_ok=True)
     path = Path(model)
     parts: dict[str, Path] = {}
-    root = None
+    root: Path | None = None
     if path.is_dir():
         config = path / "config.yaml"
         if not config.is_file():
@@ -141,16 +141,18 @@ def _only_checkpoint(experiment: Path) -> Path:
 def _packed_parts(model: str, directory: Path) -> tuple[dict[str, Path], Path]:
     """Return the files of a packed or published model by name, and their root."""
     path = Path(model)
+    parts: Mapping[str, Any]
     if path.is_file():
         if not model.endswith(_PACKED):
             raise ValueError(f"{model}: not a file that ESPnet packs; {_FORMS}")
-        root = directory / "unpacked"
+        root = directory.absolute() / "unpacked"
         parts = _unpack(path, root)
     elif model.endswith((*_PACKED, *_CONFIGS, ".pth")) or model.startswith((".", "/")):
         raise ValueError(f"{model}: no such file or directory; {_FORMS}")
     else:
         parts = _fetch(model)
-        root = _root_of(next(iter(parts.values()), Path.cwd()))
+        checkpoints = [value for n, value in parts.items() if n.endswith("model_file")]
+        root = _root_of(Path(next(iter(checkpoints), "")))
     found = {name: Path(value) for name, value in parts.items()}
     for name, file in found.items():
         # ``pack`` notes absolute paths where it was not called from above the files.
@@ -166,7 +168,7 @@ def _unpack(path: Path, root: Path) -> Mapping[str, Any]:
     from espnet2.main_funcs.pack_funcs import unpack
 
     try:
-        return unpack(path.resolve(), root.resolve(), use_cache=False)
+        return unpack(path.absolute(), root, use_cache=False)
     except (
         *(zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, KeyError),
         *(AssertionError, UnicodeDecodeError, yaml.YAMLError, NotImplementedError),
@@ -194,7 +196,12 @@ def _fetch(name: str) -> Mapping[str, Any]:
         reason = "not on the Hugging Face hub (or not public: log in with 'hf auth')"
     except errors.HFValidationError:
         reason = "not a name that the Hugging Face hub has (USER/MODEL)"
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+        if isinstance(error.__cause__, errors.HfHubHTTPError):
+            raise ValueError(
+                f"{name}: cannot be fetched, the Hugging Face hub answers "
+                f"'{first_line(error.__cause__)[:150]}'"
+            ) from None
         raise ValueError(
             f"{name}: no file or directory of this name, and it cannot be fetched: no "
             f"connection to the Hugging Face hub, and it is not in the cache; fetch it "
@@ -210,10 +217,10 @@ def _fetch(name: str) -> Mapping[str, Any]:
 
 def _root_of(file: Path) -> Path:
     """Return the directory of the meta.yaml above a file of an unpacked model."""
-    for parent in file.parents:
+    for parent in file.absolute().parents:
         if (parent / "meta.yaml").exists():
             return parent
-    return file.parent
+    return file.absolute().parent
 
 
 def _names(parts: Mapping[str, Path], model: str) -> tuple[str, str]:

@@ -12,6 +12,9 @@ from typing import Any
 from espnet_adaptive_dropout.experiments.files import directory_lock, write_json
 
 _SETTINGS = "compress_settings.json"
+# What takes long to make: labels that were recognised, and a training
+LABELS, TRAINING = "recognised.jsonl", "training"
+PRECIOUS = (LABELS, TRAINING)
 
 
 def work_directory(output_dir: Path) -> Path:
@@ -24,7 +27,9 @@ def work_directory(output_dir: Path) -> Path:
 def working(
     output_dir: Path, settings: dict[str, Any], keep: bool = False
 ) -> Iterator[Path]:
-    """Yield the work directory; it is removed at the end, but not after an error.
+    """Yield the work directory; it is removed at the end.
+
+    After an error it stays if there is something in it that took long.
 
     Args:
         output_dir: directory of the result.
@@ -53,7 +58,12 @@ def working(
             )
         path.mkdir(exist_ok=True)
         write_json(path / _SETTINGS, settings)
-        yield path
+        try:
+            yield path
+        except BaseException:
+            if not any(next(path.rglob(name), None) for name in PRECIOUS):
+                shutil.rmtree(path)
+            raise
         if not keep:
             shutil.rmtree(path)
 
