@@ -9,6 +9,7 @@ packed zip, with plan, certificate, model card, and a table of both models.
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 from espnet_adaptive_dropout.bin.command import (
@@ -24,7 +25,7 @@ from espnet_adaptive_dropout.bin.prune import (
 )
 
 EXAMPLE = """\
-adaprune compress asr_model.zip --target_reduction 0.5 --data dump/raw/dev \\
+adaprune compress asr_model.zip --target_reduction 0.5 --data my_recordings \\
     --output_dir exp/asr_small"""
 
 
@@ -65,9 +66,10 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add(
         "--train",
-        choices=("none",),
-        default="none",
-        help="none: no training",
+        choices=("short", "none"),
+        default="short",
+        help="short: train on with gates, the original model teaches; none: rank, cut "
+        "and repair, in minutes",
     )
     add(
         "--locations",
@@ -79,10 +81,23 @@ def get_parser() -> argparse.ArgumentParser:
         "--minutes",
         type=float,
         default=15.0,
-        help="most minutes of audio to rank and to repair on",
+        help="most minutes of audio to rank and to repair on, with --train none",
+    )
+    add(
+        "--epochs",
+        type=int,
+        help="passes of the training through the data; default: 3, or as many as give "
+        "1000 updates, at most 50",
+    )
+    add(
+        "--train_args",
+        type=shlex.split,
+        default=[],
+        metavar="'OPTION ...'",
+        help="further options of ESPnet's training command, as one word",
     )
     add("--inference_config", type=Path, help="recognise as this ESPnet config says")
-    add("--ngpu", type=int, default=0, choices=(0, 1), help="work on the GPU")
+    add("--ngpu", type=int, default=0, help="GPUs to train on; one recognises")
     add(
         "--keep_work",
         type=str2bool,
@@ -105,12 +120,17 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError, OSError: see there.
     """
-    from espnet_adaptive_dropout.compress.compress import CompressOptions, compress
+    from espnet_adaptive_dropout.compress.compress import compress
+    from espnet_adaptive_dropout.compress.options import CompressOptions
     from espnet_adaptive_dropout.pruning.sweep.errors import error_counts
 
     check_target(args.target_reduction)
     if not args.minutes > 0.0:
         raise ValueError(f"--minutes {args.minutes}: must be above 0")
+    if args.epochs is not None and args.epochs < 1:
+        raise ValueError(f"--epochs {args.epochs}: must be 1 or more")
+    if args.ngpu < 0:
+        raise ValueError(f"--ngpu {args.ngpu}: must be 0 or more")
     error_counts({}, {})  # raises where jiwer is missing
     directories, args.data = args.data, None
     cut = cut_options(args, args.target_reduction)

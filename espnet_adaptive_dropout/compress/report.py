@@ -75,8 +75,8 @@ def _how(report: dict[str, Any]) -> str:
             f"Without a training; units ranked by `{report['criterion']}` on {labels}."
         )
     return (
-        f"Trained for {training['epochs']} epochs ({training['steps']:,} batches) on "
-        f"{labels}, with the original model as the teacher."
+        f"Trained in {training['passes']} passes ({training['steps']:,} batches) "
+        f"through {labels}."
     )
 
 

@@ -66,6 +66,8 @@ def complete(
     triplets = _copy_data(held_out, partial, output_dir)
     final["valid_data_path_and_name_and_type"] = triplets
     final["valid_shape_file"] = []
+    if any(str(work) in str(item) for item in final.get("train_shape_file") or []):
+        final["train_data_path_and_name_and_type"] = final["train_shape_file"] = []
     name = f"{output_dir.name}.zip"
     model_file = next(partial.glob("*.pth"))
     write_yaml(config_file, final)

@@ -269,11 +269,11 @@ def test_the_report_without_rates_and_with_a_training():
         certificate=dict(largest_difference=1e-15),
         held_out=dict(utterances=8, seconds=60.0, transcribed=False),
         data=dict(utterances=9, labelled_by_model=4),
-        training=dict(epochs=3, steps=120),
+        training=dict(passes=3, steps=120),
     )  # fmt: skip
     text = to_markdown(report)
     assert "| encoder parameters | 10 | 5 | -50.0% |" in text
-    assert "Trained for 3 epochs (120 batches) on 9 utterances, 4 of which" in text
+    assert "Trained in 3 passes (120 batches) through 9 utterances, 4 of which" in text
     assert "25.0% of the held-out utterances are recognised as before." in text
     assert "WER" not in text and "no transcripts" in text
 
