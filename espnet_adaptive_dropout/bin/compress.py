@@ -53,10 +53,9 @@ def get_parser() -> argparse.ArgumentParser:
         "--data",
         nargs="+",
         action="extend",
-        required=True,
         metavar="DIR",
         help="data directories of a recipe (data/dev, dump/raw/dev), or folders of "
-        "audio files",
+        "audio files; default: the training data of an experiment",
     )
     add("--output_dir", type=Path, required=True, help="new experiment directory")
     add(
@@ -132,7 +131,7 @@ def run(args: argparse.Namespace) -> None:
     if args.ngpu < 0:
         raise ValueError(f"--ngpu {args.ngpu}: must be 0 or more")
     error_counts({}, {})  # raises where jiwer is missing
-    directories, args.data = args.data, None
+    directories, args.data = args.data or [], None
     cut = cut_options(args, args.target_reduction)
     compress(options_from(CompressOptions, args, data=directories, cut=cut))
     print((args.output_dir / "compress.md").read_text(encoding="utf-8"), end="")

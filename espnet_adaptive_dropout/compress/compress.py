@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 import torch
 
-from espnet_adaptive_dropout.compress.cut import ShortTraining, WithoutTraining
+from espnet_adaptive_dropout.compress.cut import WithoutTraining
 from espnet_adaptive_dropout.compress.measure import (
     Files,
     comparison,
@@ -19,12 +19,13 @@ from espnet_adaptive_dropout.compress.prepare import material, references
 from espnet_adaptive_dropout.compress.recognise import Recogniser, Recognition
 from espnet_adaptive_dropout.compress.report import to_markdown
 from espnet_adaptive_dropout.compress.result import complete
-from espnet_adaptive_dropout.compress.source import open_source
+from espnet_adaptive_dropout.compress.source import open_source, own_data
 from espnet_adaptive_dropout.compress.tasks import (
     check_task,
     inference_options,
     sampling_rate,
 )
+from espnet_adaptive_dropout.compress.trained_cut import ShortTraining
 from espnet_adaptive_dropout.compress.work import working
 from espnet_adaptive_dropout.compress.written import write_data
 from espnet_adaptive_dropout.experiments.experiment import load_config
@@ -78,7 +79,8 @@ def _compress(
     say(f"model: task {source.task}, {source.model_file}")
     way = _WAYS[options.train](options, source, work, say)
     way.check()
-    data = material(options.data, options.held_out, source.task, say)
+    directories = options.data or own_data(source)
+    data = material(directories, options.held_out, source.task, say)
     rate = sampling_rate(load_config(source.config_file))
     held_out = write_data(data.held_out, work / "data" / "held_out", rate)
 

@@ -17,7 +17,7 @@ class CompressOptions:
     Args:
         model: packed file, name of a published model, experiment directory, or
             config.yaml.
-        data: directories of audio.
+        data: directories of audio; none for the training data of an experiment.
         output_dir: directory of the result.
         cut: options of the cut; its data are those that are prepared here.
         model_file: checkpoint, where the model does not say it.

@@ -6,24 +6,18 @@ knows, an experiment directory, or a config.yaml with a checkpoint.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import io
-import tarfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from espnet_adaptive_dropout.compress.configs import (
     completed_config,
     find_task,
     located_paths,
 )
+from espnet_adaptive_dropout.compress.fetch import fetched, unpacked
 from espnet_adaptive_dropout.experiments.experiment import (
-    first_line,
     load_config,
     load_task,
 )
@@ -116,6 +110,24 @@ def open_source(
     return Source(model, task, completed, checkpoint, config.parent, root, parts)
 
 
+def own_data(source: Source) -> list[str]:
+    """Return the directories of the data that an experiment was trained on.
+
+    Raises:
+        ValueError: its config names none, or they are not there.
+    """
+    config = load_config(source.experiment / "config.yaml")
+    named = config.get("train_data_path_and_name_and_type") or []
+    speech = [item[0] for item in named if item[1] == "speech"]
+    for base in [*source.experiment.resolve().parents, Path.cwd()]:
+        if speech and source.root is None and (base / speech[0]).is_file():
+            return [str((base / speech[0]).parent)]
+    raise ValueError(
+        f"--data is needed: {source.name} is no experiment whose training data are "
+        f"here; give a data directory or a folder of audio files"
+    )
+
+
 def _only_checkpoint(experiment: Path) -> Path:
     """Return the averaged checkpoint of an experiment.
 
@@ -146,11 +158,11 @@ def _packed_parts(model: str, directory: Path) -> tuple[dict[str, Path], Path]:
         if not model.endswith(_PACKED):
             raise ValueError(f"{model}: not a file that ESPnet packs; {_FORMS}")
         root = directory.absolute() / "unpacked"
-        parts = _unpack(path, root)
+        parts = unpacked(path, root)
     elif model.endswith((*_PACKED, *_CONFIGS, ".pth")) or model.startswith((".", "/")):
         raise ValueError(f"{model}: no such file or directory; {_FORMS}")
     else:
-        parts = _fetch(model)
+        parts = fetched(model)
         checkpoints = [value for n, value in parts.items() if n.endswith("model_file")]
         root = _root_of(Path(next(iter(checkpoints), "")))
     found = {name: Path(value) for name, value in parts.items()}
@@ -162,57 +174,6 @@ def _packed_parts(model: str, directory: Path) -> tuple[dict[str, Path], Path]:
         if not found[name].exists():
             raise ValueError(f"{model}: {file} is missing in it; pack the model again")
     return found, root
-
-
-def _unpack(path: Path, root: Path) -> Mapping[str, Any]:
-    from espnet2.main_funcs.pack_funcs import unpack
-
-    try:
-        return unpack(path.absolute(), root, use_cache=False)
-    except (
-        *(zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, KeyError),
-        *(AssertionError, UnicodeDecodeError, yaml.YAMLError, NotImplementedError),
-    ) as error:
-        raise ValueError(
-            f"{path}: cannot be unpacked as a model of ESPnet's stage 14 "
-            f"({first_line(error)[:150]}); copy it again, or give the experiment "
-            f"directory"
-        ) from None
-
-
-def _fetch(name: str) -> Mapping[str, Any]:
-    """Fetch a published model into the cache of its service, as ESPnet does.
-
-    Raises:
-        ValueError: there is no such model, or no connection.
-    """
-    from espnet_model_zoo.downloader import ModelDownloader
-    from huggingface_hub import errors
-
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            return ModelDownloader().download_and_unpack(name)
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError):
-        reason = "not on the Hugging Face hub (or not public: log in with 'hf auth')"
-    except errors.HFValidationError:
-        reason = "not a name that the Hugging Face hub has (USER/MODEL)"
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
-        if isinstance(error.__cause__, errors.HfHubHTTPError):
-            raise ValueError(
-                f"{name}: cannot be fetched, the Hugging Face hub answers "
-                f"'{first_line(error.__cause__)[:150]}'"
-            ) from None
-        raise ValueError(
-            f"{name}: no file or directory of this name, and it cannot be fetched: no "
-            f"connection to the Hugging Face hub, and it is not in the cache; fetch it "
-            f"where there is a connection, or give the packed file"
-        ) from None
-    except Exception as error:  # of requests, httpx, the model zoo, ...
-        raise ValueError(
-            f"{name}: cannot be fetched ({type(error).__name__}: "
-            f"{first_line(error)[:150]})"
-        ) from None
-    raise ValueError(f"{name}: no file or directory of this name, and {reason}")
 
 
 def _root_of(file: Path) -> Path:

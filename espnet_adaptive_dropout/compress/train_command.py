@@ -13,7 +13,7 @@ from typing import Callable
 from tqdm import tqdm
 
 import espnet_adaptive_dropout
-from espnet_adaptive_dropout.compress.short_training import EPOCHS, Length
+from espnet_adaptive_dropout.compress.length import EPOCHS, Length
 
 _STEP = re.compile(r"(\d+)epoch:train:\d+-(\d+)batch")
 _EPOCH = re.compile(r"(\d+)epoch results: (.*)")
