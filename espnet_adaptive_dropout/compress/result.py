@@ -49,6 +49,7 @@ def complete(
     """
     config_file = partial / "config.yaml"
     config = load_config(config_file)
+    _forget(config, work)
     temporary = [path for path in (source.root, work.absolute()) if path]
     names = _unique_names(files_of(config))
     for file, name in names.items():
@@ -66,8 +67,6 @@ def complete(
     triplets = _copy_data(held_out, partial, output_dir)
     final["valid_data_path_and_name_and_type"] = triplets
     final["valid_shape_file"] = []
-    if any(str(work) in str(item) for item in final.get("train_shape_file") or []):
-        final["train_data_path_and_name_and_type"] = final["train_shape_file"] = []
     name = f"{output_dir.name}.zip"
     model_file = next(partial.glob("*.pth"))
     write_yaml(config_file, final)
@@ -77,6 +76,18 @@ def complete(
         _pack(Path(staging), partial / name, model_file.name, source, output_dir.name)
     _check(partial / name, source.task, work)
     return partial / name
+
+
+def _forget(config: dict[str, Any], work: Path) -> None:
+    """Leave out what names files of the work directory: config and data of a training.
+
+    Args:
+        config: changed in place.
+        work: the work directory.
+    """
+    for name in ("config", "train_data_path_and_name_and_type", "train_shape_file"):
+        if str(work) in str(config.get(name)):
+            config[name] = None if name == "config" else []
 
 
 def _unique_names(files: list[str]) -> dict[str, str]:
@@ -138,6 +149,7 @@ def _stage(
     inside = staging / top
     inside.mkdir(parents=True)
     packed = _with_paths(config, names, lambda file: f"{top}/{names[file]}")
+    packed["valid_data_path_and_name_and_type"] = packed["valid_shape_file"] = []
     write_yaml(inside / "config.yaml", {**packed, "output_dir": top})
     _link(model_file, inside / model_file.name)
     for file, name in names.items():
