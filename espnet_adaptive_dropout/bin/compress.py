@@ -84,9 +84,9 @@ def get_parser() -> argparse.ArgumentParser:
     )
     add(
         "--epochs",
-        type=int,
-        help="passes of the training through the data; default: 3, or as many as give "
-        "1000 updates, at most 50",
+        type=float,
+        help="passes of the training through the data, for example 1.5; default: 1.5, "
+        "or as many as give 1000 updates, at most 50",
     )
     add(
         "--train_args",
@@ -126,8 +126,8 @@ def run(args: argparse.Namespace) -> None:
     check_target(args.target_reduction)
     if not args.minutes > 0.0:
         raise ValueError(f"--minutes {args.minutes}: must be above 0")
-    if args.epochs is not None and args.epochs < 1:
-        raise ValueError(f"--epochs {args.epochs}: must be 1 or more")
+    if args.epochs is not None and not args.epochs > 0.0:
+        raise ValueError(f"--epochs {args.epochs}: must be above 0")
     if args.ngpu < 0:
         raise ValueError(f"--ngpu {args.ngpu}: must be 0 or more")
     error_counts({}, {})  # raises where jiwer is missing

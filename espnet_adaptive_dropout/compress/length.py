@@ -13,7 +13,7 @@ from espnet_adaptive_dropout.control.bound import ENOUGH_UPDATES
 # Shares of the training: the model is trained already, so that units go early
 RAMP_START, RAMP_END, FREEZE_AT = 0.05, 0.35, 0.4
 # Updates of a training whose length the user does not say, and passes through the data
-USUAL_UPDATES, LEAST_PASSES, MOST_PASSES = 1000, 3, 50
+USUAL_UPDATES, LEAST_PASSES, MOST_PASSES = 1000, 1.5, 50.0
 # Epochs, after each of which ESPnet validates and saves
 EPOCHS, AVERAGED = 10, 3
 # Smallest batch, and batches in a pass if the batch is at least so large
@@ -31,7 +31,7 @@ class Length:
     """
 
     batches: int
-    passes: int
+    passes: float
     accum_grad: int = 1
 
     @property
@@ -66,14 +66,14 @@ class Length:
         )
 
 
-def usual_passes(batches: int, accum_grad: int = 1) -> int:
+def usual_passes(batches: int, accum_grad: int = 1) -> float:
     """Return the number of passes where the user does not say one.
 
     Args:
         batches: batches in a pass.
         accum_grad: batches in an update.
     """
-    needed = math.ceil(USUAL_UPDATES * accum_grad / batches)
+    needed = math.ceil(10 * USUAL_UPDATES * accum_grad / batches) / 10
     return min(max(needed, LEAST_PASSES), MOST_PASSES)
 
 

@@ -44,7 +44,7 @@ class CompressOptions:
     locations: list[str] = dataclasses.field(default_factory=lambda: ["all"])
     held_out: str | None = None
     minutes: float = 15.0
-    epochs: int | None = None
+    epochs: float | None = None
     train_args: list[str] = dataclasses.field(default_factory=list)
     inference_config: Path | None = None
     ngpu: int = 0

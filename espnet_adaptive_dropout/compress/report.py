@@ -75,7 +75,7 @@ def _how(report: dict[str, Any]) -> str:
             f"Without a training; units ranked by `{report['criterion']}` on {labels}."
         )
     return (
-        f"Trained in {training['passes']} passes ({training['steps']:,} batches) "
+        f"Trained in {training['passes']:g} passes ({training['steps']:,} batches) "
         f"through {labels}."
     )
 

@@ -146,7 +146,7 @@ def with_data(
     task: type[Any],
     config: dict[str, Any],
     data: Mapping[str, Written],
-    epochs: int | None,
+    epochs: float | None,
 ) -> tuple[dict[str, Any], Length]:
     """Add data, batches, length and schedule to a derived config.
 

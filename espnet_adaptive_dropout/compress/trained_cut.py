@@ -96,7 +96,7 @@ class ShortTraining(Material):
         derived = derived_config(config, task, self.source.model_file, adaptive)
         new, length = with_data(derived, task, config, self.data, options.epochs)
         self.say(
-            f"training: {length.passes} passes through {self.data['train'].utterances} "
+            f"training: {length.passes:g} passes through {self.data['train'].utterances} "
             f"utterances, {length.steps:,} batches, learning rate up to "
             f"{new['optim_conf']['lr']:.1e}"
             + ("" if "teacher" in _adaptive(new) else ", without a teacher")

@@ -31,7 +31,7 @@ from espnet_adaptive_dropout.experiments.experiment import load_config, load_tas
 
 @pytest.mark.parametrize(
     ("batches", "accum_grad", "passes"),
-    [(5000, 1, 3), (100, 1, 10), (100, 2, 20), (4, 1, 50)],
+    [(5000, 1, 1.5), (527, 1, 1.9), (100, 2, 20), (4, 1, 50)],
 )
 def test_passes_follow_from_the_data(batches, accum_grad, passes):
     assert usual_passes(batches, accum_grad) == passes
