@@ -95,9 +95,10 @@ class ShortTraining(Material):
         }
         derived = derived_config(config, task, self.source.model_file, adaptive)
         new, length = with_data(derived, task, config, self.data, options.epochs)
+        number = self.data["train"].utterances
         self.say(
-            f"training: {length.passes:g} passes through {self.data['train'].utterances} "
-            f"utterances, {length.steps:,} batches, learning rate up to "
+            f"training: {length.passes:g} passes through {number} utterances, "
+            f"{length.steps:,} batches, learning rate up to "
             f"{new['optim_conf']['lr']:.1e}"
             + ("" if "teacher" in _adaptive(new) else ", without a teacher")
         )

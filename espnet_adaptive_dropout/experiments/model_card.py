@@ -47,7 +47,8 @@ def model_card(config: dict, results: str, zip_name: str, pruning: str = "") -> 
     decoder = str(config.get(entry.decoder_option))
     parts = [_MARK, f"# {zip_name.rsplit('.', 1)[0]}", _need(encoder, decoder)]
     plugin = encoder in _PLUGIN_ENCODERS or decoder in _PLUGIN_DECODERS
-    parts.append(_usage(plugin, zip_name))
+    s2t = config.get("preprocessor") == "s2t"
+    parts.append(_usage(plugin, zip_name, "s2t" if s2t else "asr"))
     if pruning:
         parts += [
             _demoted(pruning),
@@ -76,7 +77,7 @@ def _need(encoder: str, decoder: str) -> str:
     )
 
 
-def _usage(plugin: bool, tag: str) -> str:
+def _usage(plugin: bool, tag: str, task: str) -> str:
     install = "pip install 'espnet>=202609'"
     first = ""
     if plugin:
@@ -84,7 +85,7 @@ def _usage(plugin: bool, tag: str) -> str:
         first = f"import {_PLUGIN}  # registers the encoder\n"
     return (
         f"```bash\n{install}\n```\n```python\n{first}"
-        "import soundfile\nfrom espnet2.bin.asr_inference import Speech2Text\n\n"
+        f"import soundfile\nfrom espnet2.bin.{task}_inference import Speech2Text\n\n"
         f'recognise = Speech2Text.from_pretrained("{tag}")\n'
         'samples, rate = soundfile.read("speech.flac")\n'
         "print(recognise(samples)[0][0])\n```"

@@ -215,6 +215,7 @@ def test_labels_go_on_after_an_interruption(packed, folder, tmp_path, monkeypatc
 def test_what_is_refused_before_any_work(packed, folder, tmp_path, monkeypatch):
     output = tmp_path / "small"
     common = [packed, "--data", folder, "--output_dir", output]
+    assert "--data is needed: " in refused(packed, "--output_dir", output)
 
     def no_work(*args, **kwargs):
         raise AssertionError("has begun")
@@ -223,7 +224,10 @@ def test_what_is_refused_before_any_work(packed, folder, tmp_path, monkeypatch):
     for options, message in (
         (["--target_reduction", "1.5"], "must be between 0 and 1"),
         (["--target_reduction", "0.999"], "0.999"),
-        (["--criterion", "retention"], "needs gates that were trained"),
+        (["--train", "none", "--criterion", "retention"], "needs gates that were"),
+        (["--train", "none", "--target_reduction", "0.999"], "0.999"),
+        (["--epochs", "0"], "--epochs 0.0: must be above 0"),
+        (["--ngpu", "-1"], "--ngpu -1: must be 0 or more"),
         (["--locations", "ears"], "unknown location 'ears'"),
         (["--task", "mt"], "compress takes models of the tasks asr, s2t, st, slu"),
         (["--held_out", "0.9"], "must be a share above 0 and up to 0.5"),

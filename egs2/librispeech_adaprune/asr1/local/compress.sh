@@ -8,7 +8,7 @@ set -euo pipefail
 
 die() { echo "compress.sh: error: $*" >&2; exit 1; }
 
-[ -f path.sh ] || die "run it from the recipe directory: local/compress.sh MODEL"
+[ -f local/path.sh ] || die "run it from the recipe directory: local/compress.sh MODEL"
 [ $# -ge 1 ] || die "usage: local/compress.sh MODEL [OPTION...]; --help lists the options"
 # shellcheck source=/dev/null
 . ./path.sh
