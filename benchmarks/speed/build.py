@@ -32,7 +32,7 @@ from espnet_adaptive_dropout.pruning.prune import (
     plan_units,
 )
 from espnet_adaptive_dropout.pruning.trained import Trained
-from espnet_adaptive_dropout.units.locations import LOCATIONS
+from espnet_adaptive_dropout.units.locations import by_default, names_of
 from espnet_adaptive_dropout.units.surgery import cut_weights
 from espnet_adaptive_dropout.units.table import UnitTable
 from espnet_adaptive_dropout.units.widths import compact_options
@@ -162,7 +162,7 @@ class Builder:
         table = self.trained.table
         locations = choice.rstrip("0123456789")
         everything = locations == "all"
-        chosen = [x.name for x in LOCATIONS.values() if everything or x.in_paper]
+        chosen = names_of("encoder") if everything else by_default("encoder")
         ranking = Ranking(trained_like_scores(table), ~table.all_except(chosen), True)
         options = PruneOptions(
             target,

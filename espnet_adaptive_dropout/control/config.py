@@ -1,4 +1,4 @@
-"""``encoder_conf.adaptive_dropout_conf`` of a training config, checked."""
+"""``adaptive_dropout_conf`` of an encoder or a decoder in a config, checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from espnet_adaptive_dropout.modules.gate import (
     TEMPERATURES,
 )
 from espnet_adaptive_dropout.units.cost import COSTS
-from espnet_adaptive_dropout.units.locations import LOCATIONS, expand
+from espnet_adaptive_dropout.units.locations import LOCATIONS, by_default, expand
 from espnet_adaptive_dropout.units.table import BUDGETS
 
 CONTROLS = ("feedback", "lagrangian", "schedule")
@@ -244,13 +244,18 @@ class AdaptiveDropoutConfig:
             )
         return self.total_steps
 
-    def size_options(self) -> dict[str, Any]:
-        """Values of ``SIZE_OPTIONS``, equal where they mean the same."""
+    def size_options(self, stack: str = "encoder") -> dict[str, Any]:
+        """Values of ``SIZE_OPTIONS``, equal where they mean the same.
+
+        Args:
+            stack: whose options these are, "encoder" or "decoder".
+        """
         values = {name: getattr(self, name) for name in SIZE_OPTIONS}
         values["family"] = sorted(set(self.family or []))
+        names = by_default(stack)
+        if self.locations is not None:
+            names = expand(self.locations)
         values["locations"] = sorted(
-            [name for name, location in LOCATIONS.items() if location.in_paper]
-            if self.locations is None
-            else expand(self.locations)
+            name for name in names if LOCATIONS[name].stack == stack
         )
         return values

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.units.group import UnitGroup
-from espnet_adaptive_dropout.units.locations import Slice
+from espnet_adaptive_dropout.units.location import Slice
 from espnet_adaptive_dropout.units.table import UnitTable
 
 

@@ -9,7 +9,7 @@ import torch
 
 from espnet_adaptive_dropout.modules.mac_counter import operator_counter
 from espnet_adaptive_dropout.units.attach import unit_count
-from espnet_adaptive_dropout.units.locations import Location
+from espnet_adaptive_dropout.units.location import Location
 
 _PRODUCTS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
 
@@ -77,7 +77,7 @@ def unit_macs(
         uses.get(id(parameter), 0) * parameter.numel()
         for parameter in _sliced(owner, location).values()
     )
-    attended = frames * frames * location.attends_frames
+    attended = frames * frames * location.attends
     attended += frames * positions * location.attends_positions
     return macs // unit_count(owner, location) + attended
 

@@ -12,7 +12,7 @@ from support.experiments import make_experiment
 from espnet_adaptive_dropout.experiments.experiment import load_state
 from espnet_adaptive_dropout.pruning.open_trained import open_trained
 from espnet_adaptive_dropout.pruning.prune import PruneOptions, plan_units, rank
-from espnet_adaptive_dropout.units.locations import LOCATIONS
+from espnet_adaptive_dropout.units.locations import by_default
 
 GATE = "encoder.encoders.1.self_attn.value_gate.logits"
 
@@ -75,7 +75,7 @@ def test_other_precisions_are_converted(experiment, dtype):
 
 
 def test_a_location_of_the_config_that_is_missing(experiment):
-    paper = [name for name, location in LOCATIONS.items() if location.in_paper]
+    paper = by_default("encoder")
     change_config(experiment, locations=[*paper, "conv_channel"])
     with pytest.raises(ValueError, match="channel_gate.logits is missing"):
         open_(experiment)
