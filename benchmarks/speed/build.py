@@ -129,7 +129,7 @@ class Builder:
         entry = self.trained.encoder_entry
         options = entry.options(self.config)
         options["adaptive_dropout_conf"] = {"control": "schedule", **conf}
-        return entry.with_encoder(self.config, ADAPTIVE, options)
+        return entry.replaced(self.config, ADAPTIVE, options)
 
     def model(self, row: Row) -> torch.nn.Module:
         """The row's model in PyTorch and float32, for inference."""

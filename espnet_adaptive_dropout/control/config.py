@@ -34,7 +34,7 @@ _CHOICES = {
 }
 _POSITIVE = (
     *("temperature", "alpha", "total_steps", "accum_grad", "cost_frames"),
-    *("multiple_of", "logit_scale"),
+    *("cost_tokens", "cost_beam", "multiple_of", "logit_scale"),
 )
 # Options that a resumed training cannot change
 SIZE_OPTIONS = (
@@ -45,6 +45,8 @@ SIZE_OPTIONS = (
     "budget",
     "cost",
     "cost_frames",
+    "cost_tokens",
+    "cost_beam",
     "multiple_of",
 )
 
@@ -77,6 +79,8 @@ class AdaptiveDropoutConfig:
         cost: cost of a unit, "parameters" or "macs" (multiply-accumulates).
         cost_frames: length of the utterance at which MACs are counted, in input
             frames of the encoder (1000: 10 s at a hop of 10 ms).
+        cost_tokens: number of tokens of that utterance; for the MACs of a decoder.
+        cost_beam: number of hypotheses of the search; for the MACs of a decoder.
         multiple_of: number of which every width becomes a multiple.
         family: other shares to remove for which the training is to give good models:
             every batch is trained at one of them or at ``target_reduction``.
@@ -117,6 +121,8 @@ class AdaptiveDropoutConfig:
     budget: str = "encoder"
     cost: str = "parameters"
     cost_frames: int = 1000
+    cost_tokens: int = 40
+    cost_beam: int = 10
     multiple_of: int = 1
     family: list[float] | None = None
     distillation: float = 0.0

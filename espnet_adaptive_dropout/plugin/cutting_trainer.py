@@ -17,7 +17,7 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn.parallel import DistributedDataParallel
 
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
-from espnet_adaptive_dropout.encoders.training_cut import cut_training
+from espnet_adaptive_dropout.stacks.training_cut import cut_training
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.experiments.sizes import parameters
 

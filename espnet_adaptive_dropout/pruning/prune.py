@@ -220,7 +220,7 @@ def compact_experiment_config(
     """
     entry = encoder_entry(config)
     encoder_conf = {**entry.stock_options(config), **options}
-    new = entry.with_encoder(config, EXPORTED, encoder_conf, task)
+    new = entry.replaced(config, EXPORTED, encoder_conf, task)
     new["init_param"] = []
     for name in _NOT_OPTIONS:
         new.pop(name, None)

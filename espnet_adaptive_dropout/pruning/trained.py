@@ -16,7 +16,7 @@ from espnet_adaptive_dropout.experiments.checkpoint import (
 )
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     ADAPTIVE,
-    EncoderEntry,
+    StackEntry,
     encoder_entry,
     main_encoder,
 )
@@ -51,7 +51,7 @@ class Trained:
     device: str = "cpu"
 
     @property
-    def encoder_entry(self) -> EncoderEntry:
+    def encoder_entry(self) -> StackEntry:
         """The encoder entry of the training config."""
         return encoder_entry(self.config)
 
@@ -90,7 +90,7 @@ class Trained:
         conf = {"control": "schedule", "locations": "all"}
         options["adaptive_dropout_conf"] = conf
         entry = self.encoder_entry
-        gated = entry.with_encoder(self.config, ADAPTIVE, options, self.task)
+        gated = entry.replaced(self.config, ADAPTIVE, options, self.task)
         model = build_model(self.task, gated)
         weights = without_gates(self.state)
         for key, value in model.state_dict().items():

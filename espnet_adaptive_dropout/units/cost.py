@@ -199,12 +199,34 @@ def mac_cost(
         groups: all units of the encoder, in unit order.
         inputs: features (1, frames, dim) and lengths (1,).
     """
-    total, lengths, uses = measure_products(encoder, inputs)
+    total, (frames, positions), uses = measure_products(encoder, inputs)
+    attended = {"self_attn": frames * frames}
+    return counted_macs(encoder, groups, total, uses, attended, frames * positions)
+
+
+def counted_macs(
+    stack: torch.nn.Module,
+    groups: Sequence[UnitGroup],
+    total: int,
+    uses: Mapping[int, int],
+    attended: Mapping[str, int],
+    positions: int = 0,
+) -> Cost:
+    """Multiply-accumulates of every unit, of what was counted.
+
+    Args:
+        stack: encoder or decoder at full width.
+        groups: all units of it, in unit order.
+        total: multiply-accumulates of all of it.
+        uses: see :func:`unit_macs`; so for the two that follow.
+        attended: pairs of a query and a key.
+        positions: pairs of a frame and a position.
+    """
     each = [
-        unit_macs(group.owner(encoder), group.location_spec, uses, *lengths)
+        unit_macs(group.owner(stack), group.location_spec, uses, attended, positions)
         for group in groups
     ]
-    shared = _shared(encoder, groups, uses)
+    shared = _shared(stack, groups, uses)
     return Cost("macs", _spread(groups, each), float(total), shared)
 
 

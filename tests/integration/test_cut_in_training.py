@@ -16,7 +16,7 @@ from support.tiny_training import (
 )
 
 from espnet_adaptive_dropout.bin import prune
-from espnet_adaptive_dropout.encoders import training_cut
+from espnet_adaptive_dropout.stacks import training_cut
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.experiments.experiment import load_checkpoint
 from espnet_adaptive_dropout.plugin import cutting_trainer, runner

@@ -203,7 +203,11 @@ def test_every_cut(toy, costs, data):
         assert not (keep & ~larger).any(), "nested"
         larger = keep
         scores = scores.double().masked_fill(~keep, -float("inf"))
-        if names == set(names_of("encoder")) and multiple_of <= 16 and target == min(sizes):
+        if (
+            names == set(names_of("encoder"))
+            and multiple_of <= 16
+            and target == min(sizes)
+        ):
             event("all locations")
             cheapest = multiple_of * cost.per_unit.min().item() / cost.total
             miss = abs(table.reduction(keep, cost) - target)

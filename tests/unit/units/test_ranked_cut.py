@@ -129,7 +129,9 @@ PAPER = by_default("encoder")
 
 # Larger sets are drawn in test_random_cuts.py.
 SUBSETS = [
-    names for size in (1, 2, 3) for names in itertools.combinations(names_of("encoder"), size)
+    names
+    for size in (1, 2, 3)
+    for names in itertools.combinations(names_of("encoder"), size)
 ]
 
 
