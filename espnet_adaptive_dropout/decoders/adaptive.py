@@ -65,9 +65,7 @@ class AdaptiveDropoutTransformerDecoder(
 
     def mac_cost(self, config: AdaptiveDropoutConfig) -> Cost:
         """Multiply-accumulates of every unit in a search; see ``decoder_mac_cost``."""
-        length = SearchLength(
-            config.cost_frames, config.cost_tokens, config.cost_beam
-        )
+        length = SearchLength(config.cost_frames, config.cost_tokens, config.cost_beam)
         return decoder_mac_cost(self, self.units.groups, length)
 
     def compact(self, keep: torch.Tensor) -> CompactTransformerDecoder:

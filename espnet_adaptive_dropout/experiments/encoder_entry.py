@@ -28,6 +28,10 @@ ADAPTIVE_DECODER = "adaptive_dropout_transformer"
 STOCK_DECODER = "transformer"
 COMPACT_DECODER = "compact_transformer"
 EXPORTED_DECODER = f"espnet_adaptive_dropout.{COMPACT_DECODER}"
+# Names in configs that mean a class of this package
+PLUGIN_ENCODERS = {ADAPTIVE, COMPACT, EXPORTED}
+PLUGIN_DECODERS = {ADAPTIVE_DECODER, COMPACT_DECODER, EXPORTED_DECODER}
+PLUGIN_CLASSES = PLUGIN_ENCODERS | PLUGIN_DECODERS
 # Tasks that enh_s2t can have behind the enhancement
 _SECOND_TASKS = ("asr", "st", "diar")
 

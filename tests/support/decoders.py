@@ -12,6 +12,7 @@ from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
 from espnet2.lm.transformer_lm import TransformerLM
 from support.encoders import randomise
 
+from espnet_adaptive_dropout.decoders.adaptive import AdaptiveDropoutTransformerDecoder
 from espnet_adaptive_dropout.decoders.compact import CompactTransformerDecoder
 
 VOCABULARY, SIZE, HEADS, LAYERS, HIDDEN = 12, 16, 4, 2, 24
@@ -64,6 +65,37 @@ def compact_decoder(stock, widths=None, **options) -> CompactTransformerDecoder:
     decoder = CompactTransformerDecoder(**{**SMALL, **options}, widths=widths)
     decoder.load_state_dict(stock.state_dict())
     return decoder.eval()
+
+
+def adaptive_decoder(stock, conf=None, **options):
+    """The decoder with a gate at every location, with the weights of ``stock``.
+
+    Args:
+        stock: ESPnet's decoder.
+        conf: its ``adaptive_dropout_conf``.
+        options: of both.
+    """
+    conf = dict(target_reduction=0.2, total_steps=100) if conf is None else conf
+    decoder = AdaptiveDropoutTransformerDecoder(
+        **{**SMALL, **options}, adaptive_dropout_conf=conf
+    )
+    decoder.load_state_dict({**decoder.state_dict(), **stock.state_dict()})
+    return decoder.eval()
+
+
+def keep_of(kept: list[dict]) -> torch.Tensor:
+    """Kept units of every layer as one mask in the order of the unit table."""
+    parts = []
+    for layer in kept:
+        for name in ("self_query", "self_value", "source_query", "source_value"):
+            for head in layer[name]:
+                parts.append(_mask(head, SIZE // HEADS))
+        parts.append(_mask(layer["ffn"], HIDDEN))
+    return torch.cat(parts)
+
+
+def _mask(kept: list[int], units: int) -> torch.Tensor:
+    return torch.tensor([unit in kept for unit in range(units)])
 
 
 def pair(seed: int = 0, **options):
