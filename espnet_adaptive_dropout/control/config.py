@@ -84,8 +84,10 @@ class AdaptiveDropoutConfig:
         multiple_of: number of which every width becomes a multiple.
         family: other shares to remove for which the training is to give good models:
             every batch is trained at one of them or at ``target_reduction``.
-        distillation: weight of the divergence of the masked network's CTC posteriors
-            from those of the full-width network, which learns beside it. 0: none.
+        distillation: weight of the divergence of the masked network's posteriors from
+            those of a teacher. 0: none.
+        teacher: model file of a network of the same config that teaches. None: the
+            full-width network, which learns beside the masked one.
         total_steps: number of training forward passes (micro-batches) of the whole
             run. None: the runner ``python -m espnet_adaptive_dropout`` works it out.
         accum_grad: micro-batches in an update. None: the runner takes the training's.
@@ -126,6 +128,7 @@ class AdaptiveDropoutConfig:
     multiple_of: int = 1
     family: list[float] | None = None
     distillation: float = 0.0
+    teacher: str | None = None
     total_steps: int | None = None
     accum_grad: int | None = None
     initial_logit: float = 4.0
@@ -187,6 +190,11 @@ class AdaptiveDropoutConfig:
             raise ValueError(
                 f"{OPTIONS}.family needs a size that is frozen before the end: choose "
                 f"freeze_at < 1 and control feedback or lagrangian"
+            )
+        if self.teacher is not None and not self.distillation:
+            raise ValueError(
+                f"{OPTIONS}.teacher needs {OPTIONS}.distillation, the weight of what "
+                f"it teaches: 0.5 is what was tried"
             )
         if self.forward == "deterministic" and self.gate != "bernoulli":
             raise ValueError(

@@ -1,15 +1,15 @@
-"""The full-width network teaches the masked one in the same training.
+"""A larger network teaches the masked one.
 
-Once units begin to go, every batch passes the network twice, with the masks and with
-all units kept. Both learn the task, and the CTC posteriors of the masked network are
-drawn to those of the full-width one, as slimmable networks are trained (Yu and Huang
-2019, "inplace distillation").
+Without ``adaptive_dropout_conf.teacher`` it is the same network at full width: once
+units begin to go, every batch passes the network twice, with the masks and with all
+units kept. Both learn the task, and the CTC posteriors of the masked network are drawn
+to those of the full-width one, as slimmable networks are trained (Yu and Huang 2019,
+"inplace distillation"). With it, it is an existing model, see ``teacher``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable
@@ -17,26 +17,43 @@ from typing import Any, Callable
 import torch
 from torch.utils._pytree import tree_map_only
 
+from espnet_adaptive_dropout.encoders.posteriors import Posteriors, posteriors
+from espnet_adaptive_dropout.encoders.teacher import (
+    Teacher,
+    attention_decoder,
+    watching,
+)
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder, recogniser
 from espnet_adaptive_dropout.stacks.adaptive import AdaptiveStack, adaptive_stacks
 
 # Loss (1,), stats and weight, as an ESPnet model returns them.
 Output = tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]
+# Attribute of a model: its teacher, which is no part of it
+_TEACHER = "adaptive_dropout_teacher"
 
 
 def check_distillation(model: torch.nn.Module) -> None:
-    """Refuse a model whose two passes cannot be compared.
+    """Refuse a model that cannot be compared with its teacher.
 
     Args:
         model: an ESPnet model whose encoder has adaptive dropout.
 
     Raises:
-        ValueError: the model has no CTC, or its passes differ in length.
+        ValueError: the model has no posteriors to compare, or other frames than its
+            teacher.
     """
     encoder = main_encoder(model)
     if not encoder.adaptive_dropout_conf.distillation:
         return
-    if getattr(recogniser(model), "ctc", None) is None:
+    has_ctc = getattr(recogniser(model), "ctc", None) is not None
+    if encoder.adaptive_dropout_conf.teacher is not None:
+        if getattr(recogniser(model), "postencoder", None) is not None:
+            raise ValueError(
+                "adaptive_dropout_conf.teacher does not go with a postencoder; leave "
+                "it out, and the full width is the teacher"
+            )
+        has_ctc |= attention_decoder(model) is not None
+    if not has_ctc:
         raise ValueError(
             "adaptive_dropout_conf.distillation needs a model with CTC: set "
             "model_conf.ctc_weight above 0, or leave distillation out"
@@ -50,9 +67,16 @@ def check_distillation(model: torch.nn.Module) -> None:
 
 
 def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
-    """Train the masked and the full-width network on one batch.
+    """Train on one batch, with a teacher.
 
-    The loss is the mean of both losses, plus ``distillation`` times the divergence
+    A ``teacher`` of the options only answers: the loss is that of the masked network
+    plus ``distillation`` times the divergence of its posteriors from the teacher's,
+    from ``ramp_start`` to the end of the training. Of a model with CTC and an attention
+    decoder, the divergences of both count as their losses do.
+
+    The full-width network as the teacher learns too, up to the cut of the training.
+
+    The loss is then the mean of both losses, plus ``distillation`` times the divergence
     KL(full width || masked) of the CTC posteriors, summed over frames and averaged
     over utterances, as ESPnet's CTC loss is. Intermediate CTC layers count as they do
     in the loss. The batch norms' running statistics follow the masked network alone.
@@ -69,6 +93,8 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
         ``distillation``, and weight.
     """
     encoder = main_encoder(model)
+    if encoder.adaptive_dropout_conf.teacher is not None:
+        return _taught_by_another(model, forward)
     augmentation = SameAugmentation(recogniser(model))
     with posteriors(model) as students, augmentation.first():
         loss, stats, weight = _on_a_copy(forward)
@@ -85,6 +111,29 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
         "distillation": divergence.detach().reshape(1),
     }
     return 0.5 * (loss + full_loss) + strength * divergence, stats, weight
+
+
+def _taught_by_another(model: torch.nn.Module, forward: functools.partial) -> Output:
+    encoder = main_encoder(model)
+    teacher = model.__dict__.get(_TEACHER)
+    if teacher is None:  # after a resumed training has its weights and its device
+        teacher = Teacher(model, encoder.adaptive_dropout_conf.teacher)
+        model.__dict__[_TEACHER] = teacher
+    with watching(model) as lesson:
+        loss, stats, weight = forward()
+    if not encoder.has_begun:
+        return loss, stats, weight
+    ctc, decoder = teacher.answers(lesson)
+    whole = recogniser(model)
+    share = float(getattr(whole, "ctc_weight", 1.0)) if decoder else 1.0
+    divergence = torch.zeros((), device=loss.device)
+    if ctc:
+        divergence = divergence + share * _divergence(lesson.ctc, ctc, whole)
+    for mine, other in zip(lesson.decoder, decoder):
+        divergence = divergence + (1.0 - share) * mine.divergence_from(other)
+    stats = {**stats, "distillation": divergence.detach().reshape(1)}
+    strength = encoder.adaptive_dropout_conf.distillation
+    return loss + strength * divergence, stats, weight
 
 
 def _on_a_copy(forward: functools.partial) -> Output:
@@ -105,55 +154,6 @@ def _divergence(
         return last
     share = model.interctc_weight
     return (1.0 - share) * last + share * torch.stack(intermediate).mean()
-
-
-@dataclasses.dataclass
-class Posteriors:
-    """Logits that a CTC layer gives for a batch.
-
-    Args:
-        logits: (#batch, time, tokens).
-        lengths: frames of each utterance, (#batch,).
-    """
-
-    logits: torch.Tensor
-    lengths: torch.Tensor
-
-    def divergence_from(self, teacher: Posteriors) -> torch.Tensor:
-        """KL(teacher || self), summed over frames, averaged over utterances, ()."""
-        student = self.logits.float().log_softmax(dim=-1)
-        wanted = teacher.logits.detach().float().log_softmax(dim=-1)
-        of_frames = (wanted.exp() * (wanted - student)).sum(dim=-1)
-        times = torch.arange(of_frames.size(1), device=of_frames.device)
-        real = times < self.lengths.to(of_frames.device).unsqueeze(1)
-        return of_frames.masked_fill(~real, 0.0).sum() / len(of_frames)
-
-
-@contextlib.contextmanager
-def posteriors(model: torch.nn.Module) -> Iterator[list[Posteriors]]:
-    """Gathers the logits of the CTC layer whenever its loss is calculated."""
-    ctc = recogniser(model).ctc
-    gathered: list[Posteriors] = []
-    lengths: list[torch.Tensor] = []
-
-    def before_loss(module: torch.nn.Module, inputs: Any) -> None:
-        lengths.append(inputs[1])
-
-    def after_logits(
-        module: torch.nn.Module, inputs: Any, logits: torch.Tensor
-    ) -> None:
-        if lengths:  # elsewhere it is asked for predictions
-            gathered.append(Posteriors(logits, lengths.pop()))
-
-    hooks = (
-        ctc.register_forward_pre_hook(before_loss),
-        ctc.ctc_lo.register_forward_hook(after_logits),
-    )
-    try:
-        yield gathered
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 from espnet_adaptive_dropout.control.bound import check_length
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
+from espnet_adaptive_dropout.encoders.teacher import load_teacher
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     StackEntry,
     adaptive_entries,
@@ -125,6 +126,8 @@ def complete_options(
     Raises:
         ValueError: see :func:`complete_arguments`.
     """
+    if config.teacher is not None:
+        load_teacher(config.teacher)  # refuses a wrong file before the data are read
     before = earlier_options(args, entry, config)
     _refuse_other_copies(args)
     earlier = earlier_training(args, entry)

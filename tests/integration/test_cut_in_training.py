@@ -11,11 +11,13 @@ from support.tiny_training import (
     CUT,
     EARLY_FREEZE,
     LIGHTNING,
+    build_model,
     command,
     encoder_conf,
 )
 
 from espnet_adaptive_dropout.bin import prune
+from espnet_adaptive_dropout.experiments.checkpoint import without_gates
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.experiments.experiment import load_checkpoint
 from espnet_adaptive_dropout.plugin import cutting_trainer, runner
@@ -95,13 +97,21 @@ def test_it_ends_with_the_weights_of_the_masked_training(
             assert found.shape == value.shape, (number, key)
 
 
-@pytest.mark.parametrize("epoch", [3, 4])
+@pytest.mark.parametrize("epoch, taught", [(3, False), (4, False), (4, True)])
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(
-    epoch, data, tmp_path, monkeypatch
+    epoch, taught, data, tmp_path, monkeypatch
 ):
-    """Interrupted just before the cut, and after it."""
-    train(arguments_of(data, tmp_path / "once"), monkeypatch)
-    arguments = [*arguments_of(data, tmp_path / "twice"), "--resume", "true"]
+    """Interrupted just before the cut, and after it; by an existing model taught."""
+    gates = {}
+    if taught:
+        conf = encoder_conf(locations=[])
+        teacher = build_model(
+            data, encoder_conf=conf, decoder_conf=SETTINGS["decoder_conf"]
+        )
+        torch.save(without_gates(teacher.state_dict()), tmp_path / "teacher.pth")
+        gates = dict(distillation=0.5, teacher=str(tmp_path / "teacher.pth"))
+    train(arguments_of(data, tmp_path / "once", **gates), monkeypatch)
+    arguments = [*arguments_of(data, tmp_path / "twice", **gates), "--resume", "true"]
     real, epochs = trainer.Trainer.train_one_epoch.__func__, []
 
     def stop(cls, **others):

@@ -19,7 +19,10 @@ from support.tiny_tasks import (
 
 import espnet_adaptive_dropout  # noqa: F401  (registers the classes)
 from espnet_adaptive_dropout.bin import export, prune
-from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
+from espnet_adaptive_dropout.experiments.encoder_entry import (
+    STOCK_DECODER,
+    encoder_entry,
+)
 from espnet_adaptive_dropout.experiments.experiment import load_task
 
 MODEL = "valid.final_loss.best.pth"
@@ -84,9 +87,12 @@ def test_train_prune_decode(name, data, tmp_path, monkeypatch):
     assert float(state[f"{entry.prefix}control.optimizer.updates"]) > 0
 
     arguments = ["--task", tiny.task, *model_options(exp, MODEL)]
+    has_decoder = config.get(entry.decoder_option) == STOCK_DECODER
+    arguments += ["--compact_decoder", str(has_decoder).lower()]
     prune.main([*arguments, "--output_dir", str(compact)])
     certificate = json.loads((compact / "certificate.json").read_text())
     assert certificate["holds"] and certificate["frames"] > 0
+    assert ("decoder" in certificate) == has_decoder
     report = json.loads((compact / "report.json").read_text())
     assert report["reduction"] == pytest.approx(0.2, abs=0.02)
     small = torch.load(compact / MODEL, weights_only=True)

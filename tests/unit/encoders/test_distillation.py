@@ -10,11 +10,10 @@ from support.tiny_training import batch, build_model, encoder_conf
 
 from espnet_adaptive_dropout.control.family import draw
 from espnet_adaptive_dropout.encoders.distillation import (
-    Posteriors,
     SameAugmentation,
     full_width,
-    posteriors,
 )
+from espnet_adaptive_dropout.encoders.posteriors import Posteriors, posteriors
 from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
 
 HYBRID = dict(ctc_weight=0.3, report_cer=False, report_wer=False)
