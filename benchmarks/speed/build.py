@@ -25,8 +25,8 @@ from espnet_adaptive_dropout.experiments.experiment import (
     load_weights,
 )
 from espnet_adaptive_dropout.experiments.features import Inputs
+from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.prune import (
-    PruneOptions,
     Ranking,
     compact_experiment_config,
     plan_units,

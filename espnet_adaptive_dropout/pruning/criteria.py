@@ -97,8 +97,8 @@ class Retention(Criterion):
         if not candidates.any():
             raise ValueError(
                 "the checkpoint has no gates, which '--criterion retention' needs; "
-                "train with 'encoder: adaptive_dropout_conformer', or choose another "
-                "criterion"
+                "train with 'encoder: adaptive_dropout_conformer' (or 'decoder: "
+                "adaptive_dropout_transformer'), or choose another criterion"
             )
         return scores, candidates
 

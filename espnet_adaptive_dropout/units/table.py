@@ -79,6 +79,12 @@ class UnitTable:
         if gate is not None:
             self.gates[(block, location.name)] = gate
 
+    @property
+    def name(self) -> str:
+        """Return "encoder" or "decoder"; "model" where the table has both."""
+        kinds = {group.stack for group in self.groups}
+        return "model" if len(kinds) > 1 else "".join(kinds)
+
     def gated_groups(self) -> list[UnitGroup]:
         """Groups that have a gate, in unit order."""
         return [g for g in self.groups if (g.block, g.location) in self.gates]

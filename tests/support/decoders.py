@@ -167,6 +167,39 @@ def _cut(weights: dict, stock, name: str, axis: int, kept: list[int]) -> None:
             getattr(layer, part).index_fill_(axis, gone.nonzero().flatten(), 0.0)
 
 
+def zero_units(decoder, plan: list[dict]) -> None:
+    """Set what is not in a plan to zero in ESPnet's decoder.
+
+    Args:
+        decoder: ESPnet's, changed in place.
+        plan: entries of the layers in a plan.yaml: ranges of kept units by name.
+    """
+    for layer, entry in zip(decoder.decoders, plan):
+        for name, module in (("self", layer.self_attn), ("source", layer.src_attn)):
+            for kind, linears in (("query", "qk"), ("value", "v")):
+                gone = _gone(entry[f"{name}_{kind}"], module.linear_q.out_features)
+                for letter in linears:
+                    _zero_rows(getattr(module, f"linear_{letter}"), gone)
+        first = layer.feed_forward.w_1
+        gone = _gone(entry["ffn"], first.out_features)
+        with torch.no_grad():
+            layer.feed_forward.w_2.weight[:, gone] = 0.0
+
+
+def _zero_rows(linear, gone: list[int]) -> None:
+    with torch.no_grad():
+        linear.weight[gone] = 0.0
+        linear.bias[gone] = 0.0
+
+
+def _gone(ranges: str, units: int) -> list[int]:
+    kept: set[int] = set()
+    for part in filter(None, ranges.split(",")):
+        first, _, last = part.partition("-")
+        kept |= set(range(int(first), int(last or first) + 1))
+    return sorted(set(range(units)) - kept)
+
+
 def memory_of(time: int, seed: int = 0) -> torch.Tensor:
     """An encoder output (time, size)."""
     generator = torch.Generator().manual_seed(seed)
