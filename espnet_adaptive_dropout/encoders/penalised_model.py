@@ -73,9 +73,9 @@ class AdaptiveDropoutMixin(_Model):
         if not adaptive_stacks(self):
             raise ValueError(
                 "'model: adaptive_dropout' needs 'encoder: adaptive_dropout_conformer' "
-                "or 'decoder: adaptive_dropout_transformer', not "
-                f"{type(main_encoder(self)).__name__}; a compact or stock encoder goes "
-                "with ESPnet's own model"
+                "or 'decoder: adaptive_dropout_transformer' (with ctc_weight 1.0 a "
+                f"model has none), not {type(main_encoder(self)).__name__}; a compact "
+                "or stock encoder goes with ESPnet's own model"
             )
 
     def forward(
