@@ -138,10 +138,10 @@ def _choose(
     """Return the units of a section that stay, and the target that they meet."""
     target = options.target_reduction
     as_trained = False
-    if not ranking.candidates.any():
+    if not ranking.needs_target and not ranking.candidates.any():
         raise ValueError(
-            f"--criterion {options.criterion} has no units of the {section.name} that "
-            f"could go; choose another criterion, or --of another part"
+            f"--criterion {options.criterion}: the checkpoint has no gates in the "
+            f"{section.name}; choose another criterion, or --of another part"
         )
     if target is None and section.is_adaptive:
         if section.options.control != "schedule" or ranking.needs_target:

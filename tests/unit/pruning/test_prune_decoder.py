@@ -220,7 +220,7 @@ def test_other_models_are_refused(tmp_path):
     make_experiment(tmp_path / "exp", decoder_conf=DECODER)
     options = ("--of", "decoder", "--target_reduction", "0.2")
     message = refused(tmp_path / "exp", *options)
-    assert "has no units of the decoder that could go" in message
+    assert "the checkpoint has no gates in the decoder; choose" in message
     config = read(tmp_path / "exp", "config.yaml")
     config["decoder"] = "rnn"
     (tmp_path / "exp" / "config.yaml").write_text(yaml.safe_dump(config))
