@@ -228,12 +228,14 @@ def test_a_training_that_does_not_move_the_logits_is_refused():
 
 def test_logits_follow_the_loss_of_all_calls_in_a_step():
     """A model may run its decoder more than once, or not at all."""
-    stock = stock_decoder()
+    options = dict(dropout_rate=0.0, positional_dropout_rate=0.0)
+    stock = stock_decoder(**options)
+    # Gradients of the loss alone: the penalty is at its minimum.
+    conf = dict(control="schedule", centre_first=4.0, centre_last=4.0, total_steps=10)
+    conf["forward"] = "deterministic"
 
     def moved(calls):
-        conf = dict(target_reduction=0.2, total_steps=10, ramp_start=0.0)
-        conf.update(forward="deterministic", alpha=1e-9)
-        decoder = adaptive_decoder(stock, **{"conf": conf}).train()
+        decoder = adaptive_decoder(stock, conf, **options).train()
         decoder.begin_step()
         loss = decoder.embed[0].weight.sum() * 0.0
         for _ in range(calls):
@@ -245,6 +247,6 @@ def test_logits_follow_the_loss_of_all_calls_in_a_step():
         return decoder.control.optimizer.mean.clone()
 
     once, twice, never = moved(1), moved(2), moved(0)
-    assert once.abs().max() > 1e-6
-    assert (once - twice).abs().max() < 1e-2 * once.abs().max()
-    assert never.abs().max() < 1e-2 * once.abs().max()
+    assert once.abs().max() > 1e-6 and (once != 0.0).float().mean() > 0.8
+    assert torch.allclose(once, twice, rtol=1e-3, atol=1e-9)
+    assert not never.any()
