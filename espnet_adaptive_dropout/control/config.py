@@ -40,6 +40,7 @@ _POSITIVE = (
 SIZE_OPTIONS = (
     "locations",
     "target_reduction",
+    "of",
     "family",
     "control",
     "budget",
@@ -70,9 +71,13 @@ class AdaptiveDropoutConfig:
     size is what comes; ``prune --target_reduction`` cuts it to another.
 
     Args:
-        locations: names in ``locations.LOCATIONS``, or "all"; None takes the
-            paper's. Those that the architecture does not have are left out of both.
-        target_reduction: share of the encoder's cost to remove, 0 < r < 1.
+        locations: names in ``locations.LOCATIONS``, or "all"; None takes those of
+            ``locations.by_default``. Those that the architecture does not have are
+            left out of both.
+        target_reduction: share of the encoder's (or decoder's) cost to remove,
+            0 < r < 1.
+        of: "model": one target for encoder and decoder, whose units then compete, in
+            the options of the encoder; None: each has its own.
         control: "feedback", "lagrangian" or "schedule".
         budget: over what the removed share is even: the "encoder" (all units compete),
             every "block", every "location", or every "module" (a location of a block).
@@ -119,6 +124,7 @@ class AdaptiveDropoutConfig:
 
     locations: str | list[str] | None = None
     target_reduction: float = 0.54
+    of: str | None = None
     control: str = "feedback"
     budget: str = "encoder"
     cost: str = "parameters"
@@ -180,6 +186,8 @@ class AdaptiveDropoutConfig:
                 raise ValueError(f"{OPTIONS}.locations: {error}") from None
 
     def _check_combinations(self) -> None:
+        if self.of not in (None, "model"):
+            raise ValueError(f"{OPTIONS}.of={self.of!r} is not model; or leave it out")
         if self.freeze_at < self.ramp_end:
             raise ValueError(
                 f"{OPTIONS}.freeze_at={self.freeze_at} comes before "

@@ -19,6 +19,7 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
     recogniser,
 )
 from espnet_adaptive_dropout.stacks.adaptive import AdaptiveStack, adaptive_stacks
+from espnet_adaptive_dropout.stacks.joint import join
 
 # What ``final_<name>`` is before the size is final: worse than anything after it.
 # ESPnet's reporter turns infinities into NaN, which cannot be ranked.
@@ -164,7 +165,8 @@ def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
 
     Raises:
         ValueError: adaptive dropout is in another encoder or decoder than the main
-            one, or ``distillation`` does not go with the model.
+            one, ``distillation`` does not go with the model, or ``of: model`` does not
+            fit.
     """
     inner = getattr(model, "s2t_model", None)
     if isinstance(inner, AdaptiveDropoutMixin):
@@ -182,6 +184,7 @@ def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
     stacks = adaptive_stacks(model)
     if stacks:
         _check_teachers(model, stacks)
+        join(stacks)
         model.__class__ = penalised(type(model))  # type: ignore[arg-type]
     return model
 

@@ -59,7 +59,7 @@ def _cut(
     try:
         cut_training(stack, optimizers)
     except ValueError as error:
-        stack.adaptive_dropout_conf.cut_in_training = False
+        stack.give_up_cut()
         logger.warning(
             f"adaptive dropout: {error}; the training goes on at full width with "
             f"masks, which takes longer and gives the same model"

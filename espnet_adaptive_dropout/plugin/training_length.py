@@ -74,6 +74,8 @@ def complete_arguments(
 def adaptive_configs(args: argparse.Namespace) -> Configs:
     """Entries of a training that have gates, and their options; [] for other commands.
 
+    With ``of: model`` the decoder has no clock of its own and is left out.
+
     Raises:
         ValueError: an ``adaptive_dropout_conf`` is wrong.
     """
@@ -83,7 +85,12 @@ def adaptive_configs(args: argparse.Namespace) -> Configs:
         (entry, AdaptiveDropoutConfig.from_dict(entry.adaptive_conf(vars(args))))
         for entry in adaptive_entries(vars(args))
     ]
-    return [(entry, config) for entry, config in configs if config.locations != []]
+    with_clock = [
+        (entry, config)
+        for entry, config in configs
+        if entry.kind == "encoder" or config.of is None
+    ]
+    return [(entry, config) for entry, config in with_clock if config.locations != []]
 
 
 def check_decoder(model: Any, args: argparse.Namespace) -> None:

@@ -42,8 +42,8 @@ def open_trained(
         data: "path,name,type" triplets given by the user, or None.
         device: where a criterion may run the model, "cpu" or "cuda".
         allow_unfrozen: take a checkpoint from before the training froze its size.
-        of: what a target counts, one of ``part.OF``; None: the decoder if it alone was
-            trained with adaptive dropout, otherwise the encoder.
+        of: what a target counts, one of ``part.OF``; None: what was trained with
+            adaptive dropout, or the encoder if that is both or none.
 
     Raises:
         ValueError: config or checkpoint cannot be read or cannot be pruned.
@@ -51,9 +51,7 @@ def open_trained(
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--ngpu 1: PyTorch finds no GPU; use --ngpu 0")
     config = load_config(train_config)
-    if of is None:
-        adaptive = [entry.kind for entry in adaptive_entries(config)]
-        of = "decoder" if adaptive == ["decoder"] else "encoder"
+    of = _counted(config, of)
     for entry in (encoder_entry(config), decoder_entry(config)):
         if of in (entry.kind, "model"):
             _check_class(train_config, config, entry)
@@ -65,6 +63,27 @@ def open_trained(
         check_frozen(part, model_file, allow_unfrozen)
         check_gates(part, model_file)
     return trained
+
+
+def _counted(config: dict[str, Any], of: str | None) -> str:
+    """Return what a target counts.
+
+    Raises:
+        ValueError: ``of`` is not what encoder and decoder were trained to together.
+    """
+    adaptive = adaptive_entries(config)
+    confs = [entry.adaptive_conf(config) or {} for entry in adaptive]
+    if confs and all(conf.get("of") == "model" for conf in confs):
+        if of not in (None, "model"):
+            raise ValueError(
+                f"--of {of}: encoder and decoder were trained to one target (of: "
+                f"model) and can only be cut together, --of model"
+            )
+        return "model"
+    if of is None:
+        kinds = [entry.kind for entry in adaptive]
+        of = "decoder" if kinds == ["decoder"] else "encoder"
+    return of
 
 
 def _check_class(

@@ -111,8 +111,12 @@ class Section:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether all parts were frozen to their sizes."""
-        return all(part.frozen == 1.0 for part in self.parts)
+        """Whether all parts were frozen to their sizes.
+
+        Parts with one target have one control, in the encoder.
+        """
+        known = [part.frozen for part in self.parts if part.frozen is not None]
+        return bool(known) and all(frozen == 1.0 for frozen in known)
 
     @property
     def options(self) -> AdaptiveDropoutConfig:

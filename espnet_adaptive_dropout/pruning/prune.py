@@ -81,10 +81,11 @@ def plan_units(
         ValueError: there is no target, the target is above the bound, or the config
             does not fit the frozen units.
     """
-    # Without a target of both, two trained parts have one each.
+    # Without a target of both, two parts that were trained alone have one each.
     both_trained = all(part.is_adaptive for part in trained.parts)
     own_targets = options.target_reduction is None and both_trained
-    sections = trained.sections(trained.of == "model" and not own_targets)
+    one_target = trained.was_joint or not own_targets
+    sections = trained.sections(trained.of == "model" and one_target)
     keeps, targets = [], {}
     for section in sections:
         chosen, asked = ranking, options

@@ -82,6 +82,12 @@ class Trained:
         return any(part.is_adaptive for part in self.parts)
 
     @property
+    def was_joint(self) -> bool:
+        """Whether encoder and decoder were trained to one target."""
+        joint = [part for part in self.parts if part.options.of == "model"]
+        return len(joint) > 1
+
+    @property
     def options(self) -> AdaptiveDropoutConfig:
         """``adaptive_dropout_conf`` of what the target counts; the defaults without."""
         counted = [part for part in self.parts if self.of in (part.kind, "model")]

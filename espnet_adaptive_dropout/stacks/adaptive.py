@@ -82,8 +82,9 @@ class AdaptiveStack(_Stack):
         """
         self.units = UnitTable(self)
         self.control = None
-        if self.units.gates:
-            config = self.adaptive_dropout_conf
+        config = self.adaptive_dropout_conf
+        # One control for encoder and decoder is made when both are there.
+        if self.units.gates and config.of is None:
             cost = self.units.parameters
             if config.cost == "macs":
                 cost = self.mac_cost(config)
@@ -112,7 +113,10 @@ class AdaptiveStack(_Stack):
             RuntimeError: nobody called :meth:`regularise` after the first training
                 step, or the length of the training is not known.
         """
-        if self.control is None or self.is_second_pass:
+        if self.is_second_pass:
+            return
+        if self.control is None:
+            self._check_joined()
             return
         if self._has_stepped and not self.is_regularised:
             raise RuntimeError(
@@ -122,6 +126,19 @@ class AdaptiveStack(_Stack):
             )
         self.control.begin_step()
         self._has_stepped = True
+
+    def _check_joined(self) -> None:
+        """Refuse gates that nothing steers, with a RuntimeError."""
+        if self.units.gates and self.governing_control is None:
+            raise RuntimeError(
+                "nothing steers the gates of adaptive dropout: with of: model, build "
+                "the model by an ESPnet task"
+            )
+
+    @property
+    def governing_control(self) -> SizeControl | None:
+        """The size control of the gates: its own, or that of the encoder."""
+        return self.control or self.__dict__.get("shared_control")
 
     def regularise(
         self, loss: torch.Tensor, task_loss: torch.Tensor | None = None
@@ -164,13 +181,20 @@ class AdaptiveStack(_Stack):
     @property
     def cut_is_due(self) -> bool:
         """Whether units can be cut out of the training now, and have not been yet."""
+        control = self.governing_control
         return (
-            self.adaptive_dropout_conf.cut_in_training
+            control is not None
+            and control.config.cut_in_training
             and self.training_cut is None
-            and self.control is not None
-            and self.control.is_frozen
-            and len(self.control.sizes) == 1
+            and control.is_frozen
+            and len(control.sizes) == 1
         )
+
+    def give_up_cut(self) -> None:
+        """Keep the masks to the end of the training, as its optimizer needs it."""
+        control = self.governing_control
+        if control is not None:
+            control.config.cut_in_training = False
 
     @property
     def has_begun(self) -> bool:

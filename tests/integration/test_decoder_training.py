@@ -45,13 +45,13 @@ def train(arguments, monkeypatch, program="espnet2.bin.asr_train"):
     runner.main(["-m", program, *arguments])
 
 
-def pruned(output, *extra):
+def pruned(exp, *extra, output="compact"):
     """Prune what was trained; returns the directory and the report."""
-    directory = output.parent / f"{output.name}_compact"
+    directory = exp.parent / f"{exp.name}_{output}"
     prune.main(
         [
-            *("--train_config", str(output / "config.yaml")),
-            *("--model_file", str(output / "valid.final_loss.ave.pth")),
+            *("--train_config", str(exp / "config.yaml")),
+            *("--model_file", str(exp / "valid.final_loss.ave.pth")),
             *("--output_dir", str(directory), *extra),
         ]
     )
@@ -152,6 +152,34 @@ def test_it_ends_with_the_weights_of_the_masked_training(data, tmp_path, monkeyp
     for name, value in found[1].items():
         difference = (found[0][name] - value).float()
         assert difference.numel() == 0 or difference.abs().max() < 1e-5, name
+
+
+def test_one_target_for_encoder_and_decoder(
+    data, tmp_path, monkeypatch, widths, caplog
+):
+    gates = encoder_conf(**{**EARLY_FREEZE, "target_reduction": 0.3, "of": "model"})
+    own = {**DECODER, **NO_DROPOUT, "adaptive_dropout_conf": dict(of="model")}
+    arguments = command(
+        data,
+        tmp_path / "exp",
+        encoder_conf={**gates, **NO_DROPOUT},
+        decoder_conf=own,
+        **SETTINGS,
+    )
+    with caplog.at_level("INFO"):
+        train(arguments, monkeypatch)
+    assert caplog.text.count(CUT) == 1 and widths[3] < widths[0]
+    directory, report = pruned(tmp_path / "exp")
+    assert report["of"] == "model"
+    assert report["reduction"] == pytest.approx(0.3, abs=0.01)
+    text = f"decoder, {report['before']['decoder_params']:,} -> "
+    assert f"{text}{report['after']['decoder_params']:,} parameters" in caplog.text
+    compact, masked = recognised(directory), recognised(tmp_path / "exp")
+    assert [text for text, _ in compact] == [text for text, _ in masked]
+    other, report = pruned(tmp_path / "exp", "--target_reduction", "0.5", output="b")
+    assert report["reduction"] == pytest.approx(0.5, abs=0.01)
+    with pytest.raises(SystemExit, match="can only be cut together, --of model"):
+        pruned(tmp_path / "exp", "--of", "encoder", output="c")
 
 
 def test_a_resumed_training_goes_on_with_its_clock(data, tmp_path, monkeypatch):
