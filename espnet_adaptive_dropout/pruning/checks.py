@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.part import Part, Section
+from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.units.locations import ALIASES, LOCATIONS, expand
 from espnet_adaptive_dropout.units.removal_order import uneven_group
 
@@ -131,4 +133,13 @@ def check_frozen_size(section: Section, model_file: Path) -> None:
             f"are no multiples of {multiple_of}, but the config says "
             f"multiple_of={multiple_of}: was it changed after the training? Set it "
             f"back; --multiple_of {multiple_of} cuts to other widths"
+        )
+
+
+def check_repair(trained: Trained, options: PruneOptions) -> None:
+    """Refuse ``--repair true`` where the encoder is not cut, with a ValueError."""
+    if options.repair and trained.part("encoder") is None:
+        raise ValueError(
+            "--repair true: repairs layers of the encoder, which is not cut; leave it "
+            "out, or choose --of encoder or model"
         )

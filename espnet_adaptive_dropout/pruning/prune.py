@@ -96,9 +96,8 @@ def plan_units(
         keeps.append(keep)
         targets[section.name] = target
     keep = torch.cat(keeps)
-    counted = next((x for x in sections if x.name == trained.of), trained.whole)
     target = targets.get(trained.of)
-    return keep, _plan(trained, counted, keep, options.criterion, target, options)
+    return keep, _plan(trained, keep, options.criterion, target, options)
 
 
 def plan_all(
@@ -115,18 +114,18 @@ def plan_all(
             "dropout; leave it out to get the trained size"
         )
     keep = torch.ones(trained.table.num_units, dtype=torch.bool)
-    return keep, _plan(trained, trained.whole, keep, "none", 0.0, options)
+    return keep, _plan(trained, keep, "none", 0.0, options)
 
 
 def _plan(
     trained: Trained,
-    counted: Section,
     keep: torch.Tensor,
     criterion: str,
     target: float | None,
     options: PruneOptions,
 ) -> PruningPlan:
-    """Describe ``keep``, the units of all parts; sizes are those of ``counted``."""
+    """Describe ``keep``, the units of all parts."""
+    counted = trained.counted
     cost = counted.cost(options.cost, **options.length())
     parts = [(table, kept) for _, table, kept in trained.by_part(keep)]
     kept = keep[counted.span]

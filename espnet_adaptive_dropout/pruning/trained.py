@@ -143,6 +143,12 @@ class Trained:
             sections.append(Section([part], self.model, start))
         return sections
 
+    @property
+    def counted(self) -> Section:
+        """What a target counts, alone or all parts together."""
+        alone = (section for section in self.sections() if section.name == self.of)
+        return next(alone, self.whole)
+
     def by_part(self, keep: torch.Tensor) -> Iterator[tuple[Part, UnitTable, Any]]:
         """Yield each part with its table and its units of ``keep``, bool (units,)."""
         start = 0

@@ -13,7 +13,9 @@ from espnet_adaptive_dropout.bin import prune
 from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight
 from espnet_adaptive_dropout.experiments.experiment import open_model
 from espnet_adaptive_dropout.pruning.open_trained import open_trained
+from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
+from espnet_adaptive_dropout.pruning.sweep.cuts import Cutter
 from espnet_adaptive_dropout.units.cost import Cost
 
 ADAPTIVE = "adaptive_dropout_transformer"
@@ -193,6 +195,19 @@ def test_cost_in_macs_of_a_search(tmp_path):
         assert plan.cost_reduction == pytest.approx(0.3, abs=5e-3)
         plans.append(plan)
     assert plans[0].decoder != plans[1].decoder
+
+
+def test_sweep_over_sizes_of_the_decoder(tmp_path):
+    experiment = experiment_of(tmp_path)
+    files = experiment / "config.yaml", experiment / "valid.pth"
+    trained = open_trained(*files, of="decoder")
+    options = PruneOptions(of="decoder", utterances=1)
+    cutter = Cutter(trained, files[0], options, tmp_path / "sweep")
+    rows = [cutter.as_trained(), *cutter.cut_all([0.4, 0.6], print)]
+    shares = [row.facts["reduction"] for row in rows]
+    assert shares == pytest.approx([0.3, 0.4, 0.6], abs=5e-3)
+    assert len({row.facts["encoder_params"] for row in rows}) == 1
+    assert len({row.facts["decoder_params"] for row in rows}) == 3
 
 
 def test_dry_run_names_rows_of_both(tmp_path, capsys):
