@@ -15,12 +15,8 @@ from benchmarks.speed.build import trained_like_scores
 from espnet_adaptive_dropout.experiments.encoder_entry import COMPACT_DECODER
 from espnet_adaptive_dropout.experiments.experiment import build_model
 from espnet_adaptive_dropout.experiments.files import write_yaml
-from espnet_adaptive_dropout.pruning.prune import (
-    PruneOptions,
-    Ranking,
-    cut,
-    plan_units,
-)
+from espnet_adaptive_dropout.pruning.options import PruneOptions
+from espnet_adaptive_dropout.pruning.prune import Ranking, cut, plan_units
 from espnet_adaptive_dropout.pruning.trained import Trained
 
 TARGET = 0.54

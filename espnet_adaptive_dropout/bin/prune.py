@@ -1,9 +1,10 @@
 """Prune a trained model: ``python -m espnet_adaptive_dropout.bin.prune``.
 
 Reads an ESPnet experiment's config.yaml and a checkpoint and writes a new, ordinary
-experiment directory: config.yaml with the compact encoder, the smaller model under the
-same file name, plan.yaml (which units stay), certificate.json (largest difference
-between masked and compact encoder), report.md, report.json and the training's images.
+experiment directory: config.yaml with the compact encoder, decoder or both, the smaller
+model under the same file name, plan.yaml (which units stay), certificate.json (largest
+difference between what is masked and what is cut), report.md, report.json and the
+training's images.
 Nothing is written if the certificate does not hold. ``--dry_run`` prints the plan
 instead: every row and column that would be removed, and the sizes.
 """
@@ -27,8 +28,8 @@ from espnet_adaptive_dropout.experiments.files import new_directory
 if TYPE_CHECKING:
     import torch
 
+    from espnet_adaptive_dropout.pruning.options import PruneOptions
     from espnet_adaptive_dropout.pruning.plan import PruningPlan
-    from espnet_adaptive_dropout.pruning.prune import PruneOptions
     from espnet_adaptive_dropout.pruning.trained import Trained
 
 EXAMPLE = """\
@@ -48,7 +49,7 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--target_reduction",
         type=float,
-        help="share of the encoder's --cost to remove; default: the trained target",
+        help="share to remove of the --cost of --of; default: the trained target",
     )
     add(
         "--data",
@@ -77,17 +78,32 @@ def add_cut_options(parser: argparse.ArgumentParser) -> None:
     from espnet2.utils.types import str2bool
 
     from espnet_adaptive_dropout.pruning.criteria import criterion_choices
+    from espnet_adaptive_dropout.pruning.part import OF
     from espnet_adaptive_dropout.units.cost import COSTS
     from espnet_adaptive_dropout.units.table import BUDGETS
 
     criterion_choices.add_arguments(parser)
     add = parser.add_argument
+    add(
+        "--of",
+        choices=OF,
+        help="what the target counts: encoder, decoder or both as one (model), whose "
+        "units then compete; default: what was trained with adaptive dropout, the "
+        "encoder first",
+    )
     add("--cost", choices=COSTS, help="default: what the training counted")
     add(
         "--cost_frames",
         type=int,
         help="input frames at which MACs are counted; default: the training's (1000)",
     )
+    for name, what, usual in (("tokens", "tokens", 40), ("beam", "hypotheses", 10)):
+        add(
+            f"--cost_{name}",
+            type=int,
+            help=f"{what} of the search at which a decoder's MACs are counted; "
+            f"default: the training's ({usual})",
+        )
     add(
         "--budget",
         choices=BUDGETS,
@@ -181,7 +197,8 @@ def cut_options(args: argparse.Namespace, target: float | None = None) -> PruneO
     check_data_options(args)
     if not 0.0 < args.tolerance < float("inf"):
         raise ValueError(f"--tolerance {args.tolerance}: must be a number above 0")
-    for name in ("cost_frames", "multiple_of", "repair_utterances"):
+    numbers = ("cost_frames", "cost_tokens", "cost_beam", "multiple_of")
+    for name in (*numbers, "repair_utterances"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name} {value}: must be 1 or more")
@@ -206,12 +223,23 @@ def open_and_plan(
         args.task,
         args.data,
         allow_unfrozen=args.allow_unfrozen,
+        of=args.of,
     )
+    check_repair(trained, options)
     if options.target_reduction == 0.0:
         keep, plan = plan_all(trained, options)
     else:
         keep, plan = plan_units(trained, rank(trained, options), options)
     return trained, keep, plan, options
+
+
+def check_repair(trained: Trained, options: PruneOptions) -> None:
+    """Refuse ``--repair true`` where the encoder is not cut, with a ValueError."""
+    if options.repair and trained.part("encoder") is None:
+        raise ValueError(
+            "--repair true: repairs layers of the encoder, which is not cut; leave it "
+            "out, or choose --of encoder or model"
+        )
 
 
 def print_plan(args: argparse.Namespace) -> None:
@@ -222,8 +250,8 @@ def print_plan(args: argparse.Namespace) -> None:
     print(describe(trained, keep))
     macs = f" and {plan.cost_reduction:.2%} of MACs" if plan.cost == "macs" else ""
     print(
-        f"\n{plan.reduction:.2%} of the encoder's parameters{macs} would go; "
-        f"nothing was written"
+        f"\n{plan.reduction:.2%} of the {plan.of}'s parameters{macs} would go"
+        f"{_of_parts(plan.reductions)}; nothing was written"
     )
 
 
@@ -236,14 +264,30 @@ def prune_to_directory(args: argparse.Namespace) -> None:
         report = write_experiment(*open_and_plan(args), partial, args.output_dir)
         share_images(args.train_config.parent, partial)
     certificate = report["certificate"]
+    before, after = report["before"], report["after"]
+    sizes = ", ".join(
+        f"{before[f'{kind}_params']:,} -> {after[f'{kind}_params']:,} parameters"
+        for kind in report["reductions"]
+    )
+    decoder = ""
+    if "decoder" in report["reductions"]:
+        exact = certificate["decoder"]["largest_difference"]
+        decoder = f" (decoder: {exact:.1e})"
     print(
-        f"{args.output_dir}: {report['reduction']:.2%} of the encoder removed, "
-        f"{report['before']['encoder_params']:,} -> "
-        f"{report['after']['encoder_params']:,} parameters, largest difference "
-        f"{certificate['largest_difference']:.1e} in double precision, "
+        f"{args.output_dir}: {report['reduction']:.2%} of the {report['of']} removed"
+        f"{_of_parts(report['reductions'])}, {sizes}, largest difference "
+        f"{certificate['largest_difference']:.1e} in double precision{decoder}, "
         f"{certificate['rounding']:.1e} in {certificate['dtype']}, "
         f"{time.perf_counter() - start:.1f} s"
     )
+
+
+def _of_parts(reductions: dict[str, float]) -> str:
+    """Shares of encoder and decoder, where both were cut."""
+    if len(reductions) == 1:
+        return ""
+    each = (f"{share:.2%} of the {kind}" for kind, share in reductions.items())
+    return f" ({', '.join(each)})"
 
 
 def share_images(trained: Path, compact: Path) -> None:

@@ -1,4 +1,4 @@
-"""``encoder_conf.adaptive_dropout_conf`` of a training config, checked."""
+"""``adaptive_dropout_conf`` of an encoder or a decoder in a config, checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from espnet_adaptive_dropout.modules.gate import (
     TEMPERATURES,
 )
 from espnet_adaptive_dropout.units.cost import COSTS
-from espnet_adaptive_dropout.units.locations import LOCATIONS, expand
+from espnet_adaptive_dropout.units.locations import LOCATIONS, by_default, expand
 from espnet_adaptive_dropout.units.table import BUDGETS
 
 CONTROLS = ("feedback", "lagrangian", "schedule")
@@ -34,7 +34,7 @@ _CHOICES = {
 }
 _POSITIVE = (
     *("temperature", "alpha", "total_steps", "accum_grad", "cost_frames"),
-    *("multiple_of", "logit_scale"),
+    *("cost_tokens", "cost_beam", "multiple_of", "logit_scale"),
 )
 # Options that a resumed training cannot change
 SIZE_OPTIONS = (
@@ -45,6 +45,8 @@ SIZE_OPTIONS = (
     "budget",
     "cost",
     "cost_frames",
+    "cost_tokens",
+    "cost_beam",
     "multiple_of",
 )
 
@@ -77,6 +79,8 @@ class AdaptiveDropoutConfig:
         cost: cost of a unit, "parameters" or "macs" (multiply-accumulates).
         cost_frames: length of the utterance at which MACs are counted, in input
             frames of the encoder (1000: 10 s at a hop of 10 ms).
+        cost_tokens: number of tokens of that utterance; for the MACs of a decoder.
+        cost_beam: number of hypotheses of the search; for the MACs of a decoder.
         multiple_of: number of which every width becomes a multiple.
         family: other shares to remove for which the training is to give good models:
             every batch is trained at one of them or at ``target_reduction``.
@@ -119,6 +123,8 @@ class AdaptiveDropoutConfig:
     budget: str = "encoder"
     cost: str = "parameters"
     cost_frames: int = 1000
+    cost_tokens: int = 40
+    cost_beam: int = 10
     multiple_of: int = 1
     family: list[float] | None = None
     distillation: float = 0.0
@@ -252,13 +258,18 @@ class AdaptiveDropoutConfig:
             )
         return self.total_steps
 
-    def size_options(self) -> dict[str, Any]:
-        """Values of ``SIZE_OPTIONS``, equal where they mean the same."""
+    def size_options(self, stack: str = "encoder") -> dict[str, Any]:
+        """Values of ``SIZE_OPTIONS``, equal where they mean the same.
+
+        Args:
+            stack: whose options these are, "encoder" or "decoder".
+        """
         values = {name: getattr(self, name) for name in SIZE_OPTIONS}
         values["family"] = sorted(set(self.family or []))
+        names = by_default(stack)
+        if self.locations is not None:
+            names = expand(self.locations)
         values["locations"] = sorted(
-            [name for name, location in LOCATIONS.items() if location.in_paper]
-            if self.locations is None
-            else expand(self.locations)
+            name for name in names if LOCATIONS[name].stack == stack
         )
         return values

@@ -12,9 +12,9 @@ import torch
 from espnet_adaptive_dropout.experiments.experiment import build_model, open_model
 from espnet_adaptive_dropout.experiments.files import new_directory
 from espnet_adaptive_dropout.experiments.sizes import sizes
+from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.prune import (
-    PruneOptions,
     Ranking,
     compact_config,
     plan_units,

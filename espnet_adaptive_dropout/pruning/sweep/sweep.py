@@ -14,7 +14,7 @@ from espnet_adaptive_dropout.experiments.files import (
 )
 from espnet_adaptive_dropout.experiments.tables import read_table
 from espnet_adaptive_dropout.pruning.open_trained import open_trained
-from espnet_adaptive_dropout.pruning.prune import PruneOptions
+from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.sweep.cuts import Cutter, SizedModel
 from espnet_adaptive_dropout.pruning.sweep.decoding import Decoder, TestSet
 from espnet_adaptive_dropout.pruning.sweep.errors import error_rates
@@ -82,6 +82,7 @@ def _sweep(options: SweepOptions) -> dict[str, Any]:
         options.cut.data,
         "cuda" if options.ngpu else "cpu",
         options.cut.allow_unfrozen,
+        options.cut.of,
     )
     if options.validate:
         check_data(trained.task, trained.config, options.cut.data, options.batch_size)
