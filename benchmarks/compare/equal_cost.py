@@ -54,7 +54,7 @@ EARLY = Schedule(4, 6, 7)
 
 
 def equal_cost_runs() -> list[Run]:
-    """Ours with and without a teacher, and Taylor, at two sizes."""
+    """Ours with and without a teacher and in two variants, and Taylor, at two sizes."""
     runs = []
     for size in (TARGET, SMALL):
         suffix = "" if size == TARGET else f"_{percent(size)}"
@@ -81,9 +81,14 @@ def equal_cost_runs() -> list[Run]:
                 parts,
             )
             runs.append(run)
-    title = "ours, taught until the cut, at 75 % of the cost"
-    more = dict(distillation=0.5)
-    return [*runs, _ours("early_taught_75", title, TARGET, None, 0.75, more)]
+    more: dict[str, Any] = dict(distillation=0.5)
+    for name, title, cost, other in (
+        ("early_taught_75", "at 75 % of the cost", 0.75, {}),
+        ("early_taught_of_8", "widths are multiples of 8", 1.0, dict(multiple_of=8)),
+    ):
+        title = f"ours, taught until the cut, {title}"
+        runs.append(_ours(name, title, TARGET, None, cost, {**more, **other}))
+    return runs
 
 
 def _ours(

@@ -25,14 +25,14 @@ from espnet_adaptive_dropout.experiments.experiment import (
     load_weights,
 )
 from espnet_adaptive_dropout.experiments.features import Inputs
+from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.prune import (
-    PruneOptions,
     Ranking,
     compact_experiment_config,
     plan_units,
 )
 from espnet_adaptive_dropout.pruning.trained import Trained
-from espnet_adaptive_dropout.units.locations import LOCATIONS
+from espnet_adaptive_dropout.units.locations import by_default, names_of
 from espnet_adaptive_dropout.units.surgery import cut_weights
 from espnet_adaptive_dropout.units.table import UnitTable
 from espnet_adaptive_dropout.units.widths import compact_options
@@ -129,7 +129,7 @@ class Builder:
         entry = self.trained.encoder_entry
         options = entry.options(self.config)
         options["adaptive_dropout_conf"] = {"control": "schedule", **conf}
-        return entry.with_encoder(self.config, ADAPTIVE, options)
+        return entry.replaced(self.config, ADAPTIVE, options)
 
     def model(self, row: Row) -> torch.nn.Module:
         """The row's model in PyTorch and float32, for inference."""
@@ -162,7 +162,7 @@ class Builder:
         table = self.trained.table
         locations = choice.rstrip("0123456789")
         everything = locations == "all"
-        chosen = [x.name for x in LOCATIONS.values() if everything or x.in_paper]
+        chosen = names_of("encoder") if everything else by_default("encoder")
         ranking = Ranking(trained_like_scores(table), ~table.all_except(chosen), True)
         options = PruneOptions(
             target,

@@ -22,9 +22,9 @@ from benchmarks.speed.timing import (
 )
 from benchmarks.speed.work import Forms, Run, Work
 from espnet_adaptive_dropout.control.size_control import COUNTS
-from espnet_adaptive_dropout.encoders.training_cut import cut_training
 from espnet_adaptive_dropout.experiments.experiment import build_model
 from espnet_adaptive_dropout.pruning.trained import set_masks
+from espnet_adaptive_dropout.stacks.training_cut import cut_training
 
 LOGGER = logging.getLogger("espnet_adaptive_dropout.benchmarks")
 # Shares of the time for all parts

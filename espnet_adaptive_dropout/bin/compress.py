@@ -18,7 +18,7 @@ from espnet_adaptive_dropout.bin.command import (
     new_parser,
     options_from,
 )
-from espnet_adaptive_dropout.bin.prune import (
+from espnet_adaptive_dropout.bin.cut_options import (
     add_cut_options,
     check_target,
     cut_options,

@@ -18,7 +18,10 @@ from espnet_adaptive_dropout.bin.command import (
     new_parser,
     options_from,
 )
-from espnet_adaptive_dropout.bin.prune import add_model_options, check_data_options
+from espnet_adaptive_dropout.bin.cut_options import (
+    add_model_options,
+    check_data_options,
+)
 from espnet_adaptive_dropout.experiments.files import (
     new_directory,
     write_json,

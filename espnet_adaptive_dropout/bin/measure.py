@@ -10,7 +10,7 @@ import argparse
 import json
 
 from espnet_adaptive_dropout.bin.command import CommandLine, execute, new_parser
-from espnet_adaptive_dropout.bin.prune import add_model_options
+from espnet_adaptive_dropout.bin.cut_options import add_model_options
 
 EXAMPLE = """\
 adaprune measure --train_config exp/asr_x_compact/config.yaml \\

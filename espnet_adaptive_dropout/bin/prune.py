@@ -1,9 +1,10 @@
 """Prune a trained model: ``python -m espnet_adaptive_dropout.bin.prune``.
 
 Reads an ESPnet experiment's config.yaml and a checkpoint and writes a new, ordinary
-experiment directory: config.yaml with the compact encoder, the smaller model under the
-same file name, plan.yaml (which units stay), certificate.json (largest difference
-between masked and compact encoder), report.md, report.json and the training's images.
+experiment directory: config.yaml with the compact encoder, decoder or both, the smaller
+model under the same file name, plan.yaml (which units stay), certificate.json (largest
+difference between what is masked and what is cut), report.md, report.json and the
+training's images.
 Nothing is written if the certificate does not hold. ``--dry_run`` prints the plan
 instead: every row and column that would be removed, and the sizes.
 """
@@ -19,15 +20,20 @@ from espnet_adaptive_dropout.bin.command import (
     CommandLine,
     execute,
     new_parser,
-    options_from,
+)
+from espnet_adaptive_dropout.bin.cut_options import (
+    add_cut_options,
+    add_model_options,
+    check_target,
+    cut_options,
 )
 from espnet_adaptive_dropout.experiments.files import new_directory
 
 if TYPE_CHECKING:
     import torch
 
+    from espnet_adaptive_dropout.pruning.options import PruneOptions
     from espnet_adaptive_dropout.pruning.plan import PruningPlan
-    from espnet_adaptive_dropout.pruning.prune import PruneOptions
     from espnet_adaptive_dropout.pruning.trained import Trained
 
 EXAMPLE = """\
@@ -47,7 +53,7 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--target_reduction",
         type=float,
-        help="share of the encoder's --cost to remove; default: the trained target",
+        help="share to remove of the --cost of --of; default: the trained target",
     )
     add(
         "--data",
@@ -61,69 +67,6 @@ def get_parser() -> argparse.ArgumentParser:
         help="print the rows and columns to remove and the sizes; write nothing",
     )
     return parser
-
-
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Options that name the trained model."""
-    add = parser.add_argument
-    add("--train_config", type=Path, required=True, help="config.yaml of the training")
-    add("--model_file", type=Path, required=True, help="checkpoint, for example .pth")
-    add("--task", default="asr", help="ESPnet task: module of espnet2.tasks")
-
-
-def add_cut_options(parser: argparse.ArgumentParser) -> None:
-    """Options of the criterion and of the certificate."""
-    from espnet2.utils.types import str2bool
-
-    from espnet_adaptive_dropout.pruning.criteria import criterion_choices
-    from espnet_adaptive_dropout.units.cost import COSTS
-    from espnet_adaptive_dropout.units.table import BUDGETS
-
-    criterion_choices.add_arguments(parser)
-    add = parser.add_argument
-    add("--cost", choices=COSTS, help="default: what the training counted")
-    add(
-        "--cost_frames",
-        type=int,
-        help="input frames at which MACs are counted; default: the training's (1000)",
-    )
-    add(
-        "--budget",
-        choices=BUDGETS,
-        help="parts of the encoder that lose the same share; default: as in the "
-        "training, or the whole encoder",
-    )
-    add(
-        "--multiple_of",
-        type=int,
-        help="widths become multiples of it; default: as in the training, or 1",
-    )
-    add("--utterances", type=int, default=4, help="utterances for the certificate")
-    add(
-        "--tolerance",
-        type=float,
-        default=1e-9,
-        help="largest difference that the certificate allows, in double precision",
-    )
-    add(
-        "--allow_unfrozen",
-        type=str2bool,
-        default=False,
-        help="cut a checkpoint from before the training froze its size",
-    )
-    add(
-        "--compact_decoder",
-        type=str2bool,
-        default=False,
-        help="replace the decoder 'transformer' by the faster one of the same weights",
-    )
-    add(
-        "--repair",
-        type=str2bool,
-        default=False,
-        help="after the cut, solve the layers that lost inputs again on audio",
-    )
-    add("--repair_utterances", type=int, default=128, help="utterances to repair on")
 
 
 def main(cmd: CommandLine = None) -> None:
@@ -150,43 +93,6 @@ def run(args: argparse.Namespace) -> None:
         prune_to_directory(args)
 
 
-def check_target(target: float | None) -> None:
-    """Refuse a share that is not between 0 and 1, with a ValueError."""
-    if target is not None and not 0.0 < target < 1.0:
-        raise ValueError(f"--target_reduction {target}: must be between 0 and 1")
-
-
-def check_data_options(args: argparse.Namespace) -> None:
-    """Refuse wrong values of the options that name data, with a ValueError."""
-    from espnet_adaptive_dropout.experiments.data import as_triplet
-
-    if args.utterances < 1:
-        raise ValueError(f"--utterances {args.utterances}: must be 1 or more")
-    for item in args.data or []:
-        try:
-            as_triplet(item)
-        except ValueError as error:
-            raise ValueError(f"--data {error}") from None
-
-
-def cut_options(args: argparse.Namespace, target: float | None = None) -> PruneOptions:
-    """Check the options of a command line and make PruneOptions of them.
-
-    Raises:
-        ValueError: an option is out of range.
-    """
-    from espnet_adaptive_dropout.pruning.prune import PruneOptions
-
-    check_data_options(args)
-    if not 0.0 < args.tolerance < float("inf"):
-        raise ValueError(f"--tolerance {args.tolerance}: must be a number above 0")
-    for name in ("cost_frames", "multiple_of", "repair_utterances"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise ValueError(f"--{name} {value}: must be 1 or more")
-    return options_from(PruneOptions, args, target_reduction=target)
-
-
 def open_and_plan(
     args: argparse.Namespace,
 ) -> tuple[Trained, torch.Tensor, PruningPlan, PruneOptions]:
@@ -195,6 +101,7 @@ def open_and_plan(
     Raises:
         ValueError: an option, the config or the checkpoint is refused.
     """
+    from espnet_adaptive_dropout.pruning.checks import check_repair
     from espnet_adaptive_dropout.pruning.open_trained import open_trained
     from espnet_adaptive_dropout.pruning.prune import plan_all, plan_units, rank
 
@@ -205,7 +112,9 @@ def open_and_plan(
         args.task,
         args.data,
         allow_unfrozen=args.allow_unfrozen,
+        of=args.of,
     )
+    check_repair(trained, options)
     if options.target_reduction == 0.0:
         keep, plan = plan_all(trained, options)
     else:
@@ -221,8 +130,8 @@ def print_plan(args: argparse.Namespace) -> None:
     print(describe(trained, keep))
     macs = f" and {plan.cost_reduction:.2%} of MACs" if plan.cost == "macs" else ""
     print(
-        f"\n{plan.reduction:.2%} of the encoder's parameters{macs} would go; "
-        f"nothing was written"
+        f"\n{plan.reduction:.2%} of the {plan.of}'s parameters{macs} would go"
+        f"{_of_parts(plan.reductions)}; nothing was written"
     )
 
 
@@ -240,14 +149,30 @@ def prune_to_directory(args: argparse.Namespace) -> None:
         report = write_experiment(*open_and_plan(args), partial, args.output_dir)
         share_images(args.train_config.parent, partial)
     certificate = report["certificate"]
+    before, after = report["before"], report["after"]
+    sizes = ", ".join(
+        f"{before[f'{kind}_params']:,} -> {after[f'{kind}_params']:,} parameters"
+        for kind in report["reductions"]
+    )
+    decoder = ""
+    if "decoder" in report["reductions"]:
+        exact = certificate["decoder"]["largest_difference"]
+        decoder = f" (decoder: {exact:.1e})"
     print(
-        f"{args.output_dir}: {report['reduction']:.2%} of the encoder removed, "
-        f"{report['before']['encoder_params']:,} -> "
-        f"{report['after']['encoder_params']:,} parameters, largest difference "
-        f"{certificate['largest_difference']:.1e} in double precision, "
+        f"{args.output_dir}: {report['reduction']:.2%} of the {report['of']} removed"
+        f"{_of_parts(report['reductions'])}, {sizes}, largest difference "
+        f"{certificate['largest_difference']:.1e} in double precision{decoder}, "
         f"{certificate['rounding']:.1e} in {certificate['dtype']}, "
         f"{time.perf_counter() - start:.1f} s"
     )
+
+
+def _of_parts(reductions: dict[str, float]) -> str:
+    """Shares of encoder and decoder, where both were cut."""
+    if len(reductions) == 1:
+        return ""
+    each = (f"{share:.2%} of the {kind}" for kind, share in reductions.items())
+    return f" ({', '.join(each)})"
 
 
 if __name__ == "__main__":

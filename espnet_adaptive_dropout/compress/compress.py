@@ -103,7 +103,7 @@ def _compress(
         "task": source.task,
         "train": options.train,
         "target_reduction": options.cut.target_reduction,
-        **{name: pruned[name] for name in ("criterion", "reduction", "certificate")},
+        **{n: pruned[n] for n in ("of", "criterion", "reduction", "certificate")},
         "repair": pruned.get("repair"),
         "training": pruned.get("training"),
         "data": {**used, "left_out": data.left_out},
@@ -157,8 +157,8 @@ def _search(inference_config: Path | None, config_file: Path) -> str:
 def _summary(output_dir: Path, report: dict[str, Any]) -> str:
     before, after = report["before"], report["after"]
     text = (
-        f"{output_dir}: {before['encoder_params']:,} -> {after['encoder_params']:,} "
-        f"parameters of the encoder"
+        f"{output_dir}: {before['total_params']:,} -> {after['total_params']:,} "
+        f"parameters"
     )
     if "wer" in before:
         text += f", WER {before['wer']:.2f} -> {after['wer']:.2f} %"

@@ -18,12 +18,8 @@ from espnet_adaptive_dropout.compress.written import Written
 from espnet_adaptive_dropout.experiments.experiment import first_line, load_config
 from espnet_adaptive_dropout.pruning.criteria import criterion_choices
 from espnet_adaptive_dropout.pruning.open_trained import open_trained
-from espnet_adaptive_dropout.pruning.prune import (
-    PruneOptions,
-    Ranking,
-    plan_units,
-    rank,
-)
+from espnet_adaptive_dropout.pruning.options import PruneOptions
+from espnet_adaptive_dropout.pruning.prune import Ranking, plan_units, rank
 from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.pruning.write import share_images, write_experiment
 
@@ -98,6 +94,7 @@ class WithoutTraining(Material):
             self.source.task,
             data,
             self.options.device,
+            of=self.options.cut.of,
         )
 
     def cut(self, partial: Path) -> dict[str, Any]:
@@ -152,7 +149,7 @@ def cut_as_planned(
         trained, keep, plan, options, partial, way.options.output_dir
     )
     way.say(
-        f"cut: {report['reduction']:.2%} of the encoder, "
+        f"cut: {report['reduction']:.2%} of the {report['of']}'s parameters, "
         f"{time.perf_counter() - start:.1f} s"
     )
     return report

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from espnet_adaptive_dropout.pruning.prune import PruneOptions
+from espnet_adaptive_dropout.pruning.options import PruneOptions
 
 
 @dataclasses.dataclass
@@ -67,5 +67,6 @@ class CompressOptions:
 
     def size_options(self) -> dict[str, Any]:
         """Return the options of the cut that a training has too."""
-        names = ("target_reduction", "cost", "cost_frames", "budget", "multiple_of")
-        return {name: getattr(self.cut, name) for name in names}
+        names = ("target_reduction", "cost", "cost_frames", "cost_tokens", "cost_beam")
+        values = {n: getattr(self.cut, n) for n in (*names, "budget", "multiple_of")}
+        return {**values, "of": self.cut.of if self.cut.of == "model" else None}

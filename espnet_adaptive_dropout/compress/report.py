@@ -7,6 +7,13 @@ from typing import Any
 from espnet_adaptive_dropout.experiments.markdown import table_lines
 from espnet_adaptive_dropout.experiments.sizes import mac_length
 
+# What was cut, in words
+_WHAT = {
+    "encoder": "the encoder",
+    "decoder": "the decoder",
+    "model": "encoder and decoder",
+}
+
 
 def to_markdown(report: dict[str, Any]) -> str:
     """Render the content of compress.json in Markdown.
@@ -17,8 +24,8 @@ def to_markdown(report: dict[str, Any]) -> str:
     lines = [
         "# Before and after",
         "",
-        f"`{report['model']}`, {report['reduction']:.1%} of the encoder's parameters "
-        f"removed. {_how(report)}",
+        f"`{report['model']}`, {report['reduction']:.1%} of the parameters of "
+        f"{_WHAT[report['of']]} removed. {_how(report)}",
         "",
         *table_lines(["", "before", "after", "change"], _rows(report)),
         "",
@@ -34,6 +41,7 @@ def _rows(report: dict[str, Any]) -> list[list[str]]:
     length = mac_length(before)
     rows = [
         _row("encoder parameters", before, after, "encoder_params", "{:,.0f}"),
+        *_decoder_row(before, after),
         _row("all parameters", before, after, "total_params", "{:,.0f}"),
         _row("model file [MB]", before, after, "megabytes", "{:,.2f}"),
         _row(f"encoder MACs ({length}) [M]", before, after, "mega_macs", "{:,.1f}"),
@@ -51,6 +59,14 @@ def _rows(report: dict[str, Any]) -> list[list[str]]:
         title = f"{rate.upper()} against the original's output [%]"
         rows.append([title, "0", f"{difference[rate]:.2f}", ""])
     return rows
+
+
+def _decoder_row(before: dict[str, Any], after: dict[str, Any]) -> list[list[str]]:
+    """Return the row of the decoder's parameters, if some were removed."""
+    key = "decoder_params"
+    if before.get(key) == after.get(key):
+        return []
+    return [_row("decoder parameters", before, after, key, "{:,.0f}")]
 
 
 def _row(
@@ -95,10 +111,12 @@ def _conditions(report: dict[str, Any]) -> str:
 
 def _honesty(report: dict[str, Any]) -> str:
     certificate = report["certificate"]
+    parts = [certificate, certificate.get("decoder") or certificate]
+    largest = max(part["largest_difference"] for part in parts)
     text = (
-        f"**The certificate is of the cut**: the small encoder computes what the "
-        f"masked large one does, with differences up to "
-        f"{certificate['largest_difference']:.1e} in double precision. It does not "
+        f"**The certificate is of the cut**: the small network computes what the "
+        f"masked large one does, with differences up to {largest:.1e} in double "
+        f"precision. It does not "
         f"say that the outputs are those of the original model: "
     )
     repair = report.get("repair")

@@ -27,13 +27,15 @@ from espnet_adaptive_dropout.compress.shapes import shape_files, sizes
 from espnet_adaptive_dropout.compress.written import Written
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     ADAPTIVE,
+    ADAPTIVE_DECODER,
     STOCK_DECODER,
+    decoder_entry,
     encoder_entry,
 )
 
 # Peak learning rate as a share of that of the model's own training; and where the
 # optimizer was none of Adam's family
-RATE_SHARE, USUAL_RATE = 0.5, 5e-4
+RATE_SHARE, USUAL_RATE = 0.25, 2.5e-4
 _ADAMS = ("adam", "adamw", "radam")
 # Options of the model's training that are not those of this one
 _LEFT_OUT = (
@@ -96,8 +98,15 @@ def derived_config(
     }
     if can_be_taught(config):
         conf.update(distillation=0.5, teacher=str(model_file.absolute()))
+    if conf.get("of") == "model":
+        decoder = decoder_entry(config)
+        own = {
+            **decoder.stock_options(config),
+            "adaptive_dropout_conf": {"of": "model"},
+        }
+        new = decoder.replaced(new, ADAPTIVE_DECODER, own)
     options = {**entry.stock_options(config), "adaptive_dropout_conf": conf}
-    new = entry.with_encoder(new, ADAPTIVE, options)
+    new = entry.replaced(new, ADAPTIVE, options)
     best = "final_acc" if has_attention_decoder(config) else "final_loss"
     new["best_model_criterion"] = [["valid", best, "max" if "acc" in best else "min"]]
     new.update(

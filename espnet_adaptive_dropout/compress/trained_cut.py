@@ -33,8 +33,15 @@ class ShortTraining(Material):
         Raises:
             ValueError: the target is above what the locations can give.
         """
-        source = self.source
-        trained = open_trained(source.config_file, source.model_file, source.task)
+        source, of = self.source, self.options.cut.of
+        if of == "decoder":
+            raise ValueError(
+                "--of decoder: the short training is for the encoder, or for both "
+                "(--of model); --train none cuts the decoder alone"
+            )
+        trained = open_trained(
+            source.config_file, source.model_file, source.task, of=of
+        )
         if trained.is_adaptive:
             raise ValueError(
                 f"{source.name}: was trained with adaptive dropout; 'adaprune prune' "
@@ -70,6 +77,7 @@ class ShortTraining(Material):
         options = dataclasses.replace(
             self.options.cut,
             target_reduction=None,
+            of=None,
             criterion="retention",
             criterion_conf={},
             data=audio,

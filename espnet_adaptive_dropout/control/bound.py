@@ -77,6 +77,6 @@ def check_bound(
         option = "target_reduction" if size == config.target_reduction else "family"
         raise ValueError(
             f"adaptive_dropout_conf.{option}={size:.1%} is above what the "
-            f"locations can give, {bounds['all']:.1%} of the encoder's "
+            f"locations can give, {bounds['all']:.1%} of the {table.name}'s "
             f"{cost.name} ({each}); ask for less{more}"
         )

@@ -1,4 +1,4 @@
-"""``encoder_conf.adaptive_dropout_conf`` of a training config, checked."""
+"""``adaptive_dropout_conf`` of an encoder or a decoder in a config, checked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from espnet_adaptive_dropout.modules.gate import (
     TEMPERATURES,
 )
 from espnet_adaptive_dropout.units.cost import COSTS
-from espnet_adaptive_dropout.units.locations import LOCATIONS, expand
+from espnet_adaptive_dropout.units.locations import LOCATIONS, by_default, expand
 from espnet_adaptive_dropout.units.table import BUDGETS
 
 CONTROLS = ("feedback", "lagrangian", "schedule")
@@ -34,17 +34,20 @@ _CHOICES = {
 }
 _POSITIVE = (
     *("temperature", "alpha", "total_steps", "accum_grad", "cost_frames"),
-    *("multiple_of", "logit_scale"),
+    *("cost_tokens", "cost_beam", "multiple_of", "logit_scale"),
 )
 # Options that a resumed training cannot change
 SIZE_OPTIONS = (
     "locations",
     "target_reduction",
+    "of",
     "family",
     "control",
     "budget",
     "cost",
     "cost_frames",
+    "cost_tokens",
+    "cost_beam",
     "multiple_of",
 )
 
@@ -68,15 +71,21 @@ class AdaptiveDropoutConfig:
     size is what comes; ``prune --target_reduction`` cuts it to another.
 
     Args:
-        locations: names in ``locations.LOCATIONS``, or "all"; None takes the
-            paper's. Those that the architecture does not have are left out of both.
-        target_reduction: share of the encoder's cost to remove, 0 < r < 1.
+        locations: names in ``locations.LOCATIONS``, or "all"; None takes those of
+            ``locations.by_default``. Those that the architecture does not have are
+            left out of both.
+        target_reduction: share of the encoder's (or decoder's) cost to remove,
+            0 < r < 1.
+        of: "model": one target for encoder and decoder, whose units then compete, in
+            the options of the encoder; None: each has its own.
         control: "feedback", "lagrangian" or "schedule".
         budget: over what the removed share is even: the "encoder" (all units compete),
             every "block", every "location", or every "module" (a location of a block).
         cost: cost of a unit, "parameters" or "macs" (multiply-accumulates).
         cost_frames: length of the utterance at which MACs are counted, in input
             frames of the encoder (1000: 10 s at a hop of 10 ms).
+        cost_tokens: number of tokens of that utterance; for the MACs of a decoder.
+        cost_beam: number of hypotheses of the search; for the MACs of a decoder.
         multiple_of: number of which every width becomes a multiple.
         family: other shares to remove for which the training is to give good models:
             every batch is trained at one of them or at ``target_reduction``.
@@ -115,10 +124,13 @@ class AdaptiveDropoutConfig:
 
     locations: str | list[str] | None = None
     target_reduction: float = 0.54
+    of: str | None = None
     control: str = "feedback"
     budget: str = "encoder"
     cost: str = "parameters"
     cost_frames: int = 1000
+    cost_tokens: int = 40
+    cost_beam: int = 10
     multiple_of: int = 1
     family: list[float] | None = None
     distillation: float = 0.0
@@ -174,6 +186,8 @@ class AdaptiveDropoutConfig:
                 raise ValueError(f"{OPTIONS}.locations: {error}") from None
 
     def _check_combinations(self) -> None:
+        if self.of not in (None, "model"):
+            raise ValueError(f"{OPTIONS}.of={self.of!r} is not model; or leave it out")
         if self.freeze_at < self.ramp_end:
             raise ValueError(
                 f"{OPTIONS}.freeze_at={self.freeze_at} comes before "
@@ -252,13 +266,18 @@ class AdaptiveDropoutConfig:
             )
         return self.total_steps
 
-    def size_options(self) -> dict[str, Any]:
-        """Values of ``SIZE_OPTIONS``, equal where they mean the same."""
+    def size_options(self, stack: str = "encoder") -> dict[str, Any]:
+        """Values of ``SIZE_OPTIONS``, equal where they mean the same.
+
+        Args:
+            stack: whose options these are, "encoder" or "decoder".
+        """
         values = {name: getattr(self, name) for name in SIZE_OPTIONS}
         values["family"] = sorted(set(self.family or []))
+        names = by_default(stack)
+        if self.locations is not None:
+            names = expand(self.locations)
         values["locations"] = sorted(
-            [name for name, location in LOCATIONS.items() if location.in_paper]
-            if self.locations is None
-            else expand(self.locations)
+            name for name in names if LOCATIONS[name].stack == stack
         )
         return values

@@ -22,9 +22,15 @@ OVERALL = "all"
 TAG = "retention_probability/"
 
 
-def history_directory(output_dir: str | Path) -> Path:
-    """Where the histograms of the training in ``output_dir`` lie."""
-    return Path(output_dir) / "tensorboard" / "retention"
+def history_directory(output_dir: str | Path, kind: str = "encoder") -> Path:
+    """Where the histograms of a training lie.
+
+    Args:
+        output_dir: directory of the training.
+        kind: "encoder" or "decoder".
+    """
+    name = "retention" if kind == "encoder" else f"retention_{kind}"
+    return Path(output_dir) / "tensorboard" / name
 
 
 class RetentionHistory:
@@ -40,10 +46,17 @@ class RetentionHistory:
         directory: output directory of the training; see :func:`history_directory`.
         total_steps: training steps of the whole run.
         times: number of histograms to write in a training, approximately.
+        kind: whose probabilities they are of, "encoder" or "decoder".
     """
 
-    def __init__(self, directory: str | Path, total_steps: int, times: int = 100):
-        self.directory = history_directory(directory)
+    def __init__(
+        self,
+        directory: str | Path,
+        total_steps: int,
+        times: int = 100,
+        kind: str = "encoder",
+    ):
+        self.directory = history_directory(directory, kind)
         self.total_steps = int(total_steps)
         self.interval = max(1, self.total_steps // times)
         self._writer: Any = None

@@ -1,4 +1,4 @@
-"""The clock, the penalty and the freeze of an encoder's gates.
+"""The clock, the penalty and the freeze of the gates of an encoder or a decoder.
 
 The expected size follows a ramp, to which the penalty of ``steering.py`` moves it;
 then the units are ranked, cut to exactly the target and frozen.
@@ -58,7 +58,10 @@ class SizeControl(torch.nn.Module):
         self.removed_at_start = self.expected_reductions(start).sum().item()
         self.history = None
         if config.history_dir and config.total_steps:
-            self.history = RetentionHistory(config.history_dir, config.total_steps)
+            kinds = [group.stack for group in table.gated_groups()]
+            self.history = RetentionHistory(
+                config.history_dir, config.total_steps, kind=kinds[0]
+            )
         self._counted: float | None = None
         self._values: dict[str, tuple[torch.Tensor, int, float]] = {}
         if config.control != "schedule":

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
 import torch
 from torch.utils._pytree import tree_map_only
 
-from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.encoders.posteriors import Posteriors, posteriors
 from espnet_adaptive_dropout.encoders.teacher import (
     Teacher,
@@ -25,6 +24,7 @@ from espnet_adaptive_dropout.encoders.teacher import (
     watching,
 )
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder, recogniser
+from espnet_adaptive_dropout.stacks.adaptive import AdaptiveStack, adaptive_stacks
 
 # Loss (1,), stats and weight, as an ESPnet model returns them.
 Output = tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]
@@ -100,7 +100,8 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
         loss, stats, weight = _on_a_copy(forward)
     if not encoder.has_begun or encoder.training_cut is not None:
         return loss, stats, weight
-    with posteriors(model) as teachers, augmentation.again(), full_width(encoder):
+    whole = full_width(adaptive_stacks(model))
+    with posteriors(model) as teachers, augmentation.again(), whole:
         full_loss, _, _ = _on_a_copy(forward)
     divergence = _divergence(students, teachers, recogniser(model))
     strength = encoder.adaptive_dropout_conf.distillation
@@ -156,17 +157,21 @@ def _divergence(
 
 
 @contextlib.contextmanager
-def full_width(encoder: AdaptiveDropoutConformerEncoder) -> Iterator[None]:
+def full_width(stacks: Sequence[AdaptiveStack]) -> Iterator[None]:
     """Keep all units for a while, without side effects.
 
     No training step is counted, and the batch norms' running statistics stay as they
     are.
+
+    Args:
+        stacks: encoder and decoder that have adaptive dropout.
     """
-    gates = list(encoder.units.gates.values())
+    gates = [gate for stack in stacks for gate in stack.units.gates.values()]
     phases = [gate.phase for gate in gates]
     norms = [
         module
-        for module in encoder.modules()
+        for stack in stacks
+        for module in stack.modules()
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
         and module.track_running_stats
     ]
@@ -174,11 +179,13 @@ def full_width(encoder: AdaptiveDropoutConformerEncoder) -> Iterator[None]:
         gate.phase = "open"
     for norm in norms:
         norm.track_running_stats = False
-    encoder.is_second_pass = True
+    for stack in stacks:
+        stack.is_second_pass = True
     try:
         yield
     finally:
-        encoder.is_second_pass = False
+        for stack in stacks:
+            stack.is_second_pass = False
         for gate, phase in zip(gates, phases):
             gate.phase = phase
         for norm in norms:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
-from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.encoders.distillation import check_distillation, distil
-from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder, recogniser
+from espnet_adaptive_dropout.experiments.encoder_entry import (
+    ADAPTIVE,
+    ADAPTIVE_DECODER,
+    STOCK,
+    STOCK_DECODER,
+    main_encoder,
+    recogniser,
+)
+from espnet_adaptive_dropout.stacks.adaptive import AdaptiveStack, adaptive_stacks
+from espnet_adaptive_dropout.stacks.joint import join
 
 # What ``final_<name>`` is before the size is final: worse than anything after it.
 # ESPnet's reporter turns infinities into NaN, which cannot be ranked.
@@ -27,39 +36,47 @@ _BEFORE = {
 # The loss of the part with the encoder, where an enhancement loss, which may be
 # negative, is in the sum. The penalty's weight is relative to it.
 _LOSSES_BEHIND_ENHANCEMENT = ("loss_asr", "loss_st", "loss_diar")
-# Encoders beside the main one; nothing steers or prunes them.
-_OTHER_ENCODERS = (
+# Encoders and decoders beside the main one; nothing steers or prunes them.
+_OTHER_STACKS = (
     "prompt_encoder",
     "hier_encoder",
     "md_encoder",
     "extra_mt_encoder",
     "unit_encoder",
+    "extra_asr_decoder",
+    "extra_mt_decoder",
+    "asr_decoder",
+    "st_decoder",
 )
 
+
+# Names in configs: with adaptive dropout, and ESPnet's
+_CLASSES = {"encoder": (ADAPTIVE, STOCK), "decoder": (ADAPTIVE_DECODER, STOCK_DECODER)}
 
 # The class after the mixin is an ESPnet model.
 _Model: Any = torch.nn.Module if TYPE_CHECKING else object
 
 
 class AdaptiveDropoutMixin(_Model):
-    """Regularises the encoder and adds the sizes to what an ESPnet model reports.
+    """Regularises encoder and decoder, and adds the sizes to what a model reports.
 
     In training the penalty and the sizes join the stats, where ESPnet logs, plots
-    and sends them to TensorBoard. In evaluation the stats get ``final_loss`` and,
-    where the model reports them, ``final_acc``, ``final_cer_ctc``,
-    ``final_cer_transducer`` and ``final_der``: the value once the size is final, a
-    value worse than any before. A ``best_model_criterion`` on them never averages
-    checkpoints from before and after the freeze.
+    and sends them to TensorBoard; those of the decoder begin with ``decoder_``. In
+    evaluation the stats get ``final_loss`` and, where the model reports them,
+    ``final_acc``, ``final_cer_ctc``, ``final_cer_transducer`` and ``final_der``: the
+    value once all sizes are final, a value worse than any before. A
+    ``best_model_criterion`` on them never averages checkpoints from before and after
+    the freeze.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        encoder = main_encoder(self)
-        if not isinstance(encoder, AdaptiveDropoutConformerEncoder):
+        if not adaptive_stacks(self):
             raise ValueError(
-                "'model: adaptive_dropout' needs 'encoder: adaptive_dropout_conformer'"
-                f", not {type(encoder).__name__}; a compact or stock encoder goes "
-                "with ESPnet's own model"
+                "'model: adaptive_dropout' needs 'encoder: adaptive_dropout_conformer' "
+                "or 'decoder: adaptive_dropout_transformer' (with ctc_weight 1.0 a "
+                f"model has none), not {type(main_encoder(self)).__name__}; a compact "
+                "or stock encoder goes with ESPnet's own model"
             )
 
     def forward(
@@ -67,10 +84,13 @@ class AdaptiveDropoutMixin(_Model):
     ) -> tuple[torch.Tensor, dict, torch.Tensor]:
         """Run the ESPnet model: loss (1,), stats, weight (1,)."""
         forward = functools.partial(super().forward, *args, **kwargs)
-        encoder = main_encoder(self)
-        # Also where this step fails and the training goes on with the next.
-        encoder.is_regularised = True
-        if self.training and encoder.adaptive_dropout_conf.distillation > 0.0:
+        stacks = adaptive_stacks(self)
+        for stack in stacks:
+            # Also where this step fails and the training goes on with the next.
+            stack.is_regularised = True
+            if self.training and torch.is_grad_enabled() and not stack.begins_steps:
+                stack.begin_step()
+        if self.training and _teaches(stacks):
             loss, stats, weight = distil(self, forward)
         else:
             loss, stats, weight = forward()
@@ -81,18 +101,26 @@ class AdaptiveDropoutMixin(_Model):
             # ESPnet's trainer divides the loss in place, and its model returns a view:
             # PyTorch then forgets hooks of that view, which would move the logits.
             loss = loss.clone()
-            stats = {**stats, **encoder.regularise(loss, task_loss)}
+            for stack in stacks:
+                prefix = "" if stack.kind == "encoder" else f"{stack.kind}_"
+                sizes = stack.regularise(loss, task_loss)
+                stats = {**stats, **{prefix + name: x for name, x in sizes.items()}}
             return loss, stats, weight
         return loss, {**stats, **self._final(stats)}, weight
 
     def _final(self, stats: dict) -> dict[str, torch.Tensor]:
         known = {name: stats[name] for name in _BEFORE if stats.get(name) is not None}
-        if not main_encoder(self).size_is_final:
+        if not all(stack.size_is_final for stack in adaptive_stacks(self)):
             known = {
                 name: torch.full_like(value, _BEFORE[name])
                 for name, value in known.items()
             }
         return {f"final_{name}": value for name, value in known.items()}
+
+
+def _teaches(stacks: Sequence[AdaptiveStack]) -> bool:
+    """Whether the full-width network teaches the masked one."""
+    return any(stack.adaptive_dropout_conf.distillation > 0.0 for stack in stacks)
 
 
 def _task_loss(stats: dict) -> torch.Tensor | None:
@@ -130,28 +158,45 @@ def penalised(model_class: type) -> type:
 
 
 def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
-    """Give a model the penalty if its encoder has adaptive dropout.
+    """Give a model the penalty if its encoder or decoder has adaptive dropout.
 
     The class of the model is changed in place. Among nested models only the outermost
     adds the penalty.
 
     Raises:
-        ValueError: adaptive dropout is in another encoder than the main one, or
-            ``distillation`` does not go with the model.
+        ValueError: adaptive dropout is in another encoder or decoder than the main
+            one, ``distillation`` does not go with the model, or ``of: model`` does not
+            fit.
     """
     inner = getattr(model, "s2t_model", None)
     if isinstance(inner, AdaptiveDropoutMixin):
         inner.__class__ = type(inner).__bases__[1]  # the class without the penalty
-    for name in _OTHER_ENCODERS:
-        if isinstance(getattr(model, name, None), AdaptiveDropoutConformerEncoder):
+    for name in _OTHER_STACKS:
+        other = getattr(recogniser(model), name, None)
+        if isinstance(other, AdaptiveStack):
+            ours, stock = _CLASSES[other.kind]
             raise ValueError(
-                f"{name}: adaptive_dropout_conformer can only be the main encoder of "
-                f"a model; choose 'conformer' for this one"
+                f"{name}: {ours} can only be the main {other.kind} of a model; choose "
+                f"'{stock}' for this one"
             )
     if not isinstance(model, AbsESPnetModel):
         return model
-    encoder = getattr(recogniser(model), "encoder", None)
-    if isinstance(encoder, AdaptiveDropoutConformerEncoder):
-        check_distillation(model)
+    stacks = adaptive_stacks(model)
+    if stacks:
+        _check_teachers(model, stacks)
+        join(stacks)
         model.__class__ = penalised(type(model))  # type: ignore[arg-type]
     return model
+
+
+def _check_teachers(model: torch.nn.Module, stacks: Sequence[AdaptiveStack]) -> None:
+    """Refuse ``distillation`` where it has no effect, with a ValueError."""
+    for stack in stacks:
+        if stack.kind == "encoder":
+            check_distillation(model)
+        elif stack.adaptive_dropout_conf.distillation:
+            raise ValueError(
+                "decoder_conf.adaptive_dropout_conf.distillation: the CTC posteriors, "
+                "from which the masked network learns, do not depend on the decoder; "
+                "leave it out, or set it in encoder_conf"
+            )

@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.encoders.posteriors import Posteriors, posteriors
 from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight
 from espnet_adaptive_dropout.experiments.encoder_entry import recogniser
 from espnet_adaptive_dropout.experiments.experiment import load_state, load_weights
+from espnet_adaptive_dropout.stacks.adaptive import AdaptiveStack
 
 _OPTION = "adaptive_dropout_conf.teacher"
 _PARTS = ("encoder", "ctc", "decoder")
@@ -96,7 +96,7 @@ class Teacher:
         name = next(n for n, module in model.named_modules() if module is student)
         self.encoder = _at_full_width(student.encoder)
         self.ctc = _copy(getattr(student, "ctc", None))
-        self.decoder = _copy(attention_decoder(model))
+        self.decoder = _at_full_width(attention_decoder(model))
         like = next(student.encoder.parameters())
         for part_name in _PARTS:
             part = getattr(self, part_name)
@@ -160,15 +160,16 @@ def _copy(part: torch.nn.Module | None) -> torch.nn.Module | None:
     return copy.deepcopy(part)
 
 
-def _at_full_width(encoder: torch.nn.Module) -> torch.nn.Module:
-    """An encoder of the same options as one in training, without gates."""
+def _at_full_width(stack: torch.nn.Module | None) -> Any:
+    """An encoder or decoder of the same options as one in training, without gates."""
+    if not isinstance(stack, AdaptiveStack):
+        return _copy(stack)
     # Leave the random numbers of the training alone.
     with torch.random.fork_rng(devices=[]):
-        new = AdaptiveDropoutConformerEncoder(
-            **encoder.stock_options, adaptive_dropout_conf={"locations": []}
-        )
+        make: Any = type(stack)
+        new = make(**stack.stock_options, adaptive_dropout_conf={"locations": []})
     # The model gives it to an encoder with self-conditioned CTC.
-    conditioning = getattr(encoder, "conditioning_layer", None)
+    conditioning = getattr(stack, "conditioning_layer", None)
     if conditioning is not None:
         new.conditioning_layer = copy.deepcopy(conditioning)
     return new

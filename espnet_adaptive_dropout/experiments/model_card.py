@@ -8,18 +8,13 @@ from pathlib import Path
 import yaml
 
 from espnet_adaptive_dropout.experiments.encoder_entry import (
-    ADAPTIVE,
-    COMPACT,
-    COMPACT_DECODER,
-    EXPORTED,
-    EXPORTED_DECODER,
+    PLUGIN_DECODERS,
+    PLUGIN_ENCODERS,
     encoder_entry,
 )
 from espnet_adaptive_dropout.experiments.files import write_text
 
 _PLUGIN = "espnet_adaptive_dropout"
-_PLUGIN_ENCODERS = (ADAPTIVE, COMPACT, EXPORTED)
-_PLUGIN_DECODERS = (COMPACT_DECODER, EXPORTED_DECODER)
 # Shows that a README.md is a model card, which may be replaced
 _MARK = "<!-- model card written when the model was packed -->"
 _METADATA = """---
@@ -46,7 +41,7 @@ def model_card(config: dict, results: str, zip_name: str, pruning: str = "") -> 
     encoder = str(config.get(entry.option))
     decoder = str(config.get(entry.decoder_option))
     parts = [_MARK, f"# {zip_name.rsplit('.', 1)[0]}", _need(encoder, decoder)]
-    plugin = encoder in _PLUGIN_ENCODERS or decoder in _PLUGIN_DECODERS
+    plugin = encoder in PLUGIN_ENCODERS or decoder in PLUGIN_DECODERS
     s2t = config.get("preprocessor") == "s2t"
     parts.append(_usage(plugin, zip_name, "s2t" if s2t else "asr"))
     if pruning:
@@ -64,11 +59,11 @@ def model_card(config: dict, results: str, zip_name: str, pruning: str = "") -> 
 def _need(encoder: str, decoder: str) -> str:
     text = f"An ESPnet2 model with the encoder `{encoder}`"
     option, name = "encoder", encoder
-    if decoder in _PLUGIN_DECODERS:
+    if decoder in PLUGIN_DECODERS:
         text += f" and the decoder `{decoder}`"
-        if encoder not in _PLUGIN_ENCODERS:
+        if encoder not in PLUGIN_ENCODERS:
             option, name = "decoder", decoder
-    elif encoder not in _PLUGIN_ENCODERS:
+    elif encoder not in PLUGIN_ENCODERS:
         return f"{text}."
     return (
         f"{text}. That {option} comes from the package `{_PLUGIN}` (adaptive dropout "

@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 
 from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight
-from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+from espnet_adaptive_dropout.experiments.encoder_entry import (
+    main_decoder,
+    main_encoder,
+    recogniser,
+)
 from espnet_adaptive_dropout.experiments.features import (
     TOKENS_PER_SECOND,
     Inputs,
@@ -41,9 +45,9 @@ def sizes(model: torch.nn.Module) -> dict[str, float]:
     Returns:
         ``encoder_params``, ``total_params``, ``encoder_macs`` of one utterance, and
         the length of the utterance: ``mac_seconds``, or ``mac_tokens`` where the
-        encoder reads text.
+        encoder reads text; ``decoder_params`` if there is a decoder.
     """
-    encoder = main_encoder(model)
+    encoder, decoder = main_encoder(model), main_decoder(model)
     length = {"mac_seconds": MAC_SECONDS}
     if "speech" not in data_names(model):
         length = {"mac_tokens": MAC_SECONDS * TOKENS_PER_SECOND}
@@ -52,7 +56,30 @@ def sizes(model: torch.nn.Module) -> dict[str, float]:
         "total_params": parameters(model),
         "encoder_macs": macs(encoder, noise_inputs(model, MAC_SECONDS)),
         **length,
+        **({} if decoder is None else {"decoder_params": parameters(decoder)}),
     }
+
+
+def fixed_parts(model: torch.nn.Module) -> dict[str, int]:
+    """Return the parameters of what adaptive dropout never removes, by name.
+
+    Args:
+        model: ESPnet model.
+    """
+    whole, decoder = recogniser(model), main_decoder(model)
+    found = {"CTC": getattr(whole, "ctc", None)}
+    if getattr(whole, "joint_network", None) is not None:
+        found["prediction network"] = decoder
+        found["joint network"] = whole.joint_network
+    elif decoder is not None:
+        found["embedding of the decoder"] = getattr(decoder, "embed", None)
+        found["output layer of the decoder"] = getattr(decoder, "output_layer", None)
+    counts = {
+        name: parameters(part)
+        for name, part in found.items()
+        if isinstance(part, torch.nn.Module)
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def mac_length(sizes: dict[str, float]) -> str:

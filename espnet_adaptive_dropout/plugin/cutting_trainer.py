@@ -16,10 +16,9 @@ import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn.parallel import DistributedDataParallel
 
-from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
-from espnet_adaptive_dropout.encoders.training_cut import cut_training
-from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.experiments.sizes import parameters
+from espnet_adaptive_dropout.stacks.adaptive import AdaptiveStack, adaptive_stacks
+from espnet_adaptive_dropout.stacks.training_cut import cut_training
 
 # The class after the mixin is a trainer of ESPnet.
 _Trainer: Any = torch.nn.Module if TYPE_CHECKING else object
@@ -46,24 +45,29 @@ def cut_if_due(
     Returns:
         Whether units were cut.
     """
-    encoder = main_encoder(model)
-    if not isinstance(encoder, AdaptiveDropoutConformerEncoder):
-        return False
-    if not encoder.cut_is_due:
-        return False
-    before = parameters(encoder)
+    due = [stack for stack in adaptive_stacks(model) if stack.cut_is_due]
+    return any([_cut(stack, optimizers, logger) for stack in due])
+
+
+def _cut(
+    stack: AdaptiveStack,
+    optimizers: Sequence[torch.optim.Optimizer],
+    logger: logging.Logger,
+) -> bool:
+    """Cut units out of an encoder or a decoder; whether it could be done."""
+    before = parameters(stack)
     try:
-        cut_training(encoder, optimizers)
+        cut_training(stack, optimizers)
     except ValueError as error:
-        encoder.adaptive_dropout_conf.cut_in_training = False
+        stack.give_up_cut()
         logger.warning(
             f"adaptive dropout: {error}; the training goes on at full width with "
             f"masks, which takes longer and gives the same model"
         )
         return False
     logger.info(
-        f"adaptive dropout: the training goes on with the small encoder, "
-        f"{before:,} -> {parameters(encoder):,} parameters"
+        f"adaptive dropout: the training goes on with the small {stack.kind}, "
+        f"{before:,} -> {parameters(stack):,} parameters"
     )
     return True
 

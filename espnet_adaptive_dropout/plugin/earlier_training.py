@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
-from espnet_adaptive_dropout.experiments.encoder_entry import ADAPTIVE, encoder_entry
+from espnet_adaptive_dropout.experiments.encoder_entry import StackEntry
 from espnet_adaptive_dropout.experiments.experiment import load_checkpoint, load_config
 
 # Checkpoints of ESPnet's own trainer and of its Lightning trainer
@@ -42,28 +42,30 @@ def _checkpoint(args: argparse.Namespace) -> Path | None:
 
 
 def earlier_options(
-    args: argparse.Namespace, config: AdaptiveDropoutConfig
+    args: argparse.Namespace, entry: StackEntry, config: AdaptiveDropoutConfig
 ) -> dict[str, Any]:
     """``adaptive_dropout_conf`` of the training to be resumed; {} if there is none.
 
     Args:
         args: arguments of the training that is about to start.
-        config: options of adaptive dropout for it.
+        entry: the encoder's or the decoder's.
+        config: its options of adaptive dropout.
 
     Raises:
         ValueError: an option that determines the size has changed, or the training
-            in ``output_dir`` is one of another encoder; the message has both values.
+            in ``output_dir`` is one of another encoder or decoder; the message has
+            both values.
     """
     path = Path(args.output_dir or "", "config.yaml")
     if _checkpoint(args) is None or not path.exists():
         return {}
     before = load_config(path)
-    entry = encoder_entry(before)
-    if before[entry.option] != ADAPTIVE:
-        raise _changed(args.output_dir, entry.option, ADAPTIVE, before[entry.option])
+    if not entry.is_adaptive(before):
+        now, then = entry.adaptive, before.get(entry.option)
+        raise _changed(args.output_dir, entry.option, now, then)
     options = entry.adaptive_conf(before)
-    size_before = AdaptiveDropoutConfig.from_dict(options).size_options()
-    refuse_changed_size(args.output_dir, size_before, config.size_options())
+    size_before = AdaptiveDropoutConfig.from_dict(options).size_options(entry.kind)
+    refuse_changed_size(args.output_dir, size_before, config.size_options(entry.kind))
     return options or {}
 
 
@@ -96,11 +98,12 @@ def _changed(where: str, option: str, value: Any, before: Any) -> ValueError:
     )
 
 
-def earlier_training(args: argparse.Namespace) -> EarlierTraining:
+def earlier_training(args: argparse.Namespace, entry: StackEntry) -> EarlierTraining:
     """Progress of the training that ESPnet will resume; all zero without one.
 
     Args:
         args: arguments of the training that is about to start.
+        entry: the encoder or the decoder, whose clock is read.
 
     Raises:
         ValueError: the checkpoint cannot be read.
@@ -117,7 +120,7 @@ def earlier_training(args: argparse.Namespace) -> EarlierTraining:
             f"{reason}; to start the training anew, remove the file or choose "
             f"another --output_dir"
         ) from None
-    prefix = f"{encoder_entry(vars(args)).prefix}control."
+    prefix = f"{entry.prefix}control."
     steps, frozen = (float(state.get(prefix + n, 0.0)) for n in ("step", "frozen"))
     return EarlierTraining(epochs, int(steps), frozen > 0)
 

@@ -25,27 +25,33 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from espnet_adaptive_dropout.control.bound import check_length
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
-from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
-from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.plugin.cutting_trainer import cut_lightning
 from espnet_adaptive_dropout.plugin.earlier_training import (
     epoch_ends,
     refuse_changed_size,
 )
-from espnet_adaptive_dropout.plugin.selection import averaged, check_criteria
+from espnet_adaptive_dropout.plugin.selection import (
+    averaged,
+    check_criteria,
+    last_to_freeze,
+)
+from espnet_adaptive_dropout.stacks.adaptive import adaptive_stacks
 
 __all__ = ["ASRTask", "Speech2Text", "TrainingLength"]
 
+# Key of the decoder's size options in a checkpoint
+_DECODER = "decoder"
+
 
 class TrainingLength(Callback):
-    """Tells an encoder with adaptive dropout how long its training is, and cuts it.
+    """Tells adaptive dropout how long the training is, and cuts units.
 
     Sets ``adaptive_dropout_conf.total_steps`` and ``accum_grad`` where the config does
     not, from the data, ``max_epochs`` and ``accumulate_grad_batches``. A training is
     resumed with the same ``max_epochs`` and for the same size. No more checkpoints
     are averaged than have the final size. At the first epoch after the freeze, units
-    are cut out of the training (``cut_in_training``). Models without such an encoder
-    are left alone.
+    are cut out of the training (``cut_in_training``). Other models are
+    left alone.
 
     Raises:
         ValueError: the training has no end (``max_epochs: -1``), is too short, selects
@@ -54,22 +60,23 @@ class TrainingLength(Callback):
     """
 
     def __init__(self) -> None:
-        self._size: dict[str, Any] = {}
+        self._sizes: dict[str, dict[str, Any]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Called by Lightning before it loads a checkpoint."""
-        encoder = main_encoder(pl_module.model)
-        ours = isinstance(encoder, AdaptiveDropoutConformerEncoder)
-        if stage != "fit" or not ours or encoder.control is None:
+        gated = [s for s in adaptive_stacks(pl_module.model) if s.control is not None]
+        if stage != "fit" or not gated:
             return
-        config = encoder.adaptive_dropout_conf
-        if config.total_steps is None:
-            config.total_steps = _micro_batches(trainer)
-        if config.accum_grad is None:
-            config.accum_grad = trainer.accumulate_grad_batches
-        check_length(config)
-        self._size = config.size_options()
-        _select(trainer, pl_module, config)
+        for stack in gated:
+            config = stack.adaptive_dropout_conf
+            if config.total_steps is None:
+                config.total_steps = _micro_batches(trainer)
+            if config.accum_grad is None:
+                config.accum_grad = trainer.accumulate_grad_batches
+            check_length(config)
+            self._sizes[stack.kind] = config.size_options(stack.kind)
+        configs = [stack.adaptive_dropout_conf for stack in gated]
+        _select(trainer, pl_module, last_to_freeze(configs))
 
     def on_train_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
@@ -79,15 +86,19 @@ class TrainingLength(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The options that determine the size, for the checkpoint."""
-        return dict(self._size)
+        # Those of the encoder lie where older releases read and wrote them.
+        return {**self._sizes.get("encoder", {}), _DECODER: self._sizes.get("decoder")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Compare the size options of a resumed training's checkpoint."""
-        refuse_changed_size("the checkpoint", state_dict, self._size)
+        before = {**state_dict}
+        sizes = {"decoder": before.pop(_DECODER, None), "encoder": before}
+        for kind, now in self._sizes.items():
+            refuse_changed_size("the checkpoint", sizes[kind] or {}, now)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Average once more: ESPnet3 averages before it saves the last epoch."""
-        if self._size:
+        if self._sizes:
             for callback in trainer.callbacks:
                 if isinstance(callback, AverageCheckpointsCallback):
                     callback.on_validation_end(trainer, pl_module)

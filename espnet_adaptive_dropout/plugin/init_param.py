@@ -2,8 +2,8 @@
 
 Gates and clock are excluded: a new training starts with its own. The weights in a
 trainer's ``checkpoint.pth``, which ESPnet does not find, are written to a file of
-their own. ESPnet's Lightning trainer ignores the option: for the encoders of this
-plugin, the weights are loaded here.
+their own. ESPnet's Lightning trainer ignores the option: for the encoders and decoders
+of this plugin, the weights are loaded here.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import torch
 
 from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight
 from espnet_adaptive_dropout.experiments.encoder_entry import (
-    ADAPTIVE,
-    COMPACT,
-    EXPORTED,
+    PLUGIN_CLASSES,
+    decoder_entry,
     encoder_entry,
 )
 from espnet_adaptive_dropout.experiments.experiment import load_checkpoint, load_state
@@ -63,15 +62,16 @@ def load_init_param(model: torch.nn.Module, args: argparse.Namespace) -> None:
     """Load ``--init_param`` as ESPnet's own trainer does.
 
     Args:
-        model: ESPnet model; one without an encoder of this plugin is left alone.
+        model: ESPnet model; one with nothing of this plugin is left alone.
         args: arguments of the training.
 
     Raises:
         ValueError: a checkpoint cannot be read.
         OSError: ``output_dir`` cannot be written to.
     """
-    ours = getattr(args, encoder_entry(vars(args)).option, None)
-    if not args.init_param or ours not in (ADAPTIVE, COMPACT, EXPORTED):
+    entries = (encoder_entry(vars(args)), decoder_entry(vars(args)))
+    ours = {getattr(args, entry.option, None) for entry in entries}
+    if not args.init_param or not ours & PLUGIN_CLASSES:
         return
     from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
 

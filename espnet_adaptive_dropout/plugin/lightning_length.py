@@ -15,12 +15,15 @@ from typing import Any
 import torch
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
-from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
 from espnet_adaptive_dropout.plugin.earlier_training import epoch_ends
 from espnet_adaptive_dropout.plugin.epoch_length import steps_per_epoch
-from espnet_adaptive_dropout.plugin.selection import averaged, check_criteria
+from espnet_adaptive_dropout.plugin.selection import (
+    averaged,
+    check_criteria,
+    last_to_freeze,
+)
 from espnet_adaptive_dropout.plugin.training_length import (
-    adaptive_config,
+    adaptive_configs,
     complete_options,
 )
 
@@ -40,8 +43,8 @@ def complete_lightning(args: argparse.Namespace) -> None:
             from before the freeze, or the training in ``output_dir``, which it
             resumes, was started for another size.
     """
-    config = adaptive_config(args)
-    if config is None:
+    configs = adaptive_configs(args)
+    if not configs:
         return
     conf = args.lightning_conf or {}
     if conf.get("strategy", "ddp") != "ddp":
@@ -51,15 +54,17 @@ def complete_lightning(args: argparse.Namespace) -> None:
         )
     view = _as_espnet2(args, conf)
     view.max_epoch, steps = _length(conf, steps_per_epoch(view))
-    config.total_steps = config.total_steps or steps
-    added, _ = complete_options(view, config, math.ceil(steps / view.max_epoch))
-    entry = encoder_entry(vars(args))
-    adaptive = {**(entry.adaptive_conf(vars(args)) or {}), **added}
-    adaptive["total_steps"] = config.total_steps
-    options = {**entry.options(vars(args)), "adaptive_dropout_conf": adaptive}
-    setattr(args, entry.conf, options)
+    for entry, config in configs:
+        config.total_steps = config.total_steps or steps
+        per_epoch = math.ceil(steps / view.max_epoch)
+        added, _ = complete_options(view, entry, config, per_epoch)
+        adaptive = {**(entry.adaptive_conf(vars(args)) or {}), **added}
+        adaptive["total_steps"] = config.total_steps
+        options = {**entry.options(vars(args)), "adaptive_dropout_conf": adaptive}
+        setattr(args, entry.conf, options)
+    config = last_to_freeze([config for _, config in configs])
     if conf.get("best_model_criterion"):
-        ends = epoch_ends(view.max_epoch, config.total_steps)
+        ends = epoch_ends(view.max_epoch, config.known_steps)
         criteria = conf["best_model_criterion"]
         conf["best_model_criterion"] = _of_final_size(
             criteria, view.model_conf, config, ends

@@ -30,7 +30,7 @@ def is_hooked_module(name: str) -> bool:
 def register(module: ModuleType) -> None:
     """Make our classes known to a task module that offers the stock ones.
 
-    Encoders go wherever ``conformer`` is ESPnet's ConformerEncoder, and the decoder
+    Encoders go wherever ``conformer`` is ESPnet's ConformerEncoder, and decoders
     wherever ``transformer`` is ESPnet's TransformerDecoder. The module's
     registry of models, if it has one, gets the default model with the penalty as
     ``adaptive_dropout``. The module's tasks are told to give every model with our
@@ -63,6 +63,9 @@ def _register_classes(registries: Sequence) -> None:
     from espnet2.train.abs_espnet_model import AbsESPnetModel
 
     from espnet_adaptive_dropout.compat import ConformerEncoder, TransformerDecoder
+    from espnet_adaptive_dropout.decoders.adaptive import (
+        AdaptiveDropoutTransformerDecoder,
+    )
     from espnet_adaptive_dropout.decoders.compact import CompactTransformerDecoder
     from espnet_adaptive_dropout.encoders.adaptive import (
         AdaptiveDropoutConformerEncoder,
@@ -71,6 +74,7 @@ def _register_classes(registries: Sequence) -> None:
     from espnet_adaptive_dropout.encoders.penalised_model import penalised
     from espnet_adaptive_dropout.experiments.encoder_entry import (
         ADAPTIVE,
+        ADAPTIVE_DECODER,
         COMPACT,
         COMPACT_DECODER,
         EXPORTED,
@@ -84,6 +88,7 @@ def _register_classes(registries: Sequence) -> None:
             registry.classes[COMPACT] = CompactConformerEncoder
             registry.classes[EXPORTED] = CompactConformerEncoder
         if registry.classes.get("transformer") is TransformerDecoder:
+            registry.classes[ADAPTIVE_DECODER] = AdaptiveDropoutTransformerDecoder
             registry.classes[COMPACT_DECODER] = CompactTransformerDecoder
             registry.classes[EXPORTED_DECODER] = CompactTransformerDecoder
         model = registry.classes.get(registry.default)

@@ -10,6 +10,17 @@ from typing import Any
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 
 
+def last_to_freeze(configs: Sequence[AdaptiveDropoutConfig]) -> AdaptiveDropoutConfig:
+    """The options with the latest freeze, after which all sizes are final.
+
+    Args:
+        configs: options of the encoder and of the decoder, with ``total_steps``; one
+            or both of them.
+    """
+    freezing = [config for config in configs if config.freezes]
+    return max(freezing, key=lambda config: config.freeze_step, default=configs[0])
+
+
 def averaged(wanted: int, ends: Sequence[float], config: AdaptiveDropoutConfig) -> int:
     """Number of epochs to average: no more than have the final size.
 

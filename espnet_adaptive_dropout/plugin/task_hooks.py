@@ -1,6 +1,6 @@
 """Hooks in ESPnet's tasks and in its Lightning model.
 
-``build_model`` gives every model whose encoder has adaptive dropout the penalty: no
+``build_model`` gives every model with adaptive dropout the penalty: no
 config can forget it, and the tasks without a registry of models (st, diar, enh_s2t,
 s2st, cls) need none. ``main`` works out the length of such a training, so that it can
 be started without the runner where the plugin is enabled for the whole environment;
@@ -99,9 +99,12 @@ def _building(build_model: Callable) -> Callable:
     @functools.wraps(build_model)
     def build(cls: type[Any], args: argparse.Namespace) -> Any:
         from espnet_adaptive_dropout.encoders.penalised_model import with_penalty
+        from espnet_adaptive_dropout.plugin.training_length import check_decoder
 
         try:
-            return with_penalty(build_model(cls, args))
+            model = with_penalty(build_model(cls, args))
+            check_decoder(model, args)
+            return model
         except ValueError as error:
             if not _raised_here(error):
                 raise
@@ -130,10 +133,10 @@ def _refusing(main_worker: Callable) -> Callable:
 def _cutting_trainer(task: type[Any], args: argparse.Namespace) -> Iterator[None]:
     """Give a task a trainer that cuts units, where a training has adaptive dropout."""
     from espnet_adaptive_dropout.plugin.cutting_trainer import cutting
-    from espnet_adaptive_dropout.plugin.training_length import adaptive_config
+    from espnet_adaptive_dropout.plugin.training_length import adaptive_configs
 
     usual = task.trainer
-    if adaptive_config(args) is not None:
+    if adaptive_configs(args):
         task.trainer = cutting(usual)
     try:
         yield

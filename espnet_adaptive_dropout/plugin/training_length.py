@@ -12,7 +12,12 @@ from typing import Any
 from espnet_adaptive_dropout.control.bound import check_length
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.encoders.teacher import load_teacher
-from espnet_adaptive_dropout.experiments.encoder_entry import ADAPTIVE, encoder_entry
+from espnet_adaptive_dropout.experiments.encoder_entry import (
+    StackEntry,
+    adaptive_entries,
+    decoder_entry,
+    main_decoder,
+)
 from espnet_adaptive_dropout.plugin.earlier_training import (
     check_end,
     earlier_options,
@@ -21,7 +26,13 @@ from espnet_adaptive_dropout.plugin.earlier_training import (
 )
 from espnet_adaptive_dropout.plugin.epoch_length import process_count, steps_per_epoch
 from espnet_adaptive_dropout.plugin.init_param import without_old_gates
-from espnet_adaptive_dropout.plugin.selection import selection_arguments
+from espnet_adaptive_dropout.plugin.selection import (
+    last_to_freeze,
+    selection_arguments,
+)
+
+# Entries of a config with their options of adaptive dropout
+Configs = list[tuple[StackEntry, AdaptiveDropoutConfig]]
 
 
 def complete_arguments(
@@ -47,39 +58,71 @@ def complete_arguments(
     if {"--print_config", "--help", "-h"} & set(arguments):
         return arguments
     args = parser.parse_args(arguments)
-    config = adaptive_config(args)
-    if config is None:
+    configs = adaptive_configs(args)
+    if not configs:
         return arguments
-    added, ends = complete_options(args, config, _steps_per_epoch(args, config))
-    conf = encoder_entry(vars(args)).conf
+    per_epoch = _steps_per_epoch(args, configs)
     options: list[str] = []
-    for name, value in added.items():
-        options += [f"--{conf}", f"adaptive_dropout_conf.{name}={value}"]
-    options += selection_arguments(args, ends, config)
+    for entry, config in configs:
+        added, ends = complete_options(args, entry, config, per_epoch)
+        for name, value in added.items():
+            options += [f"--{entry.conf}", f"adaptive_dropout_conf.{name}={value}"]
+    options += selection_arguments(args, ends, last_to_freeze([x for _, x in configs]))
     return without_old_gates(args.init_param, arguments, args.output_dir) + options
 
 
-def adaptive_config(args: argparse.Namespace) -> AdaptiveDropoutConfig | None:
-    """Options of a training with gates; None for any other command.
+def adaptive_configs(args: argparse.Namespace) -> Configs:
+    """Entries of a training that have gates, and their options; [] for other commands.
+
+    With ``of: model`` the decoder has no clock of its own and is left out.
 
     Raises:
-        ValueError: ``adaptive_dropout_conf`` is wrong.
+        ValueError: an ``adaptive_dropout_conf`` is wrong.
     """
-    entry = encoder_entry(vars(args))
-    if getattr(args, entry.option, None) != ADAPTIVE or args.collect_stats:
-        return None
-    config = AdaptiveDropoutConfig.from_dict(entry.adaptive_conf(vars(args)))
-    return None if config.locations == [] else config
+    if args.collect_stats:
+        return []
+    configs = [
+        (entry, AdaptiveDropoutConfig.from_dict(entry.adaptive_conf(vars(args))))
+        for entry in adaptive_entries(vars(args))
+    ]
+    with_clock = [
+        (entry, config)
+        for entry, config in configs
+        if entry.kind == "encoder" or config.of is None
+    ]
+    return [(entry, config) for entry, config in with_clock if config.locations != []]
+
+
+def check_decoder(model: Any, args: argparse.Namespace) -> None:
+    """Refuse a decoder with adaptive dropout that the model does not use.
+
+    Args:
+        model: ESPnet model.
+        args: arguments that it was built of.
+
+    Raises:
+        ValueError: the model has no decoder.
+    """
+    entry = decoder_entry(vars(args))
+    if entry.is_adaptive(vars(args)) and main_decoder(model) is None:
+        raise ValueError(
+            f"{entry.option}: {entry.adaptive}, but the model uses no decoder (CTC "
+            f"only); set model_conf.ctc_weight below 1 or choose '{entry.stock}'"
+        )
 
 
 def complete_options(
-    args: argparse.Namespace, config: AdaptiveDropoutConfig, per_epoch: int | None
+    args: argparse.Namespace,
+    entry: StackEntry,
+    config: AdaptiveDropoutConfig,
+    per_epoch: int | None,
 ) -> tuple[dict[str, Any], list[float]]:
     """Set the missing options of adaptive dropout, and check the training.
 
     Args:
         args: arguments of the training.
-        config: options of adaptive dropout, changed in place.
+        entry: the encoder's or the decoder's.
+        config: its options of adaptive dropout, changed in place.
         per_epoch: training forward passes in an epoch; None if unknown, where
             ``config`` has ``total_steps``.
 
@@ -92,9 +135,9 @@ def complete_options(
     """
     if config.teacher is not None:
         load_teacher(config.teacher)  # refuses a wrong file before the data are read
-    before = earlier_options(args, config)
+    before = earlier_options(args, entry, config)
     _refuse_other_copies(args)
-    earlier = earlier_training(args)
+    earlier = earlier_training(args, entry)
     added: dict[str, Any] = {}
     if config.total_steps is None and per_epoch is not None:
         further = max(args.max_epoch - earlier.epochs, 0)
@@ -113,14 +156,12 @@ def complete_options(
     return added, ends
 
 
-def _steps_per_epoch(
-    args: argparse.Namespace, config: AdaptiveDropoutConfig
-) -> int | None:
+def _steps_per_epoch(args: argparse.Namespace, configs: Configs) -> int | None:
     """Training forward passes in an epoch; None if unknown and not needed."""
     try:
         return steps_per_epoch(args)
     except ValueError:
-        if config.total_steps is None:
+        if any(config.total_steps is None for _, config in configs):
             raise
         return None
 

@@ -39,7 +39,7 @@ class Certificate:
         utterances: number of real utterances compared.
         frames: number of encoder input frames of the real utterances.
         random_utterances: number of utterances of random features compared.
-        decoder: comparison of the decoders, if the decoder was replaced too.
+        decoder: comparison of the decoders, if the decoder was cut or replaced.
     """
 
     largest_difference: float

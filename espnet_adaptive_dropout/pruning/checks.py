@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
+from espnet_adaptive_dropout.pruning.options import PruneOptions
+from espnet_adaptive_dropout.pruning.part import Part, Section
 from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.units.locations import ALIASES, LOCATIONS, expand
 from espnet_adaptive_dropout.units.removal_order import uneven_group
@@ -15,27 +18,28 @@ LOGGER = logging.getLogger(__name__)
 SIZE_DIFFERENCE = 0.005
 
 
-def check_frozen(trained: Trained, allow_unfrozen: bool) -> None:
+def check_frozen(part: Part, model_file: Path, allow_unfrozen: bool) -> None:
     """Refuse a checkpoint from before the training froze its size.
 
     Args:
-        trained: trained experiment.
+        part: the encoder or the decoder.
+        model_file: path of the checkpoint.
         allow_unfrozen: warn about a size that is not final instead.
 
     Raises:
         ValueError: the size is not final, or the checkpoint averages epochs from
             before and after the freeze.
     """
-    frozen = trained.frozen
-    if frozen in (None, 1.0) or not trained.options.freezes:
+    frozen = part.frozen
+    if frozen in (None, 1.0) or not part.options.freezes:
         return
     if frozen != 0.0:
         raise ValueError(
-            f"{trained.model_file}: averages checkpoints from before and after the "
+            f"{model_file}: averages checkpoints from before and after the "
             f"size was frozen; average later epochs (best_model_criterion on "
             f"final_acc or final_loss)"
         )
-    text = f"{trained.model_file}: the training had not frozen its size yet"
+    text = f"{model_file}: the training had not frozen its size yet"
     if not allow_unfrozen:
         raise ValueError(
             f"{text}; take a later checkpoint, or insist with --allow_unfrozen true"
@@ -43,81 +47,99 @@ def check_frozen(trained: Trained, allow_unfrozen: bool) -> None:
     LOGGER.warning("%s", text)
 
 
-def check_gates(trained: Trained) -> None:
+def check_gates(part: Part, model_file: Path) -> None:
     """Refuse a checkpoint whose gates are not those of its config.
+
+    Args:
+        part: the encoder or the decoder.
+        model_file: path of the checkpoint.
 
     Raises:
         ValueError: a location has a gate in some blocks only, a location of the
             config has no gate, or a location that has gates is not in the config.
     """
-    if not trained.is_adaptive:
+    if not part.is_adaptive:
         return
-    keys = _gate_keys(trained)
-    found = {name: [key in trained.state for key in keys[name]] for name in keys}
+    keys = _gate_keys(part)
+    found = {name: [key in part.state for key in keys[name]] for name in keys}
     if not any(map(any, found.values())):
         return
-    names = trained.options.locations
+    names = part.options.locations
     names = [names] if isinstance(names, str) else names
     plain = set(names or []) - set(ALIASES)
     for name, present in found.items():
         if (any(present) or name in plain) and not all(present):
             missing = keys[name][present.index(False)]
             raise ValueError(
-                f"{trained.model_file}: {missing} is missing, so that the units of "
+                f"{model_file}: {missing} is missing, so that the units of "
                 f"this gate are unknown; take another checkpoint of the training"
             )
         if names is not None and any(present) and name not in expand(names):
             raise ValueError(
-                f"{trained.model_file}: has gates of {name}, which "
+                f"{model_file}: has gates of {name}, which "
                 f"adaptive_dropout_conf.locations of the config does not name: was "
                 f"the config changed after the training?"
             )
 
 
-def _gate_keys(trained: Trained) -> dict[str, list[str]]:
+def _gate_keys(part: Part) -> dict[str, list[str]]:
     """Return the names of the gates' logits in the checkpoint, by location."""
-    options = trained.encoder_entry.options(trained.config)
-    number = options.get("num_blocks", 6)
+    number = part.entry.options(part.config).get("num_blocks", 6)
     if not isinstance(number, int):
-        raise ValueError(f"encoder_conf.num_blocks={number!r} is not a whole number")
-    blocks = [f"encoders.{index}." for index in range(number)]
+        raise ValueError(
+            f"{part.entry.conf}.num_blocks={number!r} is not a whole number"
+        )
+    blocks = [f"{part.kind}s.{index}." for index in range(number)]
     return {
         location.name: [
-            f"{trained.encoder_entry.prefix}{owner}{location.module}.{location.gate}"
-            f".logits"
+            f"{part.entry.prefix}{owner}{location.module}.{location.gate}.logits"
             for owner in ([""] if location.in_input_layer else blocks)
         ]
         for location in LOCATIONS.values()
+        if location.stack == part.kind
     }
 
 
-def check_frozen_size(trained: Trained) -> None:
+def check_frozen_size(section: Section, model_file: Path) -> None:
     """Refuse a config whose target or widths are not those of the frozen units.
 
     A cut in bundles of ``multiple_of`` units may miss its target by half the cost of
     the costliest bundle, where the locations have no cheaper ones.
 
+    Args:
+        section: the encoder or the decoder.
+        model_file: path of the checkpoint.
+
     Raises:
         ValueError: the sizes differ by more than ``SIZE_DIFFERENCE`` and two units
             or half a bundle, or a width is no multiple of ``multiple_of``.
     """
-    cost = trained.cost()
-    target = trained.options.target_reduction
-    frozen = trained.table.reduction(trained.own_keep(), cost)
-    multiple_of = trained.options.multiple_of
+    cost = section.cost()
+    target = section.options.target_reduction
+    frozen = section.table.reduction(section.own_keep(), cost)
+    multiple_of = section.options.multiple_of
     units = max(2.0, multiple_of / 2) * float(cost.per_unit.max()) / cost.total
     if abs(frozen - target) > SIZE_DIFFERENCE + units:
         raise ValueError(
-            f"{trained.model_file}: was frozen with {frozen:.1%} of the encoder's "
+            f"{model_file}: was frozen with {frozen:.1%} of the {section.name}'s "
             f"{cost.name} removed, but the config says target_reduction={target}: was "
             f"it changed after the training? --target_reduction {frozen:.2f} cuts "
             f"what was trained"
         )
-    group = uneven_group(trained.table, trained.own_keep(), multiple_of)
+    group = uneven_group(section.table, section.own_keep(), multiple_of)
     if group is not None:
         raise ValueError(
-            f"{trained.model_file}: was frozen with widths of {group.location} that "
+            f"{model_file}: was frozen with widths of {group.location} that "
             f"are no multiples of {multiple_of}, but the config says "
             f"multiple_of={multiple_of}: was it changed after the training? Set it "
             f"back; --multiple_of {multiple_of} cuts to other widths"
+        )
+
+
+def check_repair(trained: Trained, options: PruneOptions) -> None:
+    """Refuse ``--repair true`` where the encoder is not cut, with a ValueError."""
+    if options.repair and trained.part("encoder") is None:
+        raise ValueError(
+            "--repair true: repairs layers of the encoder, which is not cut; leave it "
+            "out, or choose --of encoder or model"
         )

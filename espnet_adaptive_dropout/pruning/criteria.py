@@ -16,7 +16,7 @@ from espnet2.train.class_choices import ClassChoices
 from espnet_adaptive_dropout.experiments.data import labelled_batches, triplets
 from espnet_adaptive_dropout.pruning.taylor import taylor_scores
 from espnet_adaptive_dropout.pruning.trained import Trained
-from espnet_adaptive_dropout.units.locations import LOCATIONS, expand
+from espnet_adaptive_dropout.units.locations import by_default, expand
 from espnet_adaptive_dropout.units.table import UnitTable
 
 Scores = tuple[torch.Tensor, torch.Tensor]
@@ -50,7 +50,7 @@ class EverywhereCriterion(Criterion):
     """Ranks the units of the chosen locations of any checkpoint.
 
     Args:
-        locations: names of locations; None takes those of the paper.
+        locations: names of locations; None takes those that are gated by default.
 
     Raises:
         ValueError: a name is unknown.
@@ -61,7 +61,7 @@ class EverywhereCriterion(Criterion):
     def __post_init__(self) -> None:
         names = self.locations
         if names is None:
-            names = [name for name, location in LOCATIONS.items() if location.in_paper]
+            names = [*by_default("encoder"), *by_default("decoder")]
         try:
             self.locations = expand(names)
         except (TypeError, ValueError) as error:
@@ -97,8 +97,8 @@ class Retention(Criterion):
         if not candidates.any():
             raise ValueError(
                 "the checkpoint has no gates, which '--criterion retention' needs; "
-                "train with 'encoder: adaptive_dropout_conformer', or choose another "
-                "criterion"
+                "train with 'encoder: adaptive_dropout_conformer' (or 'decoder: "
+                "adaptive_dropout_transformer'), or choose another criterion"
             )
         return scores, candidates
 
@@ -109,7 +109,7 @@ class Magnitude(EverywhereCriterion):
 
     Args:
         norm: 1 or 2.
-        locations: names of locations; None takes those of the paper.
+        locations: names of locations; None takes those that are gated by default.
 
     Raises:
         ValueError: an option is out of range.
@@ -141,7 +141,7 @@ class Random(EverywhereCriterion):
 
     Args:
         seed: seed of the random order.
-        locations: names of locations; None takes those of the paper.
+        locations: names of locations; None takes those that are gated by default.
     """
 
     seed: int = 0
@@ -173,7 +173,7 @@ class Taylor(EverywhereCriterion):
         norm_by_group: divide the scores by their mean over the location and block;
             the paper (Molchanov et al.) compares scores across layers as they are.
         seed: seed of the random choice of utterances.
-        locations: names of locations; None takes those of the paper.
+        locations: names of locations; None takes those that are gated by default.
 
     Raises:
         ValueError: an option is out of range.

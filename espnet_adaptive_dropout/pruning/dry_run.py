@@ -11,6 +11,7 @@ from espnet_adaptive_dropout.units.table import UnitTable
 from espnet_adaptive_dropout.units.widths import format_indices
 
 _AXES = ("row", "column")
+_OWNERS = {"encoder": "block {}", "decoder": "decoder layer {}"}
 
 
 def describe(trained: Trained, keep: torch.Tensor) -> str:
@@ -26,12 +27,15 @@ def describe(trained: Trained, keep: torch.Tensor) -> str:
     lines: list[str] = []
     title = None
     for group in trained.table.groups:
-        owner = "input layer" if group.block is None else f"block {group.block}"
+        owner = _OWNERS[group.stack].format(group.block)
+        owner = "input layer" if group.block is None else owner
         if owner != title:
             title = owner
             lines.append(title)
         lines += [f"  {line}" for line in _group_lines(trained, group, keep)]
-    return "\n".join([*lines, "", *size_table(trained.table, keep)])
+    for _, table, kept in trained.by_part(keep):
+        lines += ["", *size_table(table, kept)]
+    return "\n".join(lines)
 
 
 def size_table(table: UnitTable, keep: torch.Tensor) -> list[str]:
@@ -51,10 +55,17 @@ def size_table(table: UnitTable, keep: torch.Tensor) -> list[str]:
     rows = [
         *((name, old, bounds[name], x) for name, old, x in zip(names, before, removed)),
         ("the rest", total - sum(before), 0.0, 0.0),
-        ("encoder", total, bounds["all"], sum(removed)),
+        (table.name, total, bounds["all"], sum(removed)),
     ]
     return table_lines(
-        ["location", "parameters", "bound", "removed", "removed of encoder", "kept"],
+        [
+            "location",
+            "parameters",
+            "bound",
+            "removed",
+            f"removed of {table.name}",
+            "kept",
+        ],
         [
             [
                 *(name, f"{old:,.0f}", f"{bound:.1%}"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from espnet_adaptive_dropout.units.cost import Cost
+from espnet_adaptive_dropout.units.group import UnitGroup
 from espnet_adaptive_dropout.units.table import UnitTable
 from espnet_adaptive_dropout.units.widths import (
     describe_groups,
@@ -23,15 +26,21 @@ class PruningPlan:
     Args:
         criterion: name of the criterion that ranked the units.
         target_reduction: share to remove that was asked for; None if the units with
-            p > 0.5 stay.
+            p > 0.5 stay, or if encoder and decoder have a target each.
         cost: cost that the target is a share of, "parameters" or "macs".
-        cost_reduction: removed share of that cost.
-        reduction: removed share of the encoder's parameters.
-        encoder_parameters: parameters of the encoder before pruning, without gates.
+        cost_reduction: removed share of that cost, of what ``of`` names.
+        reduction: removed share of its parameters.
+        encoder_parameters: parameters of the encoder before pruning, without gates; 0
+            if only the decoder was cut.
         removed_parameters: number of removed parameters.
         blocks: for each block, location name -> kept unit indices as ranges.
         input_layer: location name -> kept unit indices of the input layer.
         repaired: whether weights were changed after the cut (``--repair true``).
+        of: what the target counts, "encoder", "decoder" or "model" (both).
+        decoder_parameters: parameters of the decoder before pruning; 0 if it was not
+            cut.
+        decoder: for each layer of the decoder, name -> kept unit indices.
+        reductions: removed share of the parameters of each part that was cut.
     """
 
     criterion: str
@@ -44,6 +53,10 @@ class PruningPlan:
     blocks: list[dict[str, str]]
     input_layer: dict[str, str] = dataclasses.field(default_factory=dict)
     repaired: bool = False
+    of: str = "encoder"
+    decoder_parameters: int = 0
+    decoder: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    reductions: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_keep(
@@ -53,31 +66,42 @@ class PruningPlan:
         criterion: str,
         target: Any,
         cost: Cost | None = None,
+        parts: Sequence[tuple[UnitTable, torch.Tensor]] | None = None,
     ) -> PruningPlan:
         """Describe which units are kept.
 
         Args:
-            table: unit table of the encoder.
-            keep: which units stay, without unused ones, bool (units,).
+            table: unit table of what the target counts.
+            keep: which of its units stay, without unused ones, bool (units,).
             criterion: name of the criterion.
             target: share to remove that was asked for, or None.
             cost: cost that the target is a share of; None takes the parameters.
+            parts: table and kept units of each part that is cut; None: ``table`` is
+                the only one.
         """
         cost = cost or table.parameters
-        input_layer, *blocks = describe_groups(
-            table, lambda group: kept_ranges(group, keep)
-        )
-        return cls(
+        parts = [(table, keep)] if parts is None else parts
+        totals = {part.name: int(part.parameters.total) for part, _ in parts}
+        plan = cls(
             criterion,
             target,
             cost.name,
             table.reduction(keep, cost),
             table.reduction(keep),
-            int(table.parameters.total),
-            table.removed(keep),
-            blocks,
-            input_layer,
+            totals.get("encoder", 0),
+            sum(part.removed(kept) for part, kept in parts),
+            [],
+            of=table.name,
+            decoder_parameters=totals.get("decoder", 0),
+            reductions={part.name: part.reduction(kept) for part, kept in parts},
         )
+        for part, kept in parts:
+            first, *blocks = describe_groups(part, functools.partial(_ranges, kept))
+            if part.name == "encoder":
+                plan.input_layer, plan.blocks = first, blocks
+            else:
+                plan.decoder = blocks
+        return plan
 
     @classmethod
     def from_dict(cls, options: dict[str, Any]) -> PruningPlan:
@@ -92,13 +116,21 @@ class PruningPlan:
         """Return which units of ``table`` are kept, bool (units,)."""
         keep = torch.zeros(table.num_units, dtype=torch.bool)
         for group in table.groups:
-            owner = (
-                self.input_layer if group.block is None else self.blocks[group.block]
-            )
-            ranges = owner.get(group.location)
+            ranges = self._owner(group).get(group.location_spec.width_name)
             if ranges is None:  # a location that the plan's release did not have
                 keep[group.span] = True
                 continue
             kept = torch.tensor(parse_indices(ranges), dtype=torch.long)
             keep[group.start + kept] = True
         return keep
+
+    def _owner(self, group: UnitGroup) -> dict[str, str]:
+        """The entry of a block or layer, or of the input layer."""
+        if group.block is None:
+            return self.input_layer
+        layers = self.blocks if group.stack == "encoder" else self.decoder
+        return layers[group.block]
+
+
+def _ranges(keep: torch.Tensor, group: UnitGroup) -> str:
+    return kept_ranges(group, keep)

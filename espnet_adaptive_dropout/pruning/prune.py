@@ -10,62 +10,22 @@ import torch
 
 from espnet_adaptive_dropout.experiments.checkpoint import without_gates
 from espnet_adaptive_dropout.experiments.encoder_entry import (
-    EXPORTED,
+    StackEntry,
     encoder_entry,
 )
 from espnet_adaptive_dropout.pruning.checks import check_frozen_size
 from espnet_adaptive_dropout.pruning.criteria import criterion_choices
+from espnet_adaptive_dropout.pruning.options import PruneOptions
+from espnet_adaptive_dropout.pruning.part import Section
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.trained import Trained
-from espnet_adaptive_dropout.units.cost import Cost
+from espnet_adaptive_dropout.units.layer_widths import compact_decoder_options
 from espnet_adaptive_dropout.units.ranked_cut import even_scores, ranked_cut
 from espnet_adaptive_dropout.units.surgery import cut_weights
 from espnet_adaptive_dropout.units.widths import compact_options
 
 # Entries that ESPnet writes into config.yaml and refuses in a ``--config``
 _NOT_OPTIONS = ("required", "version", "distributed")
-
-
-@dataclasses.dataclass
-class PruneOptions:
-    """Options of pruning, as ``bin.prune`` takes them.
-
-    Args:
-        target_reduction: share to remove; None takes the target of the training.
-        criterion: name of the criterion in ``criterion_choices``.
-        criterion_conf: options of the criterion.
-        data: "path,name,type" triplets of audio for the certificate; None takes the
-            validation data of the training.
-        utterances: number of utterances that the certificate compares.
-        tolerance: tolerance of the certificate, in double precision.
-        cost: cost that ``target_reduction`` is a share of, "parameters" or "macs";
-            None takes the cost of the training.
-        cost_frames: input frames of the utterance whose MACs are counted; None takes
-            the number of the training.
-        budget: parts of the encoder that lose the same share, one of
-            ``table.BUDGETS``; None takes the budget of the training.
-        multiple_of: number of which the widths become multiples, if they do not stay
-            the full width; None takes the number of the training.
-        allow_unfrozen: take a checkpoint from before the training froze its size.
-        compact_decoder: put the compact decoder in the place of ESPnet's.
-        repair: solve the layers that read removed units again after the cut.
-        repair_utterances: number of utterances that they are fitted on.
-    """
-
-    target_reduction: float | None = None
-    criterion: str = "retention"
-    criterion_conf: dict[str, Any] = dataclasses.field(default_factory=dict)
-    data: list[str] | None = None
-    utterances: int = 4
-    tolerance: float = 1e-9
-    cost: str | None = None
-    cost_frames: int | None = None
-    budget: str | None = None
-    multiple_of: int | None = None
-    allow_unfrozen: bool = False
-    compact_decoder: bool = False
-    repair: bool = False
-    repair_utterances: int = 128
 
 
 @dataclasses.dataclass
@@ -81,6 +41,11 @@ class Ranking:
     scores: torch.Tensor
     candidates: torch.Tensor
     needs_target: bool
+
+    def of(self, section: Section) -> Ranking:
+        """Return the ranking of the units of a section alone."""
+        span = section.span
+        return Ranking(self.scores[span], self.candidates[span], self.needs_target)
 
 
 def rank(trained: Trained, options: PruneOptions) -> Ranking:
@@ -107,6 +72,8 @@ def plan_units(
 ) -> tuple[torch.Tensor, PruningPlan]:
     """Choose the units that stay.
 
+    A part that the target does not count is cut as it was trained.
+
     Returns:
         The units that stay, without unused ones, bool (units,), and the plan.
 
@@ -114,28 +81,23 @@ def plan_units(
         ValueError: there is no target, the target is above the bound, or the config
             does not fit the frozen units.
     """
-    target = options.target_reduction
-    as_trained = False
-    if target is None and trained.is_adaptive:
-        if trained.options.control != "schedule" or ranking.needs_target:
-            target = trained.options.target_reduction
-        if trained.frozen == 1.0:
-            check_frozen_size(trained)
-            as_trained = not ranking.needs_target and not _cuts_otherwise(
-                trained, options
-            )
-    if target is None and ranking.needs_target:
-        raise ValueError(
-            f"--criterion {options.criterion} needs --target_reduction, for example "
-            f"0.54"
-        )
-    cost = trained.cost(options.cost, options.cost_frames)
-    if as_trained:
-        keep = trained.own_keep()
-    else:
-        keep = _keep(trained, ranking, options, target, cost)
-    plan = PruningPlan.from_keep(trained.table, keep, options.criterion, target, cost)
-    return keep, plan
+    # Without a target of both, two parts that were trained alone have one each.
+    both_trained = all(part.is_adaptive for part in trained.parts)
+    own_targets = options.target_reduction is None and both_trained
+    one_target = trained.was_joint or not own_targets
+    sections = trained.sections(trained.of == "model" and one_target)
+    keeps, targets = [], {}
+    for section in sections:
+        chosen, asked = ranking, options
+        if trained.of not in (section.name, "model"):
+            asked = PruneOptions(allow_unfrozen=options.allow_unfrozen)
+            chosen = rank(trained, asked)
+        keep, target = _choose(trained, section, chosen.of(section), asked)
+        keeps.append(keep)
+        targets[section.name] = target
+    keep = torch.cat(keeps)
+    target = targets.get(trained.of)
+    return keep, _plan(trained, keep, options.criterion, target, options)
 
 
 def plan_all(
@@ -152,22 +114,62 @@ def plan_all(
             "dropout; leave it out to get the trained size"
         )
     keep = torch.ones(trained.table.num_units, dtype=torch.bool)
-    cost = trained.cost(options.cost, options.cost_frames)
-    return keep, PruningPlan.from_keep(trained.table, keep, "none", 0.0, cost)
+    return keep, _plan(trained, keep, "none", 0.0, options)
+
+
+def _plan(
+    trained: Trained,
+    keep: torch.Tensor,
+    criterion: str,
+    target: float | None,
+    options: PruneOptions,
+) -> PruningPlan:
+    """Describe ``keep``, the units of all parts."""
+    counted = trained.counted
+    cost = counted.cost(options.cost, **options.length())
+    parts = [(table, kept) for _, table, kept in trained.by_part(keep)]
+    kept = keep[counted.span]
+    return PruningPlan.from_keep(counted.table, kept, criterion, target, cost, parts)
+
+
+def _choose(
+    trained: Trained, section: Section, ranking: Ranking, options: PruneOptions
+) -> tuple[torch.Tensor, float | None]:
+    """Return the units of a section that stay, and the target that they meet."""
+    target = options.target_reduction
+    as_trained = False
+    if not ranking.needs_target and not ranking.candidates.any():
+        raise ValueError(
+            f"--criterion {options.criterion}: the checkpoint has no gates in the "
+            f"{section.name}; choose another criterion, or --of another part"
+        )
+    if target is None and section.is_adaptive:
+        if section.options.control != "schedule" or ranking.needs_target:
+            target = section.options.target_reduction
+        if section.is_frozen:
+            check_frozen_size(section, trained.model_file)
+            as_trained = not ranking.needs_target and not _cuts_otherwise(
+                section, options
+            )
+    if target is None and (ranking.needs_target or not section.is_adaptive):
+        raise ValueError(
+            f"--criterion {options.criterion} needs --target_reduction, for example "
+            f"0.54"
+        )
+    if as_trained:
+        return section.own_keep(), target
+    return _keep(section, ranking, options, target), target
 
 
 def _keep(
-    trained: Trained,
-    ranking: Ranking,
-    options: PruneOptions,
-    target: float | None,
-    cost: Cost,
+    section: Section, ranking: Ranking, options: PruneOptions, target: float | None
 ) -> torch.Tensor:
     """Return the units that stay in a cut to ``target``, bool (units,).
 
     None stands for the size that the units with a score above 0 give.
     """
-    table, trained_with = trained.table, trained.options
+    table, trained_with = section.table, section.options
+    cost = section.cost(options.cost, **options.length())
     scores, candidates = ranking.scores, ranking.candidates
     multiple_of = options.multiple_of or trained_with.multiple_of
     if target is None:
@@ -180,14 +182,13 @@ def _keep(
     return ranked_cut(table, scores, candidates, target, cost, multiple_of)
 
 
-def _cuts_otherwise(trained: Trained, options: PruneOptions) -> bool:
+def _cuts_otherwise(section: Section, options: PruneOptions) -> bool:
     """Whether cost, budget or multiple_of differ from those of the training."""
-    trained_with = trained.options
-    return (
-        options.cost not in (None, trained_with.cost)
-        or options.cost_frames not in (None, trained_with.cost_frames)
-        or options.budget not in (None, trained_with.budget)
-        or options.multiple_of not in (None, trained_with.multiple_of)
+    given = {name: getattr(options, name) for name in ("cost", "budget", "multiple_of")}
+    given.update(options.length())
+    return any(
+        value not in (None, getattr(section.options, name))
+        for name, value in given.items()
     )
 
 
@@ -195,32 +196,43 @@ def cut(
     trained: Trained, keep: torch.Tensor
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Return config and weights of the compact experiment that keeps ``keep``."""
-    prefix = trained.encoder_entry.prefix
-    state = without_gates(trained.state)
-    weights = cut_weights(state, trained.table, keep, prefix)
+    weights = without_gates(trained.state)
+    for part, table, kept in trained.by_part(keep):
+        weights = cut_weights(weights, table, kept, part.entry.prefix)
     return compact_config(trained, keep), weights
 
 
 def compact_config(trained: Trained, keep: torch.Tensor) -> dict[str, Any]:
     """Return the config of the compact experiment that keeps ``keep``."""
-    options = compact_options(trained.table, keep)
-    return compact_experiment_config(trained.config, options, trained.task)
+    config = trained.config
+    for part, table, kept in trained.by_part(keep):
+        is_encoder = part.kind == "encoder"
+        describe = compact_options if is_encoder else compact_decoder_options
+        config = compact_experiment_config(
+            config, describe(table, kept), trained.task, part.entry
+        )
+    return config
 
 
 def compact_experiment_config(
-    config: dict[str, Any], options: dict[str, Any], task: type | None = None
+    config: dict[str, Any],
+    options: dict[str, Any],
+    task: type | None = None,
+    entry: StackEntry | None = None,
 ) -> dict[str, Any]:
     """Return the training config of a compact model, ready for fine-tuning.
 
     Args:
         config: training config of the full-width model.
-        options: options of the compact encoder, see ``units.widths.compact_options``.
+        options: options of the compact encoder or decoder, see
+            ``units.widths.compact_options`` and ``units.layer_widths``.
         task: ESPnet task class, whose own model replaces the one with the penalty;
             None leaves the model as it is.
+        entry: the encoder's or the decoder's; None takes the encoder's.
     """
-    entry = encoder_entry(config)
-    encoder_conf = {**entry.stock_options(config), **options}
-    new = entry.with_encoder(config, EXPORTED, encoder_conf, task)
+    entry = entry or encoder_entry(config)
+    conf = {**entry.stock_options(config), **options}
+    new = entry.replaced(config, entry.exported, conf, task)
     new["init_param"] = []
     for name in _NOT_OPTIONS:
         new.pop(name, None)

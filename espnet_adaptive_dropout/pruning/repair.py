@@ -24,7 +24,7 @@ from espnet_adaptive_dropout.modules.subsampling import (
 from espnet_adaptive_dropout.pruning.block_inputs import BlockInputs
 from espnet_adaptive_dropout.pruning.certificate import encoder_output
 from espnet_adaptive_dropout.pruning.least_squares import LinearSums, solve
-from espnet_adaptive_dropout.pruning.prune import PruneOptions
+from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.repair_report import (
     KEPT,
     REPAIRED,

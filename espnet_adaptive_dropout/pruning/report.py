@@ -29,24 +29,25 @@ def make_report(
     """Collect the report in one JSON-serialisable mapping.
 
     Args:
-        table: unit table of the full-width encoder.
+        table: unit table of the full-width parts that are cut.
         keep: which units stay, without unused ones, bool (units,).
         plan: description of ``keep``.
         certificate: comparison of the masked with the compact encoder.
         before: sizes of the model at full width.
         after: sizes of the compact model.
     """
-    kept = [
-        {
+    kept: dict[str, list[dict[str, Any]]] = {"encoder": [], "decoder": []}
+    for group in table.groups:
+        row = {
             "block": group.block,
             "location": group.location,
             "kept": int(keep[group.span].sum()),
             "units": group.num_units,
             "heads": keep[group.span].view(group.heads, -1).sum(dim=1).tolist(),
         }
-        for group in table.groups
-    ]
+        kept[group.stack].append(row)
     return {
+        "of": plan.of,
         "criterion": plan.criterion,
         "target_reduction": plan.target_reduction,
         "cost": plan.cost,
@@ -57,17 +58,48 @@ def make_report(
         "before": before,
         "after": after,
         "certificate": certificate.to_dict(),
-        "kept": kept,
+        "reductions": plan.reductions,
+        "kept": kept["encoder"],
+        **({"kept_decoder": kept["decoder"]} if kept["decoder"] else {}),
     }
 
 
-def _decoder_lines(certificate: dict[str, Any] | None) -> list[str]:
+# What a target counts, in words
+_WHOSE = {
+    "encoder": "the encoder's parameters",
+    "decoder": "the decoder's parameters",
+    "model": "the parameters of encoder and decoder",
+}
+_SHARE_OF = {"encoder": "the encoder", "decoder": "the decoder", "model": "both"}
+
+
+def _encoder_lines(report: dict[str, Any]) -> list[str]:
+    certificate = report["certificate"]
+    if not report["kept"]:
+        return ["The encoder stays as it is."]
+    return [
+        f"Largest difference between the masked and the compact encoder, opened from "
+        f"the files, on {certificate['utterances']} real utterances and "
+        f"{certificate['random_utterances']} of random features, in evaluation and as "
+        f"in training: "
+        f"{certificate['largest_difference']:.1e} in double precision (tolerance "
+        f"{certificate['tolerance']:.0e}), {certificate['rounding']:.1e} with the "
+        f"rounding of {certificate['dtype']}."
+    ]
+
+
+def _decoder_lines(report: dict[str, Any]) -> list[str]:
+    certificate = report["certificate"].get("decoder")
     if certificate is None:
         return []
+    what = (
+        "The compact decoder takes the place of ESPnet's. Largest difference of their"
+    )
+    if report.get("kept_decoder"):
+        what = "Largest difference between the masked and the compact decoder in their"
     return [
         "",
-        f"The compact decoder takes the place of ESPnet's. Largest difference of their "
-        f"scores, all tokens at once and token after token: "
+        f"{what} scores, all tokens at once and token after token: "
         f"{certificate['largest_difference']:.1e} in double precision, "
         f"{certificate['rounding']:.1e} with rounding.",
     ]
@@ -75,7 +107,6 @@ def _decoder_lines(certificate: dict[str, Any] | None) -> list[str]:
 
 def to_markdown(report: dict[str, Any]) -> str:
     """Render a report in Markdown."""
-    certificate = report["certificate"]
     locations = {name: location.summary for name, location in LOCATIONS.items()}
     bounds = [
         (name, locations.get(name, "all together"), f"{bound:.1%}")
@@ -86,36 +117,42 @@ def to_markdown(report: dict[str, Any]) -> str:
         "",
         _summary(report),
         "",
-        f"Largest difference between the masked and the compact encoder, opened from "
-        f"the files, on {certificate['utterances']} real utterances and "
-        f"{certificate['random_utterances']} of random features, in evaluation and as "
-        f"in training: "
-        f"{certificate['largest_difference']:.1e} in double precision (tolerance "
-        f"{certificate['tolerance']:.0e}), {certificate['rounding']:.1e} with the "
-        f"rounding of {certificate['dtype']}.",
-        *_decoder_lines(certificate.get("decoder")),
+        *_encoder_lines(report),
+        *_decoder_lines(report),
         *repair_summary(report.get("repair")),
         "",
         *_size_table(report),
-        "",
-        "## Units kept, by block and location",
-        "",
-        *_width_table(report["kept"]),
+        *_fixed_lines(report),
+        *_width_lines("## Units kept, by block and location", report["kept"]),
+        *_width_lines(
+            "## Units kept, by layer of the decoder and location",
+            report.get("kept_decoder", []),
+        ),
         *repaired_layers(report.get("repair")),
         "",
         "## The most that each location could give",
         "",
-        *table_lines(["location", "what", "share of the encoder"], bounds, left=(0, 1)),
+        *table_lines(
+            ["location", "what", f"share of {_SHARE_OF[_cut_parts(report)]}"],
+            bounds,
+            left=(0, 1),
+        ),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _summary(report: dict[str, Any]) -> str:
     text = (
-        f"Criterion `{report['criterion']}`; {report['reduction']:.2%} of the "
-        f"encoder's parameters removed"
+        f"Criterion `{report['criterion']}`; {report['reduction']:.2%} of "
+        f"{_WHOSE[report['of']]} removed"
     )
     target = report["target_reduction"]
+    shares = report["reductions"]
+    if len(shares) > 1:
+        each = (f"{share:.2%} of the {kind}'s" for kind, share in shares.items())
+        text += f" ({' and '.join(each)})"
+    if target is None and len(shares) > 1:
+        return f"{text}."
     if target is None:
         return f"{text} (every unit with p <= 0.5)."
     if report["cost"] == "parameters":
@@ -126,6 +163,25 @@ def _summary(report: dict[str, Any]) -> str:
     )
 
 
+def _cut_parts(report: dict[str, Any]) -> str:
+    """Return "encoder", "decoder", or "model" where both were cut."""
+    parts = list(report["reductions"])
+    return "model" if len(parts) > 1 else parts[0]
+
+
+def _fixed_lines(report: dict[str, Any]) -> list[str]:
+    """A table of what no location removes."""
+    total = report["after"]["total_params"]
+    rows = [
+        (name, f"{count:,}", f"{count / total:.1%}")
+        for name, count in report.get("fixed", {}).items()
+    ]
+    if not rows:
+        return []
+    titles = ["what always stays", "parameters", "share of the small model"]
+    return ["", *table_lines(titles, rows)]
+
+
 def _size_table(report: dict[str, Any]) -> list[str]:
     before, after = report["before"], report["after"]
     titles = {
@@ -133,6 +189,8 @@ def _size_table(report: dict[str, Any]) -> list[str]:
         "total_params": "all parameters",
         "encoder_macs": f"encoder MACs ({mac_length(before)})",
     }
+    if report.get("kept_decoder"):
+        titles["decoder_params"] = "decoder parameters"
     rows = [
         [
             *(title, f"{before[key]:,.0f}", f"{after[key]:,.0f}"),
@@ -141,6 +199,10 @@ def _size_table(report: dict[str, Any]) -> list[str]:
         for key, title in titles.items()
     ]
     return table_lines(["", "before", "after", "removed"], rows)
+
+
+def _width_lines(title: str, kept: list[dict[str, Any]]) -> list[str]:
+    return ["", title, "", *_width_table(kept)] if kept else []
 
 
 def _width_table(kept: list[dict[str, Any]]) -> list[str]:

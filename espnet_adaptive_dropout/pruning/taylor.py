@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+from espnet_adaptive_dropout.experiments.encoder_entry import (
+    main_decoder,
+    main_encoder,
+)
 from espnet_adaptive_dropout.units.group import UnitGroup
-from espnet_adaptive_dropout.units.locations import Slice
+from espnet_adaptive_dropout.units.location import Slice
 from espnet_adaptive_dropout.units.table import UnitTable
+
+# Encoder and decoder, or one of them
+Stacks = Mapping[str, Any]
 
 
 def taylor_scores(
@@ -22,7 +29,7 @@ def taylor_scores(
     """Return the mean of the squared mask gradients, float32 (units,).
 
     Args:
-        table: unit table of the model's encoder.
+        table: unit table of the model's encoder, decoder or both.
         model: full-width model in evaluation mode.
         batches: names and tensors of each batch, as ESPnet's iterators yield them.
         expected: number of batches, for the progress bar.
@@ -31,6 +38,7 @@ def taylor_scores(
         ValueError: the loss of a batch is not finite.
     """
     device = next(model.parameters()).device
+    stacks = {"encoder": main_encoder(model), "decoder": main_decoder(model)}
     total = torch.zeros(table.num_units, dtype=torch.float64)
     count = 0
     bar = tqdm(batches, "taylor", expected, unit="batch", leave=False)
@@ -42,22 +50,23 @@ def taylor_scores(
                 "--criterion taylor: the loss of a calibration batch is not finite; "
                 "is a text longer than its speech?"
             )
-        total += mask_gradients(table, main_encoder(model), loss.sum()).double() ** 2
+        total += mask_gradients(table, stacks, loss.sum()).double() ** 2
         count += 1
     return (total / max(count, 1)).float()
 
 
 def mask_gradients(
-    table: UnitTable, encoder: torch.nn.Module, loss: torch.Tensor
+    table: UnitTable, stacks: Stacks, loss: torch.Tensor
 ) -> torch.Tensor:
     """Return dL/dm for a mask m = 1 on every unit, float32 (units,), on the CPU.
 
     Args:
-        table: unit table of ``encoder``.
-        encoder: full-width Conformer encoder that ``loss`` was computed with.
+        table: unit table of the stacks, or of one of them.
+        stacks: full-width encoder and decoder that ``loss`` was computed with, by
+            "encoder" and "decoder".
         loss: the loss L, one element, with its graph.
     """
-    slices = _masked_slices(table, encoder)
+    slices = _masked_slices(table, stacks)
     parameters = [parameter for _, _, parameter in slices]
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     result = torch.zeros(table.num_units)
@@ -70,12 +79,13 @@ def mask_gradients(
 
 
 def _masked_slices(
-    table: UnitTable, encoder: torch.nn.Module
+    table: UnitTable, stacks: Stacks
 ) -> list[tuple[UnitGroup, Slice, torch.nn.Parameter]]:
     """Return all tensors that masks scale, each with its group and slice."""
     found = []
     for group in table.groups:
-        module = getattr(group.owner(encoder), group.location_spec.module)
+        owner = group.owner(stacks[group.stack])
+        module = getattr(owner, group.location_spec.module)
         parameters = dict(module.named_parameters(recurse=True))
         for part in group.location_spec.slices:
             masked = part.name in group.location_spec.masked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,17 @@ from espnet_adaptive_dropout.experiments.checkpoint import (
     without_gates,
 )
 from espnet_adaptive_dropout.experiments.encoder_entry import (
-    ADAPTIVE,
-    EncoderEntry,
+    StackEntry,
+    decoder_entry,
     encoder_entry,
-    main_encoder,
 )
 from espnet_adaptive_dropout.experiments.experiment import (
     build_model,
     load_weights,
 )
 from espnet_adaptive_dropout.modules.gate import SATURATED_LOGIT
-from espnet_adaptive_dropout.units.cost import Cost, mac_cost, zero_inputs
+from espnet_adaptive_dropout.pruning.part import Part, Section
+from espnet_adaptive_dropout.units.cost import Cost
 from espnet_adaptive_dropout.units.group import UnitGroup
 from espnet_adaptive_dropout.units.table import UnitTable
 
@@ -41,6 +42,7 @@ class Trained:
         model_file: path of the checkpoint.
         data: "path,name,type" triplets given by the user, or None.
         device: where a criterion may run the model, "cpu" or "cuda".
+        of: what a target counts, one of ``part.OF``.
     """
 
     task: type
@@ -49,31 +51,48 @@ class Trained:
     model_file: Path
     data: list[str] | None = None
     device: str = "cpu"
+    of: str = "encoder"
 
     @property
-    def encoder_entry(self) -> EncoderEntry:
+    def encoder_entry(self) -> StackEntry:
         """The encoder entry of the training config."""
         return encoder_entry(self.config)
+
+    @functools.cached_property
+    def parts(self) -> list[Part]:
+        """The parts that may lose units, the encoder first.
+
+        These are the ones that the target counts, and those that were trained with
+        adaptive dropout.
+        """
+        entries = (encoder_entry(self.config), decoder_entry(self.config))
+        return [
+            Part(entry, self.config, self.state)
+            for entry in entries
+            if self.of in (entry.kind, "model") or entry.is_adaptive(self.config)
+        ]
+
+    def part(self, kind: str) -> Part | None:
+        """Return the "encoder" or the "decoder"; None if it loses nothing."""
+        return next((part for part in self.parts if part.kind == kind), None)
 
     @property
     def is_adaptive(self) -> bool:
         """Whether the model was trained with adaptive dropout."""
-        return self.config[self.encoder_entry.option] == ADAPTIVE
+        return any(part.is_adaptive for part in self.parts)
+
+    @property
+    def was_joint(self) -> bool:
+        """Whether encoder and decoder were trained to one target."""
+        joint = [part for part in self.parts if part.options.of == "model"]
+        return len(joint) > 1
 
     @property
     def options(self) -> AdaptiveDropoutConfig:
-        """``adaptive_dropout_conf`` of the training; the defaults if it has none."""
-        conf = self.encoder_entry.adaptive_conf(self.config)
-        return AdaptiveDropoutConfig.from_dict(conf)
-
-    @property
-    def frozen(self) -> float | None:
-        """1.0 after the freeze of the size, 0.0 before; None if it is unknown.
-
-        An average of checkpoints from before and after the freeze has a value between.
-        """
-        frozen = self.state.get(self.encoder_entry.prefix + "control.frozen")
-        return None if frozen is None else float(frozen)
+        """``adaptive_dropout_conf`` of what the target counts; the defaults without."""
+        counted = [part for part in self.parts if self.of in (part.kind, "model")]
+        adaptive = [part for part in counted if part.is_adaptive]
+        return (adaptive or counted)[0].options
 
     @functools.cached_property
     def model(self) -> torch.nn.Module:
@@ -85,12 +104,13 @@ class Trained:
         Raises:
             ValueError: config and checkpoint do not match.
         """
-        # Control "schedule" has no target that could be above the bound.
-        options = self.encoder_entry.options(self.config)
-        conf = {"control": "schedule", "locations": "all"}
-        options["adaptive_dropout_conf"] = conf
-        entry = self.encoder_entry
-        gated = entry.with_encoder(self.config, ADAPTIVE, options, self.task)
+        gated = self.config
+        for part in self.parts:
+            # Control "schedule" has no target that could be above the bound.
+            conf = {"control": "schedule", "locations": "all"}
+            options = part.entry.options(gated)
+            options["adaptive_dropout_conf"] = conf
+            gated = part.entry.replaced(gated, part.entry.adaptive, options, self.task)
         model = build_model(self.task, gated)
         weights = without_gates(self.state)
         for key, value in model.state_dict().items():
@@ -99,43 +119,67 @@ class Trained:
         load_weights(model, weights, str(self.model_file))
         return model
 
+    @functools.cached_property
+    def whole(self) -> Section:
+        """All parts together, in whose order ``keep`` and scores are."""
+        return Section(self.parts, self.model)
+
     @property
     def table(self) -> UnitTable:
-        """Unit table of the full-width encoder."""
-        return main_encoder(self.model).units
+        """Unit table of the full-width parts."""
+        return self.whole.table
+
+    def sections(self, together: bool = False) -> list[Section]:
+        """Return the parts as they are ranked: each alone, or all together.
+
+        Args:
+            together: whether the units of all parts compete.
+        """
+        if together:
+            return [self.whole]
+        sections: list[Section] = []
+        for part in self.parts:
+            start = sections[-1].span.stop if sections else 0
+            sections.append(Section([part], self.model, start))
+        return sections
+
+    @property
+    def counted(self) -> Section:
+        """What a target counts, alone or all parts together."""
+        alone = (section for section in self.sections() if section.name == self.of)
+        return next(alone, self.whole)
+
+    def by_part(self, keep: torch.Tensor) -> Iterator[tuple[Part, UnitTable, Any]]:
+        """Yield each part with its table and its units of ``keep``, bool (units,)."""
+        start = 0
+        for part, table in zip(self.parts, self.whole.tables):
+            yield part, table, keep[start : start + table.num_units]
+            start += table.num_units
 
     def cost(self, name: str | None = None, frames: int | None = None) -> Cost:
-        """Return the cost that a size is a share of.
+        """Return the cost of all parts, see :meth:`Section.cost`.
 
         Args:
             name: "parameters" or "macs"; None takes the cost of the training.
             frames: input frames of the utterance whose MACs are counted; None takes
                 the number of the training.
         """
-        if (name or self.options.cost) == "parameters":
-            return self.table.parameters
-        encoder = main_encoder(self.model)
-        inputs = zero_inputs(
-            encoder, encoder.input_size, frames or self.options.cost_frames
-        )
-        return mac_cost(encoder, self.table.groups, inputs)
+        return self.whole.cost(name, cost_frames=frames)
 
     def key(self, group: UnitGroup, name: str) -> str:
         """Return the key in ``state`` of tensor ``name`` of a unit group's module."""
-        return self.encoder_entry.prefix + group.key(name)
+        return self._part_of(group).key(group, name)
 
     def learnt_logits(self, group: UnitGroup) -> torch.Tensor | None:
         """Return the group's learned logits, (units,); None without a gate."""
-        return self.state.get(self.key(group, f"{group.location_spec.gate}.logits"))
+        return self._part_of(group).learnt_logits(group)
+
+    def _part_of(self, group: UnitGroup) -> Part:
+        return next(part for part in self.parts if part.kind == group.stack)
 
     def own_keep(self) -> torch.Tensor:
         """Return the units that the trained gates keep (p > 0.5), bool (units,)."""
-        keep = torch.ones(self.table.num_units, dtype=torch.bool)
-        for group in self.table.groups:
-            logits = self.learnt_logits(group)
-            if logits is not None:
-                keep[group.span] = logits > 0
-        return self.table.without_unused(keep)
+        return self.whole.own_keep()
 
     def as_trained(self) -> torch.nn.Module:
         """Return the model with the gates as the training left them."""

@@ -13,11 +13,12 @@ from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.experiments.experiment import open_model
 from espnet_adaptive_dropout.experiments.features import data_inputs
 from espnet_adaptive_dropout.experiments.files import write_json, write_text, write_yaml
-from espnet_adaptive_dropout.experiments.sizes import sizes
+from espnet_adaptive_dropout.experiments.sizes import fixed_parts, sizes
 from espnet_adaptive_dropout.pruning.certificate import Certificate, certify
 from espnet_adaptive_dropout.pruning.decoder_certificate import certify_decoder
+from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
-from espnet_adaptive_dropout.pruning.prune import PruneOptions, cut
+from espnet_adaptive_dropout.pruning.prune import cut
 from espnet_adaptive_dropout.pruning.repair import repair_trained
 from espnet_adaptive_dropout.pruning.report import make_report, to_markdown
 from espnet_adaptive_dropout.pruning.trained import Trained, set_masks
@@ -40,8 +41,8 @@ def write_experiment(
 ) -> dict[str, Any]:
     """Fill ``directory`` with config, model, plan, certificate and report.
 
-    The certificate compares the masked encoder with the files as they were written;
-    a repair of the weights comes afterwards.
+    The certificate compares what is masked with the files as they were written; a
+    repair of the weights comes afterwards.
 
     Args:
         trained: experiment to prune.
@@ -56,11 +57,11 @@ def write_experiment(
 
     Raises:
         ValueError: the data cannot be read or are none to repair on, or the compact
-            encoder differs from the masked one by more than the tolerance.
+            encoder or decoder differs from the masked one by more than the tolerance.
         OSError: the directory cannot be written.
     """
     config, state = cut(trained, keep)
-    if options.compact_decoder:
+    if options.compact_decoder and trained.part("decoder") is None:
         config = trained.encoder_entry.with_compact_decoder(config)
     config_file = directory / "config.yaml"
     model_file = directory / trained.model_file.name
@@ -73,8 +74,9 @@ def write_experiment(
     report = make_report(
         trained.table, keep, plan, certificate, sizes(masked), sizes(compact)
     )
+    report["fixed"] = fixed_parts(compact)
     _check_removed(report)
-    if options.repair:
+    if options.repair and trained.part("encoder") is not None:
         repaired = repair_trained(trained, keep, compact, options)
         report["repair"] = repaired.to_dict()
         if repaired.used:
@@ -118,11 +120,13 @@ def _certify(
             f"than --tolerance {options.tolerance:.0e} or than rounding; nothing was "
             f"written"
         )
-    if options.compact_decoder:
+    is_cut = trained.part("decoder") is not None
+    if options.compact_decoder or is_cut:
         decoder = certify_decoder(masked, compact, inputs, options.tolerance)
         if not decoder.holds:
+            original = "the masked one" if is_cut else "ESPnet's"
             raise ValueError(
-                f"the compact decoder differs from ESPnet's: {decoder}; nothing was "
+                f"the compact decoder differs from {original}: {decoder}; nothing was "
                 f"written"
             )
         certificate.decoder = decoder.to_dict()
@@ -131,11 +135,11 @@ def _certify(
 
 def _check_removed(report: dict[str, Any]) -> None:
     before, after = report["before"], report["after"]
-    removed = before["encoder_params"] - after["encoder_params"]
+    removed = before["total_params"] - after["total_params"]
     if removed != report["removed_parameters"]:
         raise ValueError(
             f"internal error: the plan removes {report['removed_parameters']} "
-            f"parameters but the compact encoder lacks {removed}; nothing was written"
+            f"parameters but the compact model lacks {removed}; nothing was written"
         )
 
 

@@ -73,4 +73,4 @@ def stock_experiment_config(task: type, config: dict[str, Any]) -> dict[str, Any
             f"'{entry.option}: {config[entry.option]}' is not a full-width Conformer; "
             f"--exp takes the experiment that was trained at full width"
         )
-    return entry.with_encoder(config, "conformer", entry.stock_options(config), task)
+    return entry.replaced(config, "conformer", entry.stock_options(config), task)

@@ -16,10 +16,15 @@ from espnet_adaptive_dropout.report.training import (
     retention_histograms,
     size_over_training,
 )
-from espnet_adaptive_dropout.report.widths import head_heat_map, kept_heat_map
+from espnet_adaptive_dropout.report.widths import (
+    LAYER_LABEL,
+    head_heat_map,
+    kept_heat_map,
+)
 
 # Names of the figures' files, without suffix.
 WIDTHS, HEADS, COSTS, FORMS = "widths", "heads", "costs", "forms"
+DECODER_WIDTHS = "widths_decoder"
 HISTOGRAMS, TRAINING = "retention_histograms", "size_over_training"
 # Sizes with their word error rates, or, where none was decoded, validation scores.
 SWEEP_WER, SWEEP_VALIDATION = "size_wer", "size_validation"
@@ -45,7 +50,11 @@ def _figures(findings: Findings) -> list[tuple[str, Callable[[], Figure]]]:
     train, valid = findings.scalars["train"], findings.scalars["valid"]
     if findings.pruning is not None:
         kept = findings.pruning["kept"]
-        figures[WIDTHS] = lambda: kept_heat_map(kept)
+        layers = findings.pruning.get("kept_decoder", [])
+        if kept:
+            figures[WIDTHS] = lambda: kept_heat_map(kept)
+        if layers:
+            figures[DECODER_WIDTHS] = lambda: kept_heat_map(layers, LAYER_LABEL)
         if any(len(row["heads"]) > 1 for row in kept):
             figures[HEADS] = lambda: head_heat_map(kept)
     figures[COSTS] = lambda: cost_bars(findings.costs)

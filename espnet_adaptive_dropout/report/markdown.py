@@ -13,6 +13,7 @@ from espnet_adaptive_dropout.report.costs import PARTS, Costs
 from espnet_adaptive_dropout.report.exported import forms_table
 from espnet_adaptive_dropout.report.figures import (
     COSTS,
+    DECODER_WIDTHS,
     FORMS,
     HEADS,
     HISTOGRAMS,
@@ -33,6 +34,7 @@ _CURVES = (
 _CAPTIONS = {
     WIDTHS: "Units kept by block and location; the shade is the share of the units "
     "at full width.",
+    DECODER_WIDTHS: "Units kept in the decoder, by layer and location.",
     HEADS: "Query and value units kept in every attention head.",
     COSTS: "Costs of the encoder by part. What is hatched stays when every unit that "
     "can be pruned is gone.",
@@ -106,7 +108,9 @@ def to_markdown(findings: Findings, drawn: Sequence[str]) -> str:
         *_wer_section(findings.wer),
     ]
     if findings.pruning is not None:
-        lines += ["## Widths", "", *_figure(WIDTHS, drawn), *_figure(HEADS, drawn)]
+        lines += ["## Widths", ""]
+        for name in (WIDTHS, DECODER_WIDTHS, HEADS):
+            lines += _figure(name, drawn)
     for title, names in (
         ("## Training", (TRAINING, HISTOGRAMS)),
         ("## Size and error", (SWEEP_WER, SWEEP_VALIDATION)),
@@ -134,11 +138,21 @@ def _what_stays(findings: Findings) -> str:
 
 def _pruning_summary(pruning: dict[str, Any]) -> list[str]:
     certificate = pruning["certificate"]
+    # Reports of older releases are of encoders.
+    shares = pruning.get("reductions") or {"encoder": pruning["reduction"]}
+    gone = " and ".join(
+        f"{share:.2%} of the {kind}'s" for kind, share in shares.items()
+    )
+    found = {"encoder": certificate, "decoder": certificate.get("decoder")}
+    differences = (
+        f"The pruned {kind} differs from the masked one by "
+        f"{found[kind]['largest_difference']:.1e} at most in double precision, "
+        f"{found[kind]['rounding']:.1e} with the rounding of {certificate['dtype']}."
+        for kind in shares
+    )
     return [
-        f"{pruning['reduction']:.2%} of the encoder's parameters are gone (criterion "
-        f"`{pruning['criterion']}`). The pruned encoder differs from the masked one by "
-        f"{certificate['largest_difference']:.1e} at most in double precision, "
-        f"{certificate['rounding']:.1e} with the rounding of {certificate['dtype']}.",
+        f"{gone} parameters are gone (criterion `{pruning['criterion']}`). "
+        + " ".join(differences),
         *repair_summary(pruning.get("repair")),
         "",
     ]

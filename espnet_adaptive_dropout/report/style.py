@@ -68,6 +68,11 @@ LOCATION_NAMES = {
     "subsampling_1": "subsampling 1",
     "subsampling_2": "subsampling 2",
     "ffn": "feed-forward 2",
+    "self_query": "self-attention queries",
+    "self_value": "self-attention values",
+    "source_query": "source queries",
+    "source_value": "source values",
+    "decoder_ffn": "feed-forward",
     "all": "all locations",
 }
 

@@ -16,12 +16,13 @@ from espnet_adaptive_dropout.report.style import (
     styled,
 )
 
-_BLOCK_LABEL = "Conformer block (0: next to the input)"
+BLOCK_LABEL = "Conformer block (0: next to the input)"
+LAYER_LABEL = "decoder layer (0: next to the embedding)"
 _UNIT_LABEL = "units kept [%]"
 
 
 @styled
-def kept_heat_map(kept: Sequence[dict[str, Any]]) -> Figure:
+def kept_heat_map(kept: Sequence[dict[str, Any]], label: str = BLOCK_LABEL) -> Figure:
     """One row a location, one column a block; the cell says how many units stayed.
 
     The input layer is left out.
@@ -29,6 +30,7 @@ def kept_heat_map(kept: Sequence[dict[str, Any]]) -> Figure:
     Args:
         kept: mappings with ``block``, ``location``, ``kept`` and ``units``, as in a
             pruned model's report.json.
+        label: label of the blocks.
     """
     kept = [row for row in kept if row["block"] is not None]
     names = list(dict.fromkeys(row["location"] for row in kept))
@@ -42,7 +44,7 @@ def kept_heat_map(kept: Sequence[dict[str, Any]]) -> Figure:
         f"{location_name(name)} (of {'/'.join(map(str, dict.fromkeys(row)))})"
         for name, row in zip(names, units.tolist())
     ]
-    _draw(figure, axes, counts, units, labels, blocks)
+    _draw(figure, axes, counts, units, labels, blocks, label)
     return figure
 
 
@@ -65,8 +67,8 @@ def head_heat_map(kept: Sequence[dict[str, Any]]) -> Figure:
         counts = np.array([cells[block]["heads"] for block in blocks]).T
         full = np.array([cells[block]["units"] // heads for block in blocks])
         labels = [f"head {head}" for head in range(heads)]
-        last = axes is panels[-1]
-        _draw(figure, axes, counts, np.tile(full, (heads, 1)), labels, blocks, last)
+        label = BLOCK_LABEL if axes is panels[-1] else ""
+        _draw(figure, axes, counts, np.tile(full, (heads, 1)), labels, blocks, label)
         axes.set_title(f"{location_name(name)}, of {full.max()} in a head", loc="left")
     return figure
 
@@ -82,7 +84,7 @@ def _draw(
     units: np.ndarray,
     labels: list[str],
     blocks: list[int],
-    with_label: bool = True,
+    label: str,
 ) -> None:
     share = 100.0 * counts / units
     image = axes.pcolormesh(
@@ -94,8 +96,7 @@ def _draw(
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)
-    if with_label:
-        axes.set_xlabel(_BLOCK_LABEL)
+    axes.set_xlabel(label)
     for (row, column), count in np.ndenumerate(counts):
         grey = "white" if share[row, column] > 55.0 else "black"
         axes.text(

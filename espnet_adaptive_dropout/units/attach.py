@@ -1,4 +1,4 @@
-"""The locations of an encoder's modules, and their gates."""
+"""The locations of the modules of an encoder or a decoder, and their gates."""
 
 from __future__ import annotations
 
@@ -9,26 +9,36 @@ import torch
 
 from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
 from espnet_adaptive_dropout.modules.subsampling import has_two_convolutions
-from espnet_adaptive_dropout.units.locations import (
-    INPUT_LAYER,
-    LOCATIONS,
-    Location,
-    expand,
-)
+from espnet_adaptive_dropout.units.location import INPUT_LAYER, Location
+from espnet_adaptive_dropout.units.locations import LOCATIONS, expand
 
 
-def owners(encoder: torch.nn.Module) -> Iterator[tuple[int | None, torch.nn.Module]]:
-    """Modules that have locations, in order: (None, encoder), (0, block 0), ..."""
-    yield None, encoder
-    yield from enumerate(encoder.encoders)
+def kind_of(owner: torch.nn.Module) -> str:
+    """Whether a stack, or a block of one, is an "encoder" or a "decoder"."""
+    is_decoder = hasattr(owner, "decoders") or hasattr(owner, "src_attn")
+    return "decoder" if is_decoder else "encoder"
+
+
+def owners(stack: torch.nn.Module) -> Iterator[tuple[int | None, torch.nn.Module]]:
+    """Modules that have locations, in order.
+
+    Of an encoder (None, encoder), (0, block 0), ...; of a decoder (0, layer 0), ...
+    """
+    if kind_of(stack) == "decoder":
+        yield from enumerate(stack.decoders)
+        return
+    yield None, stack
+    yield from enumerate(stack.encoders)
 
 
 def available(owner: torch.nn.Module) -> list[Location]:
     """Locations that an owner has, in the order of the computation."""
+    kind = kind_of(owner)
     return [
         location
         for location in LOCATIONS.values()
-        if getattr(owner, location.module, None) is not None
+        if location.stack == kind
+        and getattr(owner, location.module, None) is not None
         and (not location.in_input_layer or has_two_convolutions(owner.embed))
     ]
 
@@ -66,21 +76,29 @@ def select(
             of them that the paper prunes.
 
     Raises:
-        ValueError: a name is unknown, or its units cannot be removed here.
+        ValueError: a name is unknown or of the other kind of stack, or its units
+            cannot be removed here.
     """
+    kind = kind_of(owner)
     can = [LOCATIONS[name] for name in possible(owner)]
     if names is None:
-        return [location for location in can if location.in_paper]
+        return [location for location in can if location.by_default]
     names = [names] if isinstance(names, str) else list(names)
     chosen = [LOCATIONS[name] for name in expand(names)]
     if "all" in names:
         return can
+    for location in chosen:
+        if location.stack != kind:
+            raise ValueError(
+                f"location {location.name!r} is one of the {location.stack}: name it "
+                f"in {location.stack}_conf.adaptive_dropout_conf.locations"
+            )
     is_encoder = hasattr(owner, "encoders")
     chosen = [x for x in chosen if x.in_input_layer == is_encoder]
     for location in chosen:
         if location not in can:
             raise ValueError(
-                f"location {location.name!r} cannot be pruned in this encoder: "
+                f"location {location.name!r} cannot be pruned in this {kind}: "
                 f"{why_not(owner, location)}; leave it out of "
                 f"adaptive_dropout_conf.locations"
             )

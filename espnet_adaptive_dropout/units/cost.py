@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
@@ -39,7 +39,7 @@ class Shared:
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Cost of every unit of an encoder, and of the encoder.
+    """Cost of every unit of an encoder or a decoder, and of all of it.
 
     Exact for any set of removed units.
 
@@ -47,7 +47,7 @@ class Cost:
         name: "parameters" or "macs".
         per_unit: cost that goes with a unit when all others stay, float64 (units,),
             in the unit order.
-        total: cost of the encoder at full width, gates not counted.
+        total: cost of the encoder or decoder at full width, gates not counted.
         shared: cost that goes with either of two units, and so only once with both.
     """
 
@@ -55,6 +55,24 @@ class Cost:
     per_unit: torch.Tensor
     total: float
     shared: tuple[Shared, ...] = ()
+
+    @classmethod
+    def joined(cls, costs: Sequence[Cost]) -> Cost:
+        """Costs of several stacks as one, in the order of :meth:`UnitTable.joined`."""
+        start, shared = 0, []
+        for cost in costs:
+            shared += [
+                dataclasses.replace(
+                    pair,
+                    first=_later(pair.first, start),
+                    second=_later(pair.second, start),
+                )
+                for pair in cost.shared
+            ]
+            start += len(cost.per_unit)
+        per_unit = torch.cat([cost.per_unit for cost in costs])
+        total = sum(cost.total for cost in costs)
+        return cls(costs[0].name, per_unit, total, tuple(shared))
 
     def removed(self, gone: torch.Tensor) -> torch.Tensor:
         """Cost that is removed, () float64.
@@ -82,6 +100,10 @@ class Cost:
             if chosen[pair.first].all() and chosen[pair.second].all()
         )
         return Cost(self.name, self.per_unit[chosen], self.total, shared)
+
+
+def _later(part: slice, start: int) -> slice:
+    return slice(part.start + start, part.stop + start)
 
 
 class SavingByPool(torch.nn.Module):
@@ -142,21 +164,21 @@ class SavingByPool(torch.nn.Module):
 
 
 def parameter_cost(
-    encoder: torch.nn.Module,
+    stack: torch.nn.Module,
     groups: Sequence[UnitGroup],
     gates: Iterable[AdaptiveDropout],
 ) -> Cost:
-    """Parameters that go with each unit of ``groups``, and all of the encoder's.
+    """Parameters that go with each unit of ``groups``, and all of the stack's.
 
     Args:
-        encoder: encoder at full width.
-        groups: all units of the encoder, in unit order.
-        gates: gates of the encoder, which are not counted.
+        stack: encoder or decoder at full width.
+        groups: all units of it, in unit order.
+        gates: gates of it, which are not counted.
     """
     logits = {id(gate.logits) for gate in gates}
-    total = sum(p.numel() for p in encoder.parameters() if id(p) not in logits)
-    each = [unit_cost(group.owner(encoder), group.location_spec) for group in groups]
-    shared = _shared(encoder, groups)
+    total = sum(p.numel() for p in stack.parameters() if id(p) not in logits)
+    each = [unit_cost(group.owner(stack), group.location_spec) for group in groups]
+    shared = _shared(stack, groups)
     return Cost("parameters", _spread(groups, each), float(total), shared)
 
 
@@ -177,12 +199,34 @@ def mac_cost(
         groups: all units of the encoder, in unit order.
         inputs: features (1, frames, dim) and lengths (1,).
     """
-    total, lengths, uses = measure_products(encoder, inputs)
+    total, (frames, positions), uses = measure_products(encoder, inputs)
+    attended = {"self_attn": frames * frames}
+    return counted_macs(encoder, groups, total, uses, attended, frames * positions)
+
+
+def counted_macs(
+    stack: torch.nn.Module,
+    groups: Sequence[UnitGroup],
+    total: int,
+    uses: Mapping[int, int],
+    attended: Mapping[str, int],
+    positions: int = 0,
+) -> Cost:
+    """Multiply-accumulates of every unit, of what was counted.
+
+    Args:
+        stack: encoder or decoder at full width.
+        groups: all units of it, in unit order.
+        total: multiply-accumulates of all of it.
+        uses: see :func:`unit_macs`; so for the two that follow.
+        attended: pairs of a query and a key.
+        positions: pairs of a frame and a position.
+    """
     each = [
-        unit_macs(group.owner(encoder), group.location_spec, uses, *lengths)
+        unit_macs(group.owner(stack), group.location_spec, uses, attended, positions)
         for group in groups
     ]
-    shared = _shared(encoder, groups, uses)
+    shared = _shared(stack, groups, uses)
     return Cost("macs", _spread(groups, each), float(total), shared)
 
 
@@ -209,17 +253,17 @@ def zero_inputs(
 
 
 def _shared(
-    encoder: torch.nn.Module,
+    stack: torch.nn.Module,
     groups: Sequence[UnitGroup],
-    uses: dict[int, int] | None = None,
+    uses: Mapping[int, int] | None = None,
 ) -> tuple[Shared, ...]:
     """Shared costs of all groups; parameters, or MACs if ``uses`` is given."""
     found = []
     for first, second in itertools.combinations(groups, 2):
-        if first.block != second.block:
+        if first.place != second.place:
             continue
         amount = shared_cost(
-            first.owner(encoder), first.location_spec, second.location_spec, uses
+            first.owner(stack), first.location_spec, second.location_spec, uses
         )
         if amount:
             found.append(Shared(first.span, second.span, float(amount)))

@@ -5,10 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import torch
+
+from espnet_adaptive_dropout.units.table import UnitTable
 from espnet_adaptive_dropout.units.widths import (
     check_head_widths,
     check_width,
+    describe_groups,
     entries,
+    width_of,
 )
 
 
@@ -52,3 +57,14 @@ def parse_layer_widths(widths: Any, num_blocks: int, heads: int) -> list[LayerWi
             check_head_widths(f"{where}.{name}", options[name], heads)
         layers.append(LayerWidths(**options))
     return layers
+
+
+def compact_decoder_options(table: UnitTable, keep: torch.Tensor) -> dict[str, Any]:
+    """Return the options that a compact decoder has beside those of ESPnet's.
+
+    Args:
+        table: unit table of the full-width decoder.
+        keep: which units stay, without unused ones, bool (units,).
+    """
+    _, *layers = describe_groups(table, lambda group: width_of(group, keep))
+    return {"widths": layers}

@@ -1,97 +1,20 @@
-"""The one table of locations: the kinds of units that a Conformer can lose.
+"""The one table of locations: the kinds of units that a model can lose.
 
-A location names a module of its owner (an EncoderLayer of ESPnet, or the encoder for
-the input layer), the attribute of that module that holds the gate, and every slice of
-every tensor that goes when a unit goes. Attaching gates, counting, cutting and
-reporting all read this table.
+A location names a module of its owner (an EncoderLayer or a DecoderLayer of ESPnet, or
+the encoder for the input layer), the attribute of that module that holds the gate, and
+every slice of every tensor that goes when a unit goes. Attaching gates, counting,
+cutting and reporting all read this table.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
-from typing import Callable
-
-import torch
 
 from espnet_adaptive_dropout.modules.attention import gated_attention
 from espnet_adaptive_dropout.modules.convolution import gated_convolution
 from espnet_adaptive_dropout.modules.feed_forward import gated_feed_forward
 from espnet_adaptive_dropout.modules.subsampling import gated_subsampling
-
-
-@dataclasses.dataclass(frozen=True)
-class Slice:
-    """The part of one tensor that goes with a unit.
-
-    Args:
-        name: name of the tensor in the module.
-        axis: axis along which the units lie.
-        repeats: how often the units follow one another along the axis (2: the halves
-            of a gated linear unit).
-    """
-
-    name: str
-    axis: int
-    repeats: int = 1
-
-    def by_unit(self, tensor: torch.Tensor, num_units: int) -> torch.Tensor:
-        """All entries of ``tensor`` that belong to each unit, (units, entries)."""
-        rows = tensor.movedim(self.axis, 0).reshape(self.repeats, num_units, -1)
-        return rows.transpose(0, 1).reshape(num_units, -1)
-
-    def indices(self, tensor: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-        """Indices of the chosen units, bool (units,), on the axis of ``tensor``."""
-        indices = torch.arange(tensor.shape[self.axis])
-        indices = indices.view(self.repeats, len(chosen), -1)
-        return indices[:, chosen].flatten()
-
-
-@dataclasses.dataclass(frozen=True)
-class Location:
-    """One kind of unit.
-
-    Args:
-        name: name in configs, plans and reports.
-        summary: description in one line.
-        module: attribute of the owner that holds the module.
-        gate: attribute of that module that holds the AdaptiveDropout; may be dotted.
-        slices: parts of tensors that go with a unit. A ``pos_bias``, (heads, d_k) in
-            the stock module, counts as flat.
-        masked: names of the tensors that the mask of a unit scales: those on one
-            side of the mask, without an activation function between.
-        gated: function that returns the gated form of the stock module.
-        per_head: whether units are laid out head by head and may be unequal
-            between heads.
-        attends_frames: whether a unit also takes part in a product of frames with
-            frames.
-        attends_positions: the same for frames with relative positions.
-        depends_on: name of the location of the same block without whose units, head
-            by head, these have no effect.
-        in_paper: whether arXiv 2412.04836 prunes it; it is then gated by default.
-    """
-
-    name: str
-    summary: str
-    module: str
-    gate: str
-    slices: tuple[Slice, ...]
-    masked: tuple[str, ...]
-    gated: Callable[[torch.nn.Module], torch.nn.Module]
-    per_head: bool = False
-    attends_frames: bool = False
-    attends_positions: bool = False
-    depends_on: str | None = None
-    in_paper: bool = True
-
-    @property
-    def in_input_layer(self) -> bool:
-        """Whether the owner is the encoder, not one of its blocks."""
-        return self.module == INPUT_LAYER
-
-
-# Attribute of the encoder
-INPUT_LAYER = "embed"
+from espnet_adaptive_dropout.units.location import INPUT_LAYER, Location, Slice
 
 
 def _slices(axis: int, *names: str, repeats: int = 1) -> tuple[Slice, ...]:
@@ -99,8 +22,11 @@ def _slices(axis: int, *names: str, repeats: int = 1) -> tuple[Slice, ...]:
 
 
 _FEED_FORWARD = (*_slices(0, "w_1.weight", "w_1.bias"), *_slices(1, "w_2.weight"))
+_PLAIN_QUERY = _slices(
+    0, "linear_q.weight", "linear_q.bias", "linear_k.weight", "linear_k.bias"
+)
 _QUERY = (
-    *_slices(0, "linear_q.weight", "linear_q.bias", "linear_k.weight", "linear_k.bias"),
+    *_PLAIN_QUERY,
     *_slices(0, "linear_pos.weight", "pos_bias_u", "pos_bias_v"),
 )
 _VALUE = (
@@ -124,6 +50,37 @@ _SUBSAMPLING_2 = (
     *_slices(1, "out.weight", "out.0.weight"),
 )
 
+
+def _decoder_attention(kind: str, module: str) -> tuple[Location, Location]:
+    """Query and value units of one of the two attentions of a decoder layer."""
+    query = Location(
+        name=f"{kind}_query",
+        summary=f"query (and key) units of every head of the {kind} attention",
+        module=module,
+        gate="query_gate",
+        slices=_PLAIN_QUERY,
+        masked=("linear_q.weight", "linear_q.bias"),
+        gated=gated_attention,
+        stack="decoder",
+        per_head=True,
+        attends=True,
+        depends_on=f"{kind}_value",
+    )
+    value = Location(
+        name=f"{kind}_value",
+        summary=f"value units of every head of the {kind} attention",
+        module=module,
+        gate="value_gate",
+        slices=_VALUE,
+        masked=("linear_v.weight", "linear_v.bias"),
+        gated=gated_attention,
+        stack="decoder",
+        per_head=True,
+        attends=True,
+    )
+    return query, value
+
+
 LOCATIONS: dict[str, Location] = {
     location.name: location
     for location in (
@@ -136,7 +93,7 @@ LOCATIONS: dict[str, Location] = {
             masked=("conv.2.weight",),
             gated=gated_subsampling,
             depends_on="subsampling_2",
-            in_paper=False,
+            by_default=False,
         ),
         Location(
             name="subsampling_2",
@@ -146,7 +103,7 @@ LOCATIONS: dict[str, Location] = {
             slices=_SUBSAMPLING_2,
             masked=("out.weight", "out.0.weight"),
             gated=gated_subsampling,
-            in_paper=False,
+            by_default=False,
         ),
         Location(
             name="ffn_macaron",
@@ -166,7 +123,7 @@ LOCATIONS: dict[str, Location] = {
             masked=("linear_q.weight", "linear_q.bias", "pos_bias_u", "pos_bias_v"),
             gated=gated_attention,
             per_head=True,
-            attends_frames=True,
+            attends=True,
             attends_positions=True,
             depends_on="value",
         ),
@@ -179,7 +136,7 @@ LOCATIONS: dict[str, Location] = {
             masked=("linear_v.weight", "linear_v.bias"),
             gated=gated_attention,
             per_head=True,
-            attends_frames=True,
+            attends=True,
         ),
         Location(
             name="conv_input",
@@ -199,7 +156,7 @@ LOCATIONS: dict[str, Location] = {
             slices=_CONV_CHANNEL,
             masked=("pointwise_conv2.weight",),
             gated=gated_convolution,
-            in_paper=False,
+            by_default=False,
         ),
         Location(
             name="ffn",
@@ -210,12 +167,38 @@ LOCATIONS: dict[str, Location] = {
             masked=("w_2.weight",),
             gated=gated_feed_forward,
         ),
+        *_decoder_attention("self", "self_attn"),
+        *_decoder_attention("source", "src_attn"),
+        Location(
+            name="decoder_ffn",
+            summary="hidden units of the feed-forward module of the decoder",
+            module="feed_forward",
+            gate="dropout",
+            slices=_FEED_FORWARD,
+            masked=("w_2.weight",),
+            gated=gated_feed_forward,
+            stack="decoder",
+        ),
     )
 }
 
 
 # Names for several locations at once.
 ALIASES = {"subsampling": ("subsampling_1", "subsampling_2"), "all": tuple(LOCATIONS)}
+
+
+def names_of(stack: str) -> list[str]:
+    """Names of the locations of an "encoder" or a "decoder"."""
+    return [name for name, location in LOCATIONS.items() if location.stack == stack]
+
+
+def by_default(stack: str) -> list[str]:
+    """Names of those locations of a stack that are gated where none are named.
+
+    Args:
+        stack: "encoder" or "decoder".
+    """
+    return [name for name in names_of(stack) if LOCATIONS[name].by_default]
 
 
 def expand(names: str | Iterable[str]) -> list[str]:

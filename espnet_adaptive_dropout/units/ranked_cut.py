@@ -64,8 +64,8 @@ def ranked_cut(
     if target_reduction > bound:
         raise ValueError(
             f"target_reduction={target_reduction:.3f} is more than these locations "
-            f"can give ({bound:.3f} of the encoder's {cost.name}); ask for less or "
-            f"add locations"
+            f"can give ({bound:.3f} of the {table.name}'s {cost.name}); ask for less "
+            f"or add locations"
         )
     may_return = scores > -float("inf")
     return _Cut(table, turns, may_return, target_reduction, cost, multiple_of).nearest()

@@ -1,7 +1,8 @@
-"""All removable units of an encoder in one order, with their gates and sizes."""
+"""All removable units of an encoder or a decoder in one order, with their gates."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -16,10 +17,11 @@ BUDGETS = ("encoder", "block", "location", "module")
 
 
 class UnitTable:
-    """All removable units of an encoder, gated or not, in order.
+    """All removable units of an encoder or a decoder, gated or not, in order.
 
     Args:
-        encoder: a stock or adaptive-dropout ConformerEncoder at full width.
+        stack: ESPnet's ConformerEncoder or TransformerDecoder at full width, or one
+            with adaptive dropout.
 
     Attributes:
         groups: UnitGroups in unit order.
@@ -28,14 +30,34 @@ class UnitTable:
         parameters: the Cost in parameters.
     """
 
-    def __init__(self, encoder: torch.nn.Module):
+    def __init__(self, stack: torch.nn.Module):
         self.groups: list[UnitGroup] = []
         self.gates: dict[tuple[int | None, str], AdaptiveDropout] = {}
-        for block, owner in attach.owners(encoder):
+        for block, owner in attach.owners(stack):
             for location in attach.available(owner):
                 self._add(block, owner, location)
         self.num_units = sum(group.num_units for group in self.groups)
-        self.parameters = parameter_cost(encoder, self.groups, self.gates.values())
+        self.parameters = parameter_cost(stack, self.groups, self.gates.values())
+
+    @classmethod
+    def joined(cls, tables: Sequence[UnitTable]) -> UnitTable:
+        """One table of the units of an encoder and of a decoder, which then compete.
+
+        Args:
+            tables: tables of different stacks; their gates are shared.
+        """
+        joined = cls.__new__(cls)
+        joined.groups, joined.gates, joined.num_units = [], {}, 0
+        for table in tables:
+            start = joined.num_units
+            joined.groups += [
+                dataclasses.replace(group, start=start + group.start)
+                for group in table.groups
+            ]
+            joined.gates.update(table.gates)
+            joined.num_units += table.num_units
+        joined.parameters = Cost.joined([table.parameters for table in tables])
+        return joined
 
     def _add(
         self,
@@ -57,6 +79,12 @@ class UnitTable:
         if gate is not None:
             self.gates[(block, location.name)] = gate
 
+    @property
+    def name(self) -> str:
+        """Return "encoder" or "decoder"; "model" where the table has both."""
+        kinds = {group.stack for group in self.groups}
+        return "model" if len(kinds) > 1 else "".join(kinds)
+
     def gated_groups(self) -> list[UnitGroup]:
         """Groups that have a gate, in unit order."""
         return [g for g in self.groups if (g.block, g.location) in self.gates]
@@ -72,13 +100,13 @@ class UnitTable:
         """Which units compete with each other, as pool numbers 0, 1, ... (units,).
 
         Args:
-            budget: one of BUDGETS: all units of the "encoder" compete, or those of a
-                "block" (or the input layer), of a "location" in all blocks, or of a
-                "module" (a location of a block).
+            budget: one of BUDGETS: all units of the "encoder" (or of all stacks of
+                the table) compete, or those of a "block" (or the input layer), of a
+                "location" in all blocks, or of a "module" (a location of a block).
         """
         keys = {
             "encoder": lambda group: 0,
-            "block": lambda group: group.block,
+            "block": lambda group: group.place,
             "location": lambda group: group.location,
             "module": lambda group: (group.block, group.location),
         }[budget]
@@ -141,7 +169,7 @@ class UnitTable:
         return round((cost or self.parameters).removed(gone).item())
 
     def reduction(self, keep: torch.Tensor, cost: Cost | None = None) -> float:
-        """Share of the encoder's cost (default: parameters) that goes."""
+        """Share of the cost (default: parameters) of the table's stacks that goes."""
         return self.removed(keep, cost) / (cost or self.parameters).total
 
     def all_except(self, names: Sequence[str]) -> torch.Tensor:
@@ -153,7 +181,7 @@ class UnitTable:
     def bounds(
         self, names: Sequence[str] | None = None, cost: Cost | None = None
     ) -> dict[str, float]:
-        """The most that each location can give, as a share of the encoder.
+        """The most that each location can give, as a share of the table's stacks.
 
         A location alone; all values of a block gone take its queries along.
         """

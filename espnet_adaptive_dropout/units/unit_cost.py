@@ -9,7 +9,7 @@ import torch
 
 from espnet_adaptive_dropout.modules.mac_counter import operator_counter
 from espnet_adaptive_dropout.units.attach import unit_count
-from espnet_adaptive_dropout.units.locations import Location
+from espnet_adaptive_dropout.units.location import Location
 
 _PRODUCTS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
 
@@ -60,8 +60,8 @@ def unit_macs(
     owner: torch.nn.Module,
     location: Location,
     uses: Mapping[int, int],
-    frames: int,
-    positions: int,
+    attended: Mapping[str, int],
+    positions: int = 0,
 ) -> int:
     """Multiply-accumulates that go with one unit of ``location`` (exact).
 
@@ -70,16 +70,17 @@ def unit_macs(
         location: a location of the owner.
         uses: number of uses of each weight of a product or convolution, by the id of
             the parameter.
-        frames: length of the input of the blocks.
-        positions: length of the relative-position embedding; 0 without.
+        attended: number of pairs of a query and a key, by the name of the attention.
+        positions: number of pairs of a frame and a relative position; 0 without.
     """
     macs = sum(
         uses.get(id(parameter), 0) * parameter.numel()
         for parameter in _sliced(owner, location).values()
     )
-    attended = frames * frames * location.attends_frames
-    attended += frames * positions * location.attends_positions
-    return macs // unit_count(owner, location) + attended
+    macs //= unit_count(owner, location)
+    if location.attends:
+        macs += attended[location.module]
+    return macs + positions * location.attends_positions
 
 
 @torch.no_grad()

@@ -176,16 +176,7 @@ def compact_options(table: UnitTable, keep: torch.Tensor) -> dict[str, Any]:
         table: unit table of the full-width encoder.
         keep: which units stay, without unused ones, bool (units,).
     """
-
-    def width(group: UnitGroup) -> Any:
-        kept = keep[group.span]
-        if group.location == "conv_input":
-            return kept_ranges(group, keep)
-        if group.location_spec.per_head:
-            return kept.view(group.heads, -1).sum(dim=1).tolist()
-        return int(kept.sum())
-
-    input_layer, *blocks = describe_groups(table, width)
+    input_layer, *blocks = describe_groups(table, lambda group: width_of(group, keep))
     options: dict[str, Any] = {
         "widths": [BlockWidths(**block).to_dict() for block in blocks]
     }
@@ -194,13 +185,37 @@ def compact_options(table: UnitTable, keep: torch.Tensor) -> dict[str, Any]:
     return options
 
 
+def width_of(group: UnitGroup, keep: torch.Tensor) -> Any:
+    """Return the width of a group as a config has it.
+
+    Args:
+        group: units of one location in one block.
+        keep: which units stay, bool (units,).
+
+    Returns:
+        Number of units, those of every head, or for ``conv_input`` ranges.
+    """
+    kept = keep[group.span]
+    if group.location == "conv_input":
+        return kept_ranges(group, keep)
+    if group.location_spec.per_head:
+        return kept.view(group.heads, -1).sum(dim=1).tolist()
+    return int(kept.sum())
+
+
 def describe_groups(
     table: UnitTable, describe: Callable[[UnitGroup], Any]
 ) -> list[dict[str, Any]]:
-    """Map location names to descriptions, for the input layer and then each block."""
+    """Map names to descriptions, for the input layer and then each block or layer.
+
+    Args:
+        table: unit table of an encoder or of a decoder, which has no input layer.
+        describe: function of a group.
+    """
     owners: dict[int | None, dict[str, Any]] = {None: {}}
     for group in table.groups:
-        owners.setdefault(group.block, {})[group.location] = describe(group)
+        entry = owners.setdefault(group.block, {})
+        entry[group.location_spec.width_name] = describe(group)
     return list(owners.values())
 
 

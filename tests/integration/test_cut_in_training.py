@@ -17,11 +17,11 @@ from support.tiny_training import (
 )
 
 from espnet_adaptive_dropout.bin import prune
-from espnet_adaptive_dropout.encoders import training_cut
 from espnet_adaptive_dropout.experiments.checkpoint import without_gates
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.experiments.experiment import load_checkpoint
 from espnet_adaptive_dropout.plugin import cutting_trainer, runner
+from espnet_adaptive_dropout.stacks import training_cut
 
 NO_DROPOUT = dict(
     dropout_rate=0.0, positional_dropout_rate=0.0, attention_dropout_rate=0.0

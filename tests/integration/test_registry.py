@@ -13,6 +13,7 @@ OURS = {
     "espnet_adaptive_dropout.compact_conformer",
 }
 OUR_DECODERS = {
+    "adaptive_dropout_transformer",
     "compact_transformer",
     "espnet_adaptive_dropout.compact_transformer",
 }

@@ -1,5 +1,6 @@
 """Every ESPnet task with a Conformer: train, prune and decode with its commands."""
 
+import dataclasses
 import importlib
 import json
 import sys
@@ -16,10 +17,15 @@ from support.tiny_tasks import (
     training_arguments,
     write_data,
 )
+from support.tiny_training import COMMON
 
 import espnet_adaptive_dropout  # noqa: F401  (registers the classes)
 from espnet_adaptive_dropout.bin import export, prune
-from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
+from espnet_adaptive_dropout.experiments.encoder_entry import (
+    STOCK_DECODER,
+    adaptive_entries,
+    encoder_entry,
+)
 from espnet_adaptive_dropout.experiments.experiment import load_task
 
 MODEL = "valid.final_loss.best.pth"
@@ -84,9 +90,12 @@ def test_train_prune_decode(name, data, tmp_path, monkeypatch):
     assert float(state[f"{entry.prefix}control.optimizer.updates"]) > 0
 
     arguments = ["--task", tiny.task, *model_options(exp, MODEL)]
+    has_decoder = config.get(entry.decoder_option) == STOCK_DECODER
+    arguments += ["--compact_decoder", str(has_decoder).lower()]
     prune.main([*arguments, "--output_dir", str(compact)])
     certificate = json.loads((compact / "certificate.json").read_text())
     assert certificate["holds"] and certificate["frames"] > 0
+    assert ("decoder" in certificate) == has_decoder
     report = json.loads((compact / "report.json").read_text())
     assert report["reduction"] == pytest.approx(0.2, abs=0.02)
     small = torch.load(compact / MODEL, weights_only=True)
@@ -105,3 +114,31 @@ def test_train_prune_decode(name, data, tmp_path, monkeypatch):
     run(tiny.decode, arguments, monkeypatch)
     lines = (decoded / tiny.output).read_text().splitlines()
     assert [line.split()[0] for line in lines] == [f"utt{i}" for i in range(4)]
+
+
+@pytest.mark.parametrize("name", ["st", "s2t", "slu", "mt", "enh_s2t"])
+def test_decoder_of_every_task(name, data, tmp_path, monkeypatch):
+    """Encoder and decoder with adaptive dropout, in one training."""
+    tiny = TASKS[name]
+    option = tiny.encoder.replace("encoder", "decoder")
+    gates = dict(target_reduction=0.3, freeze_at=0.6, ramp_end=0.5)
+    conf = {**COMMON["decoder_conf"], "adaptive_dropout_conf": gates}
+    changes = {option: "adaptive_dropout_transformer", f"{option}_conf": conf}
+    tiny = dataclasses.replace(tiny, config={**tiny.config, **changes})
+    exp, compact = tmp_path / "exp", tmp_path / "compact"
+    run(tiny.train, training_arguments(tiny, data, exp), monkeypatch)
+    state = torch.load(exp / MODEL, weights_only=True)
+    config = yaml.safe_load((exp / "config.yaml").read_text())
+    for entry in adaptive_entries(config):
+        assert float(state[f"{entry.prefix}control.step"]) == 4
+        assert float(state[f"{entry.prefix}control.frozen"]) == 1
+        assert float(state[f"{entry.prefix}control.optimizer.updates"]) > 0
+    arguments = ["--task", tiny.task, *model_options(exp, MODEL)]
+    prune.main([*arguments, "--output_dir", str(compact)])
+    report = json.loads((compact / "report.json").read_text())
+    assert report["reductions"]["encoder"] == pytest.approx(0.2, abs=0.02)
+    assert report["reductions"]["decoder"] == pytest.approx(0.3, abs=0.02)
+    assert report["certificate"]["decoder"]["largest_difference"] < 1e-12
+    output = tmp_path / "decoded"
+    run(tiny.decode, decoding_arguments(tiny, data, compact, output), monkeypatch)
+    assert len((output / tiny.output).read_text().splitlines()) == 4

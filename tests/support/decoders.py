@@ -12,6 +12,7 @@ from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
 from espnet2.lm.transformer_lm import TransformerLM
 from support.encoders import randomise
 
+from espnet_adaptive_dropout.decoders.adaptive import AdaptiveDropoutTransformerDecoder
 from espnet_adaptive_dropout.decoders.compact import CompactTransformerDecoder
 
 VOCABULARY, SIZE, HEADS, LAYERS, HIDDEN = 12, 16, 4, 2, 24
@@ -64,6 +65,37 @@ def compact_decoder(stock, widths=None, **options) -> CompactTransformerDecoder:
     decoder = CompactTransformerDecoder(**{**SMALL, **options}, widths=widths)
     decoder.load_state_dict(stock.state_dict())
     return decoder.eval()
+
+
+def adaptive_decoder(stock, conf=None, **options):
+    """The decoder with a gate at every location, with the weights of ``stock``.
+
+    Args:
+        stock: ESPnet's decoder.
+        conf: its ``adaptive_dropout_conf``.
+        options: of both.
+    """
+    conf = dict(target_reduction=0.2, total_steps=100) if conf is None else conf
+    decoder = AdaptiveDropoutTransformerDecoder(
+        **{**SMALL, **options}, adaptive_dropout_conf=conf
+    )
+    decoder.load_state_dict({**decoder.state_dict(), **stock.state_dict()})
+    return decoder.eval()
+
+
+def keep_of(kept: list[dict]) -> torch.Tensor:
+    """Kept units of every layer as one mask in the order of the unit table."""
+    parts = []
+    for layer in kept:
+        for name in ("self_query", "self_value", "source_query", "source_value"):
+            for head in layer[name]:
+                parts.append(_mask(head, SIZE // HEADS))
+        parts.append(_mask(layer["ffn"], HIDDEN))
+    return torch.cat(parts)
+
+
+def _mask(kept: list[int], units: int) -> torch.Tensor:
+    return torch.tensor([unit in kept for unit in range(units)])
 
 
 def pair(seed: int = 0, **options):
@@ -133,6 +165,39 @@ def _cut(weights: dict, stock, name: str, axis: int, kept: list[int]) -> None:
         weights[key] = weights[key].index_select(axis, index)
         with torch.no_grad():
             getattr(layer, part).index_fill_(axis, gone.nonzero().flatten(), 0.0)
+
+
+def zero_units(decoder, plan: list[dict]) -> None:
+    """Set what is not in a plan to zero in ESPnet's decoder.
+
+    Args:
+        decoder: ESPnet's, changed in place.
+        plan: entries of the layers in a plan.yaml: ranges of kept units by name.
+    """
+    for layer, entry in zip(decoder.decoders, plan):
+        for name, module in (("self", layer.self_attn), ("source", layer.src_attn)):
+            for kind, linears in (("query", "qk"), ("value", "v")):
+                gone = _gone(entry[f"{name}_{kind}"], module.linear_q.out_features)
+                for letter in linears:
+                    _zero_rows(getattr(module, f"linear_{letter}"), gone)
+        first = layer.feed_forward.w_1
+        gone = _gone(entry["ffn"], first.out_features)
+        with torch.no_grad():
+            layer.feed_forward.w_2.weight[:, gone] = 0.0
+
+
+def _zero_rows(linear, gone: list[int]) -> None:
+    with torch.no_grad():
+        linear.weight[gone] = 0.0
+        linear.bias[gone] = 0.0
+
+
+def _gone(ranges: str, units: int) -> list[int]:
+    kept: set[int] = set()
+    for part in filter(None, ranges.split(",")):
+        first, _, last = part.partition("-")
+        kept |= set(range(int(first), int(last or first) + 1))
+    return sorted(set(range(units)) - kept)
 
 
 def memory_of(time: int, seed: int = 0) -> torch.Tensor:

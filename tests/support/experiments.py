@@ -9,6 +9,7 @@ import yaml
 from support.encoders import randomise
 
 import espnet_adaptive_dropout  # noqa: F401  (registers the classes)
+from espnet_adaptive_dropout.stacks.adaptive import adaptive_stacks
 
 TOKENS = ["<blank>", "<unk>", "▁A", "▁B", "C", "<sos/eos>"]
 ENCODER = dict(
@@ -45,13 +46,28 @@ def write_text(directory, utterances: int = 3):
     return path
 
 
+DECODER = dict(num_blocks=1, linear_units=8, attention_heads=2)
+
+
 def make_experiment(
-    directory, encoder="adaptive_dropout_conformer", seed=0, ctc_weight=0.5, **conf
+    directory,
+    encoder="adaptive_dropout_conformer",
+    seed=0,
+    ctc_weight=0.5,
+    decoder="transformer",
+    decoder_conf=None,
+    **conf,
 ):
     """Make the directory with config.yaml and valid.pth; returns the task's model.
 
     Args:
-        conf: of ``adaptive_dropout_conf``.
+        directory: new directory.
+        encoder: name of the encoder.
+        seed: seed of weights and logits.
+        ctc_weight: weight of the CTC in the model.
+        decoder: name of the decoder.
+        decoder_conf: its options; None takes ``DECODER``.
+        conf: of ``encoder_conf.adaptive_dropout_conf``.
     """
     from espnet2.tasks.asr import ASRTask
 
@@ -65,8 +81,8 @@ def make_experiment(
     args = ASRTask.get_parser().parse_args(
         [
             *("--encoder", encoder, "--encoder_conf", yaml.safe_dump(options)),
-            *("--decoder", "transformer"),
-            *("--decoder_conf", "{num_blocks: 1, linear_units: 8, attention_heads: 2}"),
+            *("--decoder", decoder),
+            *("--decoder_conf", yaml.safe_dump(decoder_conf or DECODER)),
             *("--model_conf", f"{{ctc_weight: {ctc_weight}}}"),
             *("--frontend_conf", "{n_mels: 20, n_fft: 256, hop_length: 160}"),
             *("--token_type", "word", "--normalize", "utterance_mvn"),
@@ -78,16 +94,16 @@ def make_experiment(
         ]
     )
     args.token_list = TOKENS
-    if adaptive:
+    if adaptive or decoder == "adaptive_dropout_transformer":
         args.model = "adaptive_dropout"
         args.best_model_criterion = [("valid", "final_acc", "max")]
     model = ASRTask.build_model(args).eval()
     randomise(model, seed)
-    if adaptive:
+    for stack in adaptive_stacks(model):
         generator = torch.Generator().manual_seed(seed)
-        gated = int(model.encoder.units.gated().sum())
-        model.encoder.units.set_logits(torch.randn(gated, generator=generator))
-        model.encoder.control.freeze()
+        gated = int(stack.units.gated().sum())
+        stack.units.set_logits(torch.randn(gated, generator=generator))
+        stack.control.freeze()
     write_config(directory, args)
     torch.save(model.state_dict(), directory / "valid.pth")
     return model

@@ -12,9 +12,9 @@ import torch
 from espnet_adaptive_dropout.experiments.experiment import build_model, open_model
 from espnet_adaptive_dropout.experiments.files import new_directory
 from espnet_adaptive_dropout.experiments.sizes import sizes
+from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.prune import (
-    PruneOptions,
     Ranking,
     compact_config,
     plan_units,
@@ -92,7 +92,7 @@ class Cutter:
 
     def as_trained(self) -> SizedModel:
         """Return the model before any cut, with the masks that it was trained to."""
-        table, keep = self.trained.table, self.trained.own_keep()
+        counted, keep = self.trained.counted, self.trained.own_keep()
         model = self.trained.model
         if not keep.all():
             config = compact_config(self.trained, keep)
@@ -107,7 +107,7 @@ class Cutter:
             self.checkpoint,
             {
                 "target_reduction": None,
-                "reduction": table.reduction(keep),
+                "reduction": counted.table.reduction(keep[counted.span]),
                 **sizes(model),
             },
             lambda: (self.trained.config, self.trained.as_trained()),
@@ -119,7 +119,7 @@ class Cutter:
         """Cut to every target, in order of size.
 
         Args:
-            targets: shares of the encoder to remove.
+            targets: shares to remove.
             say: is called with a line about each cut.
 
         Raises:
@@ -134,7 +134,7 @@ class Cutter:
                 say(f"{name}: kept from an earlier run")
                 continue
             reduction = self._cut(target, *plans.pop(target))
-            say(f"{name}: {reduction:.2%} of the encoder removed")
+            say(f"{name}: {reduction:.2%} of the {self.trained.of} removed")
         return [self._row(target) for target in targets]
 
     def _sources(self, target: float) -> dict[str, Any]:

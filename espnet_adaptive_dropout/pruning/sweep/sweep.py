@@ -13,8 +13,9 @@ from espnet_adaptive_dropout.experiments.files import (
     write_text,
 )
 from espnet_adaptive_dropout.experiments.tables import read_table
+from espnet_adaptive_dropout.pruning.checks import check_repair
 from espnet_adaptive_dropout.pruning.open_trained import open_trained
-from espnet_adaptive_dropout.pruning.prune import PruneOptions
+from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.sweep.cuts import Cutter, SizedModel
 from espnet_adaptive_dropout.pruning.sweep.decoding import Decoder, TestSet
 from espnet_adaptive_dropout.pruning.sweep.errors import error_rates
@@ -35,7 +36,7 @@ class SweepOptions:
         train_config: config.yaml of the training.
         model_file: checkpoint of the training.
         output_dir: directory for sweep.json, sweep.md and a directory for each size.
-        targets: shares of the encoder to remove.
+        targets: shares to remove, of what ``cut.of`` names.
         cut: options of pruning; their ``data`` are also the validation data.
         task: name of a module of ``espnet2.tasks``.
         validate: whether to run the validation pass.
@@ -82,7 +83,9 @@ def _sweep(options: SweepOptions) -> dict[str, Any]:
         options.cut.data,
         "cuda" if options.ngpu else "cpu",
         options.cut.allow_unfrozen,
+        options.cut.of,
     )
+    check_repair(trained, options.cut)
     if options.validate:
         check_data(trained.task, trained.config, options.cut.data, options.batch_size)
     cutter = Cutter(trained, options.train_config, options.cut, options.output_dir)

@@ -16,9 +16,7 @@ def test_names_are_unique():
 
 
 def test_every_location_is_tried_alone_and_left_out():
-    paper = {
-        name for name, location in locations.LOCATIONS.items() if location.in_paper
-    }
+    paper = set(locations.by_default("encoder"))
     assert set(LOCATIONS) == paper
     for name in LOCATIONS:
         (alone,) = chosen_runs([f"only_{name}"])
@@ -28,7 +26,7 @@ def test_every_location_is_tried_alone_and_left_out():
 
 
 def test_all_locations_are_tried_at_two_sizes_by_both_ways():
-    assert set(EVERYTHING) == set(locations.LOCATIONS)
+    assert set(EVERYTHING) == set(locations.names_of("encoder"))
     for suffix, target, section in (("", None, "main"), ("_70", 0.7, "sizes")):
         rows = [name + suffix for name in ("ours_all", "distilled_all", "taylor_all")]
         runs = chosen_runs(rows)

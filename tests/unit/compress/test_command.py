@@ -267,7 +267,7 @@ def test_the_report_without_rates_and_with_a_training():
     side = dict(encoder_params=10, total_params=20, megabytes=1.0, mega_macs=3.0)
     side.update(encoder_milliseconds=2.0, time_share=0.1, mac_seconds=10.0)
     report = dict(
-        model="m.zip", reduction=0.5, criterion="retention", same=0.25,
+        model="m.zip", of="encoder", reduction=0.5, criterion="retention", same=0.25,
         difference=None, repair=None, recognition="the most likely CTC path",
         device="a CPU", threads=1, before=side, after=dict(side, encoder_params=5),
         certificate=dict(largest_difference=1e-15),

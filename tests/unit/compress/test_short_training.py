@@ -106,7 +106,7 @@ def test_the_derived_config(experiment):
     AdaptiveDropoutConfig.from_dict(conf)
     assert new["init_param"] == [str(model)]
     assert new["best_model_criterion"] == [["valid", "final_loss", "min"]]
-    assert new["optim"] == "adam" and new["optim_conf"] == {"lr": 5e-4}
+    assert new["optim"] == "adam" and new["optim_conf"] == {"lr": 2.5e-4}
     for name in ("wandb_project", "ngpu", "version", "output_dir", "scheduler_conf"):
         assert name not in new
     # ESPnet's parser takes it.
@@ -125,7 +125,7 @@ def test_rates_selection_and_teacher_follow_from_the_model(experiment):
         decoder="transformer", decoder_conf={}, model_conf={"ctc_weight": 0.3}
     )
     new = derived_config(config, load_task("asr"), experiment / "a.pth", {})
-    assert new["optim_conf"] == dict(lr=0.002, weight_decay=0.1)
+    assert new["optim_conf"] == dict(lr=0.001, weight_decay=0.1)
     assert new["best_model_criterion"] == [["valid", "final_acc", "max"]]
     for changes, taught in (
         ({}, True),
@@ -138,6 +138,17 @@ def test_rates_selection_and_teacher_follow_from_the_model(experiment):
         assert can_be_taught(changed) == taught
         new = derived_config(changed, load_task("asr"), experiment / "a.pth", {})
         assert ("teacher" in new["encoder_conf"]["adaptive_dropout_conf"]) == taught
+
+
+def test_encoder_and_decoder_to_one_target(experiment):
+    config = model_config(experiment)
+    conf = dict(num_blocks=1, linear_units=8, attention_heads=2)
+    config.update(decoder="transformer", decoder_conf=conf, model_conf={})
+    adaptive = dict(of="model", target_reduction=0.5)
+    new = derived_config(config, load_task("asr"), experiment / "a.pth", adaptive)
+    assert new["encoder_conf"]["adaptive_dropout_conf"]["of"] == "model"
+    assert new["decoder"] == "adaptive_dropout_transformer"
+    assert new["decoder_conf"] == {**conf, "adaptive_dropout_conf": {"of": "model"}}
 
 
 def test_shapes_are_those_of_espnets_own_stage(data):

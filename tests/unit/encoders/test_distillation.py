@@ -126,7 +126,7 @@ def test_full_width_is_left_even_by_an_error(data):
     model(**batch())
     state = copy.deepcopy(model.encoder.state_dict())
     with pytest.raises(RuntimeError, match="stop"):
-        with full_width(model.encoder):
+        with full_width([model.encoder]):
             assert all(
                 gate.is_open
                 for gate in model.modules()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from support.tiny_training import batch, build_model, command, complete, encoder_conf
 
-from espnet_adaptive_dropout.encoders.training_cut import cut_training
+from espnet_adaptive_dropout.stacks.training_cut import cut_training
 
 HYBRID = dict(ctc_weight=0.3, report_cer=False, report_wer=False)
 SCHEDULE = dict(target_reduction=0.2, ramp_start=0.0, total_steps=10, distillation=0.5)

@@ -34,7 +34,7 @@ def test_options_and_replacing_leave_the_config_alone():
     entry = encoder_entry(config)
     assert entry.options(config) == {}
     inner = {"widths": [1]}
-    new = entry.with_encoder(config, "b", inner)
+    new = entry.replaced(config, "b", inner)
     new["asr_encoder_conf"]["widths"].append(2)
     assert new["asr_encoder"] == "b" and inner == {"widths": [1]}
     assert config["asr_encoder"] == "a"
@@ -46,10 +46,10 @@ def test_the_model_with_the_penalty_gives_way_to_that_of_the_task():
     entry = encoder_entry(config)
     assert entry.stock_options(config) == {"output_size": 8}
     task = type("Task", (), {})  # its module has no registry of models
-    assert entry.with_encoder(config, "b", {}, task)["model"] == "espnet"
-    assert entry.with_encoder(config, "b", {})["model"] == MODEL
+    assert entry.replaced(config, "b", {}, task)["model"] == "espnet"
+    assert entry.replaced(config, "b", {})["model"] == MODEL
     other = {**config, "model": "mine"}
-    assert entry.with_encoder(other, "b", {}, task)["model"] == "mine"
+    assert entry.replaced(other, "b", {}, task)["model"] == "mine"
 
 
 def test_encoder_of_a_model():

@@ -11,8 +11,9 @@ from support.experiments import make_experiment
 
 from espnet_adaptive_dropout.experiments.experiment import load_state
 from espnet_adaptive_dropout.pruning.open_trained import open_trained
-from espnet_adaptive_dropout.pruning.prune import PruneOptions, plan_units, rank
-from espnet_adaptive_dropout.units.locations import LOCATIONS
+from espnet_adaptive_dropout.pruning.options import PruneOptions
+from espnet_adaptive_dropout.pruning.prune import plan_units, rank
+from espnet_adaptive_dropout.units.locations import by_default
 
 GATE = "encoder.encoders.1.self_attn.value_gate.logits"
 
@@ -75,7 +76,7 @@ def test_other_precisions_are_converted(experiment, dtype):
 
 
 def test_a_location_of_the_config_that_is_missing(experiment):
-    paper = [name for name, location in LOCATIONS.items() if location.in_paper]
+    paper = by_default("encoder")
     change_config(experiment, locations=[*paper, "conv_channel"])
     with pytest.raises(ValueError, match="channel_gate.logits is missing"):
         open_(experiment)
@@ -85,11 +86,11 @@ def test_an_unfrozen_checkpoint_needs_insistence(experiment, caplog):
     change_weights(experiment, lambda s: s["encoder.control.frozen"].zero_())
     with pytest.raises(ValueError, match="not frozen .*insist with --allow_unfrozen"):
         open_(experiment)
-    assert open_(experiment, allow_unfrozen=True).frozen == 0.0
+    assert open_(experiment, allow_unfrozen=True).parts[0].frozen == 0.0
     assert "the training had not frozen its size yet" in caplog.text
     change_config(experiment, freeze_at=1.0)
     caplog.clear()
-    assert open_(experiment).frozen == 0.0 and not caplog.text
+    assert open_(experiment).parts[0].frozen == 0.0 and not caplog.text
 
 
 def test_a_config_of_another_size_than_the_frozen_units(experiment):

@@ -9,7 +9,8 @@ from support.experiments import make_experiment
 
 from espnet_adaptive_dropout.bin import prune, sweep
 from espnet_adaptive_dropout.pruning.open_trained import open_trained
-from espnet_adaptive_dropout.pruning.prune import PruneOptions, plan_units, rank
+from espnet_adaptive_dropout.pruning.options import PruneOptions
+from espnet_adaptive_dropout.pruning.prune import plan_units, rank
 from espnet_adaptive_dropout.units.removal_order import uneven_group
 from espnet_adaptive_dropout.units.widths import parse_indices
 

@@ -11,7 +11,7 @@ from espnet_adaptive_dropout.bin import prune
 from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.experiments.sizes import macs
 from espnet_adaptive_dropout.units.cost import zero_inputs
-from espnet_adaptive_dropout.units.locations import LOCATIONS
+from espnet_adaptive_dropout.units.locations import by_default
 
 
 def command(experiment, *extra, model="valid.pth", output="compact"):
@@ -131,7 +131,7 @@ def test_an_even_budget(experiment):
     options = ["--criterion", "magnitude", "--target_reduction", "0.4"]
     directory = run(experiment, *options, "--budget", "module")
     report = json.loads((directory / "report.json").read_text())
-    paper = {name for name, location in LOCATIONS.items() if location.in_paper}
+    paper = set(by_default("encoder"))
     shares = [
         group["kept"] / group["units"]
         for group in report["kept"]

@@ -6,12 +6,13 @@ from support.experiments import make_experiment, model_options
 
 from espnet_adaptive_dropout.bin import prune
 from espnet_adaptive_dropout.pruning.open_trained import open_trained
-from espnet_adaptive_dropout.pruning.prune import PruneOptions, rank
+from espnet_adaptive_dropout.pruning.options import PruneOptions
+from espnet_adaptive_dropout.pruning.prune import rank
 from espnet_adaptive_dropout.pruning.taylor import (
     mask_gradients,
     taylor_scores,
 )
-from espnet_adaptive_dropout.units.locations import LOCATIONS
+from espnet_adaptive_dropout.units.locations import LOCATIONS, names_of
 
 
 def loss_of(encoder, inputs):
@@ -46,7 +47,7 @@ def test_equals_the_gradient_of_an_explicit_mask(architecture):
     masks = put_masks(table)
     loss = loss_of(encoder, (features.double(), lengths))
     expected = torch.autograd.grad(loss, list(masks.values()), retain_graph=True)
-    actual = mask_gradients(table, encoder, loss)
+    actual = mask_gradients(table, {"encoder": encoder}, loss)
     assert set(masks) == {(g.block, g.location) for g in table.groups}
     for group, key, gradient in zip(table.groups, masks, expected):
         assert key == (group.block, group.location)
@@ -54,12 +55,14 @@ def test_equals_the_gradient_of_an_explicit_mask(architecture):
         assert torch.allclose(actual[group.span].double(), gradient, 1e-4, 1e-6), key
 
 
-@pytest.mark.parametrize("location", list(LOCATIONS))
+@pytest.mark.parametrize("location", names_of("encoder"))
 def test_equals_finite_differences(location):
     encoder = adaptive(options_of("latest")).double()
     features, lengths = batch()
     inputs = (features.double(), lengths)
-    actual = mask_gradients(encoder.units, encoder, loss_of(encoder, inputs))
+    actual = mask_gradients(
+        encoder.units, {"encoder": encoder}, loss_of(encoder, inputs)
+    )
     masks = put_masks(encoder.units)
     for group in encoder.units.groups:
         if group.location != location:
@@ -100,7 +103,7 @@ def test_scores_are_the_mean_of_the_squares():
         features, lengths = batch(seed=seed)
         batches.append((["a", "b", "c"], dict(features=features, lengths=lengths)))
         loss = loss_of(model.encoder, (features, lengths))
-        squares += mask_gradients(table, model.encoder, loss) ** 2
+        squares += mask_gradients(table, {"encoder": model.encoder}, loss) ** 2
     scores = taylor_scores(table, model, batches, 2)
     assert torch.allclose(scores, squares / 2, rtol=1e-4)
 

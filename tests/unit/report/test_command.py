@@ -4,10 +4,15 @@ import shutil
 
 import pytest
 from support.encoders import SMALL, adaptive
-from support.experiments import make_experiment, pruned_experiment
+from support.experiments import (
+    DECODER,
+    make_experiment,
+    model_options,
+    pruned_experiment,
+)
 from torch.utils.tensorboard import SummaryWriter
 
-from espnet_adaptive_dropout.bin import report
+from espnet_adaptive_dropout.bin import prune, report
 from espnet_adaptive_dropout.control.history import RetentionHistory
 from espnet_adaptive_dropout.experiments.files import MANIFEST
 from espnet_adaptive_dropout.report.gather import read_wer
@@ -171,3 +176,19 @@ def test_only_wer_is_read_from_results(tmp_path):
     assert read_wer(path) == {}
     path.write_text(RESULTS)
     assert read_wer(path) == {"decode/test_clean": 6.2}
+
+
+def test_report_of_a_pruned_decoder(tmp_path):
+    gates = dict(adaptive_dropout_conf=dict(target_reduction=0.3, total_steps=100))
+    trained, compact = tmp_path / "exp", tmp_path / "compact"
+    make_experiment(
+        trained,
+        decoder="adaptive_dropout_transformer",
+        decoder_conf={**DECODER, **gates},
+    )
+    prune.main([*model_options(trained), "--output_dir", str(compact)])
+    text, content = make_report(tmp_path / "report", trained, "--pruned", compact)
+    assert {"widths", "widths_decoder", "heads"} <= set(content["figures"])
+    assert re.search("% of the encoder's and .*% of the decoder's parameters", text)
+    assert "The pruned decoder differs from the masked one by" in text
+    assert len(content["pruning"]["kept_decoder"]) == 5 * DECODER["num_blocks"]

@@ -14,7 +14,7 @@ from support.encoders import (
 )
 
 from espnet_adaptive_dropout.units.cost import mac_cost, zero_inputs
-from espnet_adaptive_dropout.units.locations import LOCATIONS
+from espnet_adaptive_dropout.units.locations import names_of
 from espnet_adaptive_dropout.units.ranked_cut import TOLERANCE, even_scores, ranked_cut
 from espnet_adaptive_dropout.units.removal_order import (
     bundles,
@@ -71,7 +71,7 @@ def test_a_width_is_a_multiple_or_the_full_width(toy, multiple_of, allowed):
         keep = ranked_cut(
             table, random_scores(table), every_unit(table), target, None, multiple_of
         )
-        for location in LOCATIONS:
+        for location in names_of("encoder"):
             found = set(widths(table, keep, location))
             if location in ("query", "value"):
                 assert found <= allowed | {24}
@@ -170,7 +170,7 @@ def test_the_budget_holds_as_far_as_bundles_allow(toy, budget):
 
 def test_cuts_of_a_large_encoder_are_nested():
     table = encoder_of(LARGE).units
-    names = [name for name in LOCATIONS if "subsampling" not in name]
+    names = [name for name in names_of("encoder") if "subsampling" not in name]
     candidates = ~table.all_except(names)
     smaller = torch.zeros(table.num_units, dtype=torch.bool)
     for target in torch.linspace(0.7, 0.05, 12).tolist():
@@ -183,7 +183,7 @@ def test_cuts_of_a_large_encoder_are_nested():
 @given(st.data())
 def test_every_cut(toy, costs, data):
     table = toy.units
-    names = data.draw(st.sets(st.sampled_from(list(LOCATIONS)), min_size=1))
+    names = data.draw(st.sets(st.sampled_from(names_of("encoder")), min_size=1))
     candidates = ~table.all_except(names)
     multiple_of = data.draw(st.sampled_from([2, 3, 8, 10, 16, 25, 500]))
     budget = data.draw(st.sampled_from(["encoder", "block", "location", "module"]))
@@ -203,7 +203,11 @@ def test_every_cut(toy, costs, data):
         assert not (keep & ~larger).any(), "nested"
         larger = keep
         scores = scores.double().masked_fill(~keep, -float("inf"))
-        if names == set(LOCATIONS) and multiple_of <= 16 and target == min(sizes):
+        if (
+            names == set(names_of("encoder"))
+            and multiple_of <= 16
+            and target == min(sizes)
+        ):
             event("all locations")
             cheapest = multiple_of * cost.per_unit.min().item() / cost.total
             miss = abs(table.reduction(keep, cost) - target)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from support.encoders import adaptive, options_of
 
-from espnet_adaptive_dropout.units.locations import LOCATIONS
+from espnet_adaptive_dropout.units.locations import by_default, names_of
 from espnet_adaptive_dropout.units.ranked_cut import even_scores, ranked_cut
 from espnet_adaptive_dropout.units.removal_order import removal_turns
 
@@ -97,7 +97,7 @@ def test_units_of_score_minus_infinity_go_whatever_the_target(wide_table, target
     assert wide_table.reduction(keep) == pytest.approx(max(0.4, target), abs=0.0005)
 
 
-@pytest.mark.parametrize("names", [["ffn", "value"], ["value"], list(LOCATIONS)])
+@pytest.mark.parametrize("names", [["ffn", "value"], ["value"], names_of("encoder")])
 def test_gates_alone_give_the_size_of_the_cut(wide_table, names):
     """Units without a gate go only with what they depend on."""
     table = wide_table
@@ -125,11 +125,13 @@ def test_a_head_too_large_to_go_stays_and_others_make_up_the_size(table):
     assert (~keep[ffn.span]).sum() == 1
 
 
-PAPER = [name for name, location in LOCATIONS.items() if location.in_paper]
+PAPER = by_default("encoder")
 
 # Larger sets are drawn in test_random_cuts.py.
 SUBSETS = [
-    names for size in (1, 2, 3) for names in itertools.combinations(LOCATIONS, size)
+    names
+    for size in (1, 2, 3)
+    for names in itertools.combinations(names_of("encoder"), size)
 ]
 
 

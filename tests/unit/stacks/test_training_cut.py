@@ -9,9 +9,9 @@ import torch
 from support.encoders import ARCHITECTURES, batch, options_of, random_keep, randomise
 
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
-from espnet_adaptive_dropout.encoders.training_cut import cut_training
 from espnet_adaptive_dropout.experiments.sizes import parameters
 from espnet_adaptive_dropout.pruning.trained import set_masks
+from espnet_adaptive_dropout.stacks.training_cut import cut_training
 from espnet_adaptive_dropout.units.surgery import Cut
 
 OPTIMIZERS = {

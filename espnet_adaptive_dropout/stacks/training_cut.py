@@ -1,10 +1,10 @@
 """The cut in the middle of a training: removed units are gone from then on.
 
 Once the masks are frozen, every step multiplies by units that never act. This module
-puts the layers of the compact encoder into the encoder that is being trained, with the
-weights that stay, and cuts the state of its optimizers in the same way. The next step
-has the loss and the gradients that it would have had with masks, and costs what the
-compact encoder costs.
+puts the layers of the compact encoder or decoder into the one that is being trained,
+with the weights that stay, and cuts the state of its optimizers in the same way. The
+next step has the loss and the gradients that it would have had with masks, and costs
+what the compact one costs.
 
 Files do not change: the weights and the optimizer's state are written at full width,
 with the removed entries as they were at the cut. A checkpoint from after the cut can
@@ -20,21 +20,16 @@ from typing import Any
 
 import torch
 
-from espnet_adaptive_dropout.encoders.compact import CompactConformerEncoder
 from espnet_adaptive_dropout.experiments.checkpoint import without_gates
 from espnet_adaptive_dropout.units.surgery import Cut, find_cuts, narrow_all
-from espnet_adaptive_dropout.units.widths import compact_options
-
-# Parts of an encoder that lose units
-_CUT_PARTS = ("embed", "encoders")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingCut:
-    """What was cut out of an encoder in training.
+    """What was cut out of an encoder or a decoder in training.
 
     Args:
-        full: the encoder's state at full width at the moment of the cut, on the CPU.
+        full: its state at full width at the moment of the cut, on the CPU.
         cuts: how each tensor of it that loses entries was cut.
     """
 
@@ -42,11 +37,11 @@ class TrainingCut:
     cuts: dict[str, Cut]
 
     def widen(self, state: dict[str, torch.Tensor], prefix: str) -> None:
-        """Bring the encoder's part of a state to full width, in place.
+        """Bring this part of a state to full width, in place.
 
         Args:
-            state: weights by name; those of the encoder are narrow.
-            prefix: prefix of the encoder's names in ``state``.
+            state: weights by name; those of the encoder or decoder are narrow.
+            prefix: prefix of their names in ``state``.
         """
         for name, full in self.full.items():
             if name in self.cuts:
@@ -58,7 +53,7 @@ class TrainingCut:
 
 @dataclasses.dataclass(frozen=True)
 class Replaced:
-    """A weight of another shape in the compact encoder.
+    """A weight of another shape in the compact encoder or decoder.
 
     Args:
         new: the weight there.
@@ -82,61 +77,57 @@ class Replaced:
 Replacements = dict[torch.nn.Parameter, Replaced]
 
 
-def cut_training(
-    encoder: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
-) -> None:
+def cut_training(stack: Any, optimizers: Sequence[torch.optim.Optimizer]) -> None:
     """Cut the units that the gates have decided against out of a running training.
 
     Call it between two updates. Weights that lose entries become new parameters.
 
     Args:
-        encoder: adaptive encoder whose size is frozen; changed in place.
+        stack: adaptive encoder or decoder whose size is frozen; changed in place.
         optimizers: optimizers of the training; changed in place.
 
     Raises:
         ValueError: an optimizer keeps state that does not have the shape of the
             weights; nothing has been changed then.
     """
-    _check_optimizers(encoder, optimizers)
-    replacements = _cut_encoder(encoder)
+    _check_optimizers(stack, optimizers)
+    replacements = _cut_stack(stack)
     for optimizer in optimizers:
         _cut_optimizer(optimizer, replacements)
 
 
-def _cut_encoder(encoder: torch.nn.Module) -> Replacements:
-    state = {name: value.detach() for name, value in encoder.state_dict().items()}
-    table = encoder.units
+def _cut_stack(stack: Any) -> Replacements:
+    state = {name: value.detach() for name, value in stack.state_dict().items()}
+    table = stack.units
     keep = table.decided()
     cuts = find_cuts(state, table, keep, "")
     # New layers are initialised at random: leave the training's random numbers alone.
     with torch.random.fork_rng(devices=[]):
-        compact = CompactConformerEncoder(
-            **encoder.stock_options, **compact_options(table, keep)
-        )
+        compact = stack.compact(keep)
     weights = narrow_all(without_gates(state), cuts)
-    like = next(encoder.parameters())
-    compact.to(device=like.device, dtype=like.dtype).train(encoder.training)
+    like = next(stack.parameters())
+    compact.to(device=like.device, dtype=like.dtype).train(stack.training)
     compact.load_state_dict({name: weights[name] for name in compact.state_dict()})
     full = {
         name: value.cpu().clone()
         for name, value in state.items()
         if not name.startswith("control.")
     }
-    encoder.training_cut = TrainingCut(full, cuts)
-    replacements = _adopt_parameters(compact, encoder, cuts)
-    for part in _CUT_PARTS:
-        setattr(encoder, part, getattr(compact, part))
+    stack.training_cut = TrainingCut(full, cuts)
+    replacements = _adopt_parameters(compact, stack, cuts)
+    for part in stack.cut_parts:
+        setattr(stack, part, getattr(compact, part))
     return replacements
 
 
 def _adopt_parameters(
-    compact: torch.nn.Module, encoder: torch.nn.Module, cuts: Mapping[str, Cut]
+    compact: torch.nn.Module, stack: Any, cuts: Mapping[str, Cut]
 ) -> Replacements:
-    """Give ``compact`` the parameters of ``encoder``, cut where they lose entries."""
-    old = dict(encoder.named_parameters())
+    """Give ``compact`` the parameters of ``stack``, cut where they lose entries."""
+    old = dict(stack.named_parameters())
     replacements: Replacements = {}
     for name, parameter in list(compact.named_parameters()):
-        if name.split(".")[0] not in _CUT_PARTS:
+        if name.split(".")[0] not in stack.cut_parts:
             continue
         before = old[name]
         trained = before.requires_grad and parameter.requires_grad
@@ -155,10 +146,10 @@ def _adopt_parameters(
 
 
 def _check_optimizers(
-    encoder: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
+    stack: torch.nn.Module, optimizers: Sequence[torch.optim.Optimizer]
 ) -> None:
     """Refuse state that cannot be cut as the weights are, with a ValueError."""
-    own = set(encoder.parameters())
+    own = set(stack.parameters())
     for optimizer in optimizers:
         for parameter, state in optimizer.state.items():
             for name, value in state.items():

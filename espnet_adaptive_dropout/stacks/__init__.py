@@ -1,0 +1,1 @@
+"""What adaptive encoders and decoders have in common: gates, control, and the cut."""
