@@ -50,6 +50,7 @@ LONGEST = (
     "integration/test_egs3_recipe.py",
     "integration/test_tasks.py",
     "integration/test_runner.py",
+    "integration/test_compress.py",
     "integration/test_registry.py",
     "integration/test_lightning.py",
     "integration/test_plain_commands.py",

@@ -15,6 +15,7 @@ from espnet_adaptive_dropout.bin.command import CommandLine, new_parser
 
 # Command -> what it does. Each is a module of this package with a ``main``.
 COMMANDS = {
+    "compress": "make a model that exists smaller, with or without a training",
     "prune": "cut a trained model to a size",
     "sweep": "cut one checkpoint to many sizes and score each",
     "report": "tables and plots of a training and its pruned model",

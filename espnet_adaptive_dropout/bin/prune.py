@@ -12,7 +12,6 @@ instead: every row and column that would be removed, and the sizes.
 from __future__ import annotations
 
 import argparse
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -138,7 +137,12 @@ def print_plan(args: argparse.Namespace) -> None:
 
 def prune_to_directory(args: argparse.Namespace) -> None:
     """Prune into ``--output_dir``."""
-    from espnet_adaptive_dropout.pruning.write import FORMER, PLAN, write_experiment
+    from espnet_adaptive_dropout.pruning.write import (
+        FORMER,
+        PLAN,
+        share_images,
+        write_experiment,
+    )
 
     start = time.perf_counter()
     with new_directory(args.output_dir, PLAN, FORMER) as partial:
@@ -169,19 +173,6 @@ def _of_parts(reductions: dict[str, float]) -> str:
         return ""
     each = (f"{share:.2%} of the {kind}" for kind, share in reductions.items())
     return f" ({', '.join(each)})"
-
-
-def share_images(trained: Path, compact: Path) -> None:
-    """Copy the ``images`` of the training, without which asr.sh fails to pack.
-
-    Args:
-        trained: experiment directory of the training.
-        compact: experiment directory of the compact model.
-    """
-    if (trained / "images").is_dir():
-        shutil.copytree(trained / "images", compact / "images")
-    else:
-        (compact / "images").mkdir()
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def model_card(config: dict, results: str, zip_name: str, pruning: str = "") -> 
 
     Args:
         config: the experiment's config.yaml.
-        results: the experiment's RESULTS.md, or "".
+        results: the experiment's compress.md and RESULTS.md, or "".
         zip_name: file name of the packed model.
         pruning: the experiment's report.md, or "".
     """
@@ -42,7 +42,8 @@ def model_card(config: dict, results: str, zip_name: str, pruning: str = "") -> 
     decoder = str(config.get(entry.decoder_option))
     parts = [_MARK, f"# {zip_name.rsplit('.', 1)[0]}", _need(encoder, decoder)]
     plugin = encoder in PLUGIN_ENCODERS or decoder in PLUGIN_DECODERS
-    parts.append(_usage(plugin, zip_name))
+    s2t = config.get("preprocessor") == "s2t"
+    parts.append(_usage(plugin, zip_name, "s2t" if s2t else "asr"))
     if pruning:
         parts += [
             _demoted(pruning),
@@ -71,7 +72,7 @@ def _need(encoder: str, decoder: str) -> str:
     )
 
 
-def _usage(plugin: bool, tag: str) -> str:
+def _usage(plugin: bool, tag: str, task: str) -> str:
     install = "pip install 'espnet>=202609'"
     first = ""
     if plugin:
@@ -79,7 +80,7 @@ def _usage(plugin: bool, tag: str) -> str:
         first = f"import {_PLUGIN}  # registers the encoder\n"
     return (
         f"```bash\n{install}\n```\n```python\n{first}"
-        "import soundfile\nfrom espnet2.bin.asr_inference import Speech2Text\n\n"
+        f"import soundfile\nfrom espnet2.bin.{task}_inference import Speech2Text\n\n"
         f'recognise = Speech2Text.from_pretrained("{tag}")\n'
         'samples, rate = soundfile.read("speech.flac")\n'
         "print(recognise(samples)[0][0])\n```"
@@ -101,7 +102,8 @@ def write_model_card(experiment: Path, zip_name: str) -> Path:
     A README.md that is no model card is left as it is.
 
     Args:
-        experiment: directory with config.yaml, and possibly RESULTS.md and report.md.
+        experiment: directory with config.yaml, and possibly RESULTS.md, report.md and
+            compress.md.
         zip_name: file name of the packed model.
 
     Returns:
@@ -111,6 +113,7 @@ def write_model_card(experiment: Path, zip_name: str) -> Path:
     if path.exists() and _MARK not in _text(path):
         return path
     config = yaml.safe_load(_text(experiment / "config.yaml")) or {}
-    results, pruning = (_text(experiment / n) for n in ("RESULTS.md", "report.md"))
-    write_text(path, model_card(config, results, zip_name, pruning))
+    results = "\n".join(_text(experiment / n) for n in ("compress.md", "RESULTS.md"))
+    pruning = _text(experiment / "report.md")
+    write_text(path, model_card(config, results.strip(), zip_name, pruning))
     return path

@@ -11,7 +11,10 @@ from pathlib import Path
 from espnet_adaptive_dropout.experiments.model_card import write_model_card
 
 # Files of an experiment that are packed where they are there
-_FILES = ("plan.yaml", "certificate.json", "report.md", "report.json")
+_FILES = (
+    *("plan.yaml", "certificate.json", "report.md", "report.json"),
+    *("compress.md", "compress.json"),
+)
 
 
 def with_pruning_files(arguments: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +141,16 @@ def _check_removed(report: dict[str, Any]) -> None:
             f"internal error: the plan removes {report['removed_parameters']} "
             f"parameters but the compact model lacks {removed}; nothing was written"
         )
+
+
+def share_images(trained: Path, compact: Path) -> None:
+    """Copy the ``images`` of the training, without which asr.sh fails to pack.
+
+    Args:
+        trained: experiment directory of the training.
+        compact: experiment directory of the compact model.
+    """
+    if (trained / "images").is_dir():
+        shutil.copytree(trained / "images", compact / "images")
+    else:
+        (compact / "images").mkdir()

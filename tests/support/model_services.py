@@ -108,7 +108,8 @@ class _HubHandler(_Handler):
     def model(self, name: str, rest: str) -> bool:
         files = self.service.repositories.get(name)
         if files is None:
-            return False
+            error, kind = b'{"error": "Repository not found"}', "application/json"
+            return self.send(404, error, kind, X_Error_Code="RepoNotFound")
         if rest.startswith("/preupload/"):
             asked = json.loads(self.body)["files"]
             return self.json(200, {"files": [self.upload_mode(f) for f in asked]})

@@ -10,13 +10,22 @@ import pytest
 from support.criteria import names_of_criteria
 from support.paths import ROOT
 
-from espnet_adaptive_dropout.bin import adaprune, export, measure, prune, report, sweep
+from espnet_adaptive_dropout.bin import (
+    adaprune,
+    compress,
+    export,
+    measure,
+    prune,
+    report,
+    sweep,
+)
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 from espnet_adaptive_dropout.units.locations import ALIASES, LOCATIONS
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / "benchmarks").glob("*.md")]
 COMMANDS = dict(prune=prune, sweep=sweep, report=report, export=export, measure=measure)
+COMMANDS["compress"] = compress
 
 
 def read(name: str) -> str:

@@ -25,7 +25,11 @@ ARROWS = {
     "pruning": {"units", "control", "experiments", "modules"},
     "export": {"experiments", "modules", "compat"},
     "report": {"pruning", "export", "units", "control", "experiments", "modules"},
-    "bin": {"pruning", "export", "report", "experiments", "units", "compat"},
+    "compress": {"pruning", "export", "control", "experiments"},
+    "bin": {
+        *{"pruning", "export", "report", "compress"},
+        *{"experiments", "units", "compat"},
+    },
     # The names that users write: ESPnet3 configs, and ``python -m``.
     "egs3": {"plugin"},
     "__main__": {"plugin"},

@@ -38,6 +38,13 @@ def test_stock_model_needs_espnet_only():
     assert 'from_pretrained("m.zip")' in text
 
 
+def test_the_class_is_that_of_the_task():
+    config = {"encoder": COMPACT, "preprocessor": "s2t"}
+    assert "espnet2.bin.s2t_inference import" in model_card(config, "", "m.zip")
+    config["preprocessor"] = "default"
+    assert "espnet2.bin.asr_inference import" in model_card(config, "", "m.zip")
+
+
 def test_a_users_readme_is_left_alone(tmp_path):
     (tmp_path / "config.yaml").write_text("encoder: conformer\n")
     path = write_model_card(tmp_path, "m.zip")
@@ -45,6 +52,10 @@ def test_a_users_readme_is_left_alone(tmp_path):
     (tmp_path / "RESULTS.md").write_text("# RESULTS\n")
     write_model_card(tmp_path, "m.zip")
     assert "## RESULTS" in path.read_text()
+    (tmp_path / "compress.md").write_text("# Before and after\n")
+    write_model_card(tmp_path, "m.zip")
+    text = path.read_text()
+    assert text.index("## Before and after") < text.index("## RESULTS")
     path.write_text("mine")
     write_model_card(tmp_path, "m.zip")
     assert path.read_text() == "mine"

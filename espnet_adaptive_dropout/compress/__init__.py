@@ -1,0 +1,1 @@
+"""From a model that exists to a smaller one: open, read audio, cut, measure, pack."""

@@ -1,0 +1,155 @@
+"""The way to the smaller model without a training, and what both ways share."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+from espnet_adaptive_dropout.compress.audio import Utterances
+from espnet_adaptive_dropout.compress.options import CompressOptions
+from espnet_adaptive_dropout.compress.prepare import labelled
+from espnet_adaptive_dropout.compress.recognise import Recogniser
+from espnet_adaptive_dropout.compress.selection import chosen
+from espnet_adaptive_dropout.compress.source import Source
+from espnet_adaptive_dropout.compress.tasks import sampling_rate
+from espnet_adaptive_dropout.compress.written import Written
+from espnet_adaptive_dropout.experiments.experiment import first_line, load_config
+from espnet_adaptive_dropout.pruning.criteria import criterion_choices
+from espnet_adaptive_dropout.pruning.open_trained import open_trained
+from espnet_adaptive_dropout.pruning.options import PruneOptions
+from espnet_adaptive_dropout.pruning.prune import Ranking, plan_units, rank
+from espnet_adaptive_dropout.pruning.trained import Trained
+from espnet_adaptive_dropout.pruning.write import share_images, write_experiment
+
+# Utterances to rank on
+RANKED = 128
+
+
+@dataclasses.dataclass
+class Material:
+    """What a way works with.
+
+    Args:
+        options: options of the command.
+        source: the original model.
+        work: work directory.
+        say: is called with a line at every step.
+    """
+
+    options: CompressOptions
+    source: Source
+    work: Path
+    say: Callable[[str], None]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Config of the original model."""
+        return load_config(self.source.config_file)
+
+    def label(
+        self, utterances: Utterances, name: str, recogniser: Recogniser
+    ) -> tuple[Written, int]:
+        """Write utterances with labels; see ``prepare.labelled``."""
+        directory = self.work / "data" / name
+        written, new = labelled(
+            utterances, directory, recogniser, sampling_rate(self.config)
+        )
+        self.say(f"labels: {written.utterances} utterances, {new} by the model")
+        return written, new
+
+
+class WithoutTraining(Material):
+    """Units are ranked on audio, cut, and the weights repaired."""
+
+    def prepare(self, pool: Utterances, recogniser: Recogniser) -> dict[str, Any]:
+        """Choose and label the audio; return what the report says about it."""
+        repaired = self.options.cut.repair_utterances
+        number = max(RANKED, repaired + -(-repaired // 4))
+        some = chosen(pool, number, self.options.minutes)
+        self.audio, new = self.label(some, "calibration", recogniser)
+        return {"utterances": self.audio.utterances, "labelled_by_model": new}
+
+    def check(self) -> None:
+        """Refuse what the cut would refuse, before any work is done.
+
+        Raises:
+            ValueError: the criterion needs a training, or the target is above what
+                the locations can give.
+        """
+        cut = self.options.cut
+        criterion = criterion_choices.get_class(cut.criterion)
+        if not hasattr(criterion, "candidates"):
+            raise ValueError(
+                f"--criterion {cut.criterion}: needs gates that were trained; choose "
+                f"taylor, magnitude or another that takes any model"
+            )
+        check_bound(self._trained(None), self.options)
+
+    def _trained(self, data: list[str] | None) -> Trained:
+        return open_trained(
+            self.source.config_file,
+            self.source.model_file,
+            self.source.task,
+            data,
+            self.options.device,
+            of=self.options.cut.of,
+        )
+
+    def cut(self, partial: Path) -> dict[str, Any]:
+        """Rank, plan, cut, certify and repair, as ``adaprune prune`` does.
+
+        Args:
+            partial: directory for the experiment.
+
+        Returns:
+            The report of pruning.
+        """
+        speech = [",".join(self.audio.speech)]
+        kind: Any = criterion_choices.get_class(self.options.cut.criterion)
+        conf: dict[str, Any] = {"locations": self.options.locations}
+        if "data" in {field.name for field in dataclasses.fields(kind)}:
+            conf["data"] = [",".join(triplet) for triplet in self.audio.triplets]
+        options = dataclasses.replace(
+            self.options.cut,
+            criterion_conf={**conf, **self.options.cut.criterion_conf},
+            data=speech,
+        )
+        trained = self._trained(speech)
+        report = cut_as_planned(trained, options, partial, self)
+        share_images(self.source.experiment, partial)
+        return report
+
+
+def check_bound(trained: Trained, options: CompressOptions) -> None:
+    """Refuse unknown locations, and a target above what they can give.
+
+    Raises:
+        ValueError: see above.
+    """
+    import torch
+
+    criterion: Any = criterion_choices.get_class("magnitude")
+    candidates = criterion(locations=options.locations).candidates(trained.table)
+    scores = torch.rand(trained.table.num_units)
+    try:
+        plan_units(trained, Ranking(scores, candidates, True), options.cut)
+    except ValueError as error:
+        raise ValueError(f"--target_reduction: {first_line(error)}") from None
+
+
+def cut_as_planned(
+    trained: Trained, options: PruneOptions, partial: Path, way: Material
+) -> dict[str, Any]:
+    """Rank, plan, cut and certify; see ``pruning.write.write_experiment``."""
+    start = time.perf_counter()
+    keep, plan = plan_units(trained, rank(trained, options), options)
+    report = write_experiment(
+        trained, keep, plan, options, partial, way.options.output_dir
+    )
+    way.say(
+        f"cut: {report['reduction']:.2%} of the {report['of']}'s parameters, "
+        f"{time.perf_counter() - start:.1f} s"
+    )
+    return report
