@@ -1,6 +1,7 @@
 import pytest
 import torch
 import yaml
+from support import decoders
 from support.encoders import adaptive, batch, options_of
 from support.experiments import make_experiment, model_options
 
@@ -53,6 +54,23 @@ def test_equals_the_gradient_of_an_explicit_mask(architecture):
         assert key == (group.block, group.location)
         assert gradient.abs().max() > 1e-4, key
         assert torch.allclose(actual[group.span].double(), gradient, 1e-4, 1e-6), key
+
+
+@pytest.mark.parametrize("architecture", ["pre_norm", "post_norm", "concat_after"])
+def test_gradients_of_a_decoder_are_those_of_its_masks(architecture):
+    options = decoders.ARCHITECTURES[architecture]
+    stock = decoders.stock_decoder(**options)
+    decoder = decoders.adaptive_decoder(stock, **options).double()
+    table = decoder.units
+    memory, *others = decoders.teacher_forced()
+    masks = put_masks(table)
+    loss = decoder(memory.double(), *others)[0].tanh().square().sum()
+    expected = torch.autograd.grad(loss, list(masks.values()), retain_graph=True)
+    actual = mask_gradients(table, {"decoder": decoder}, loss)
+    for group, gradient in zip(table.groups, expected):
+        assert gradient.abs().max() > 1e-4, group
+        found = actual[group.span].double()
+        assert torch.allclose(found, gradient, 1e-4, 1e-6), group
 
 
 @pytest.mark.parametrize("location", names_of("encoder"))
