@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
+import torch
+
 from espnet_adaptive_dropout.compress.audio import Utterances
 from espnet_adaptive_dropout.compress.options import CompressOptions
 from espnet_adaptive_dropout.compress.prepare import labelled
@@ -22,14 +24,15 @@ from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.prune import Ranking, plan_units, rank
 from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.pruning.write import share_images, write_experiment
+from espnet_adaptive_dropout.units.locations import expand
 
 # Utterances to rank on
 RANKED = 128
 
 
 @dataclasses.dataclass
-class Material:
-    """What a way works with.
+class Way:
+    """A way to the smaller model, and what it works with.
 
     Args:
         options: options of the command.
@@ -60,7 +63,7 @@ class Material:
         return written, new
 
 
-class WithoutTraining(Material):
+class WithoutTraining(Way):
     """Units are ranked on audio, cut, and the weights repaired."""
 
     def prepare(self, pool: Utterances, recogniser: Recogniser) -> dict[str, Any]:
@@ -128,11 +131,11 @@ def check_bound(trained: Trained, options: CompressOptions) -> None:
     Raises:
         ValueError: see above.
     """
-    import torch
-
-    criterion: Any = criterion_choices.get_class("magnitude")
-    candidates = criterion(locations=options.locations).candidates(trained.table)
-    scores = torch.rand(trained.table.num_units)
+    try:
+        candidates = ~trained.table.all_except(expand(options.locations))
+    except ValueError as error:
+        raise ValueError(f"--locations: {error}") from None
+    scores = torch.arange(len(candidates)).float()
     try:
         plan_units(trained, Ranking(scores, candidates, True), options.cut)
     except ValueError as error:
@@ -140,7 +143,7 @@ def check_bound(trained: Trained, options: CompressOptions) -> None:
 
 
 def cut_as_planned(
-    trained: Trained, options: PruneOptions, partial: Path, way: Material
+    trained: Trained, options: PruneOptions, partial: Path, way: Way
 ) -> dict[str, Any]:
     """Rank, plan, cut and certify; see ``pruning.write.write_experiment``."""
     start = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import Any
 
 from espnet_adaptive_dropout.compress.audio import Utterances
 from espnet_adaptive_dropout.compress.cut import (
-    Material,
+    Way,
     check_bound,
     cut_as_planned,
 )
@@ -24,7 +24,7 @@ from espnet_adaptive_dropout.pruning.open_trained import open_trained
 from espnet_adaptive_dropout.pruning.write import share_images
 
 
-class ShortTraining(Material):
+class ShortTraining(Way):
     """Gates are trained on the model, which teaches; then units are cut."""
 
     def check(self) -> None:

@@ -25,7 +25,7 @@ ARROWS = {
     "pruning": {"units", "control", "experiments", "modules"},
     "export": {"experiments", "modules", "compat"},
     "report": {"pruning", "export", "units", "control", "experiments", "modules"},
-    "compress": {"pruning", "export", "control", "experiments"},
+    "compress": {"pruning", "export", "units", "control", "experiments"},
     "bin": {
         *{"pruning", "export", "report", "compress"},
         *{"experiments", "units", "compat"},

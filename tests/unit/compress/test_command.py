@@ -127,8 +127,13 @@ def test_an_experiment_with_transcripts(tmp_path, folder, monkeypatch):
     # Once more, over the earlier result, with the user's own file in it.
     (tmp_path / "small" / "mine").write_text("mine")
     shutil.rmtree(tmp_path / "small.work")
-    run(experiment, "dev", tmp_path / "small", "--criterion", "magnitude")
+    more = ("--criterion", "magnitude", "--of", "model")
+    report = run(experiment, "dev", tmp_path / "small", *more)
     assert (tmp_path / "small" / "mine").exists()
+    assert report["after"]["decoder_params"] < report["before"]["decoder_params"]
+    text = (tmp_path / "small" / "compress.md").read_text()
+    assert "| decoder parameters | " in text
+    assert "of encoder and decoder removed" in text
 
 
 def test_an_s2t_model_without_transcripts(tmp_path):
