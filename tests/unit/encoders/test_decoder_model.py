@@ -10,6 +10,7 @@ from espnet_adaptive_dropout.encoders.penalised_model import (
     AdaptiveDropoutMixin,
     with_penalty,
 )
+from espnet_adaptive_dropout.stacks.training_cut import cut_training
 
 GATES = {**LATE_FREEZE, "ramp_start": 0.0, "target_reduction": 0.2, "total_steps": 10}
 DECODER = dict(attention_heads=2, linear_units=16, num_blocks=2)
@@ -84,6 +85,23 @@ def test_the_full_width_teaches_with_all_units_of_the_decoder(data):
     assert seen == [(False, {"sampled"}), (True, {"open"})] * 2
     assert model.decoder.control.steps == model.encoder.control.steps == 2
     assert stats["full_width_loss"] > 0
+
+
+@pytest.mark.parametrize("of", [None, "model"])
+def test_an_existing_model_teaches_both(data, tmp_path, of):
+    settings = dict(encoder="conformer", encoder_conf=STOCK, model="espnet")
+    stock = build_model(data, decoder_conf=DECODER, **settings)
+    torch.save(stock.state_dict(), tmp_path / "teacher.pth")
+    teaching = dict(distillation=0.5, teacher=str(tmp_path / "teacher.pth"))
+    own = dict(of="model") if of else GATES
+    decoder_conf = {**DECODER, "adaptive_dropout_conf": own}
+    encoder = {**teaching, "of": of}
+    model = model_of(data, encoder=encoder, decoder_conf=decoder_conf)
+    stats = train(model, 10)
+    assert stats["distillation"] > 0.0 and torch.isfinite(stats["distillation"])
+    for stack in (model.encoder, model.decoder):
+        cut_training(stack, [])  # after which the teacher goes on
+    assert train(model, 1)["distillation"] > 0.0
 
 
 def test_distillation_is_an_option_of_the_encoder(data):
