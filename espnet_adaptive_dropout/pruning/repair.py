@@ -1,15 +1,15 @@
 """Repair of a cut without training: layers that read removed units are solved again.
 
 Layer by layer, in the order of the computation, the weights become those with which
-the layer of the compact encoder comes closest to what the same layer of the original
-encoder puts out, on calibration audio.
+the sum of the residual branches in the compact encoder comes closest to that in the
+original encoder, on calibration audio.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from tqdm import tqdm
@@ -23,7 +23,11 @@ from espnet_adaptive_dropout.modules.subsampling import (
 )
 from espnet_adaptive_dropout.pruning.block_inputs import BlockInputs
 from espnet_adaptive_dropout.pruning.certificate import encoder_output
-from espnet_adaptive_dropout.pruning.least_squares import LinearSums, solve
+from espnet_adaptive_dropout.pruning.least_squares import (
+    LinearSums,
+    solve,
+    squared_error,
+)
 from espnet_adaptive_dropout.pruning.prune import PruneOptions
 from espnet_adaptive_dropout.pruning.repair_report import (
     KEPT,
@@ -35,15 +39,18 @@ from espnet_adaptive_dropout.pruning.repair_report import (
 )
 from espnet_adaptive_dropout.pruning.trained import Trained, set_masks
 
-# Of a block, in the order of the computation: name, module, its last layer
+# Of a block, in the order of the computation: name, module, its last layer, and the
+# layer norm before the module
 _LAYERS = (
-    ("ffn_macaron", "feed_forward_macaron", "w_2"),
-    ("attention", "self_attn", "linear_out"),
-    ("convolution", "conv_module", "pointwise_conv2"),
-    ("ffn", "feed_forward", "w_2"),
+    ("ffn_macaron", "feed_forward_macaron", "w_2", "norm_ff_macaron"),
+    ("attention", "self_attn", "linear_out", "norm_mha"),
+    ("convolution", "conv_module", "pointwise_conv2", "norm_conv"),
+    ("ffn", "feed_forward", "w_2", "norm_ff"),
 )
+# Inputs of a layer, (#batch, frames, inputs), and what it should put out
+Pair = tuple[torch.Tensor, torch.Tensor]
 # Relative error below which a layer does what it did before
-NEGLIGIBLE = 1e-5
+NEGLIGIBLE = 1e-4
 # Of so many utterances one is held out
 HELD_OUT = 5
 
@@ -57,12 +64,17 @@ class Place:
         name: name of the module that it ends.
         layer: the layer in the compact encoder.
         original: module of the original encoder with the same output.
+        residual: the layers, in the compact and in the original encoder, whose input is
+            the sum that the output is added to; None: it is not added to anything.
+        scale: factor of the output in the new sum.
     """
 
     block: int | None
     name: str
     layer: torch.nn.Module
     original: torch.nn.Module
+    residual: tuple[torch.nn.Module, torch.nn.Module] | None = None
+    scale: float = 1.0
 
 
 def repair_trained(
@@ -127,16 +139,20 @@ def repair(
     """
     held_out = [i % HELD_OUT == HELD_OUT - 1 for i in range(len(utterances))]
     held_out[-1] = held_out[-1] or not any(held_out)
-    test = [one for one, out in zip(utterances, held_out) if out]
+
+    def encoder_error() -> float:
+        test = (utterances[i] for i, out in enumerate(held_out) if out)
+        return _encoder_error(original, compact, test)
+
     weights = copy.deepcopy(compact.state_dict())
-    before = _encoder_error(original, compact, test)
+    before = encoder_error()
     layers = _repair_layers(original, compact, utterances, held_out)
-    after = _encoder_error(original, compact, test)
+    after = encoder_error()
     used = after < before
     if not used:
         compact.load_state_dict(weights)
-    fitted = len(utterances) - len(test)
-    return Repair(fitted, len(test), before, after, used, layers)
+    count = sum(held_out)
+    return Repair(len(utterances) - count, count, before, after, used, layers)
 
 
 def _repair_layers(
@@ -151,21 +167,23 @@ def _repair_layers(
     steps = len(places) * len(utterances)
     results = []
     with tqdm(total=steps, desc="repair", unit="utt", leave=False) as bar:
+
+        def pairs(place: Place, out: bool) -> Iterator[Pair]:
+            for index in range(len(utterances)):
+                if held_out[index] == out:
+                    yield _input_and_target(place, *sources, index)
+                    bar.update()
+
         for place in places:
             if not isinstance(place.layer, torch.nn.Linear):
                 bar.update(len(utterances))
                 results.append(LayerRepair(place.block, place.name, SKIPPED))
                 continue
-            inputs, outputs = place.layer.in_features, place.layer.out_features
-            fit, test = LinearSums(inputs, outputs), LinearSums(inputs, outputs)
             for source in sources:
                 source.go_to(place.block)
-            for index, out in enumerate(held_out):
-                target = sources[0].output_of(place.original, index)
-                found = sources[1].input_of(place.layer, index)
-                (test if out else fit).add(found, target)
-                bar.update()
-            results.append(_repair_layer(place, fit, test))
+            results.append(
+                _repair_layer(place, pairs(place, False), pairs(place, True))
+            )
     return results
 
 
@@ -175,10 +193,34 @@ def _places(original: torch.nn.Module, compact: torch.nn.Module) -> Iterator[Pla
         layers = output_layer(compact.embed), output_layer(original.embed)
         yield Place(None, "subsampling", *layers)
     for index, (old, new) in enumerate(zip(original.encoders, compact.encoders)):
-        for name, module, layer in _LAYERS:
-            if getattr(new, module, None) is not None:
-                last = getattr(getattr(new, module), layer)
-                yield Place(index, name, last, getattr(old, module))
+        for name, module, layer, norm in _LAYERS:
+            parts = getattr(new, module, None), getattr(old, module, None)
+            if parts[0] is None or parts[1] is None:
+                continue
+            place = Place(index, name, getattr(parts[0], layer), parts[1])
+            if not (new.concat_after and module == "self_attn"):
+                norms = getattr(new, norm), getattr(old, norm)
+                place.residual = norms if new.normalize_before else parts
+                place.scale = new.ff_scale if layer == "w_2" else 1.0
+            yield place
+
+
+def _input_and_target(
+    place: Place, original: BlockInputs, compact: BlockInputs, utterance: int
+) -> Pair:
+    """Return what a layer reads in the compact encoder, and what it should put out.
+
+    That is what the module puts out in the original encoder and, because it is added
+    to a sum, also what this sum lacks so far.
+    """
+    if place.residual is None:
+        (found,) = compact.tensors(utterance, [place.layer])
+        (target,) = original.tensors(utterance, output_of=place.original)
+        return found, target
+    new, old = place.residual
+    present, found = compact.tensors(utterance, [new, place.layer])
+    wanted, target = original.tensors(utterance, [old], place.original)
+    return found, target + (wanted - present) / place.scale
 
 
 def _channels(embed: torch.nn.Module | None) -> list[int]:
@@ -187,27 +229,51 @@ def _channels(embed: torch.nn.Module | None) -> list[int]:
     return [embed.conv[index].weight.shape[0] for index in (0, 2)]
 
 
-def _repair_layer(place: Place, fit: LinearSums, test: LinearSums) -> LayerRepair:
+def _repair_layer(
+    place: Place, fit: Iterable[Pair], test: Iterable[Pair]
+) -> LayerRepair:
     """Solve a layer; its weights stay if the new ones are no better on held-out audio.
 
     Args:
         place: the layer.
-        fit: sums over the utterances to fit.
-        test: sums over the held-out utterances.
+        fit: inputs and targets of the utterances to fit.
+        test: those of the held-out utterances.
     """
     layer = place.layer
     assert isinstance(layer, torch.nn.Linear)
-    before = test.relative_error(layer)
-    result = LayerRepair(place.block, place.name, UNCHANGED, before, before)
-    if fit.relative_error(layer) > NEGLIGIBLE:
-        weights = layer.weight.data, None if layer.bias is None else layer.bias.data
-        _set(layer, *solve(fit, layer))
-        result.result = REPAIRED
-        result.after = test.relative_error(layer)
-        if not result.after < before:
-            _set(layer, *weights)
-            result.result, result.after = KEPT, before
-    return result
+    sums = LinearSums(layer.in_features, layer.out_features)
+    error = size = 0.0
+    for inputs, targets in fit:
+        sums.add(inputs, targets)
+        error += squared_error(layer, inputs, targets)
+        size += float(targets.double().square().sum())
+    solved = None
+    if _share(error, size) > NEGLIGIBLE:
+        solved = copy.deepcopy(layer)
+        _set(solved, *solve(sums, layer))
+    error = size = better = 0.0
+    for inputs, targets in test:
+        error += squared_error(layer, inputs, targets)
+        size += float(targets.double().square().sum())
+        if solved is not None:
+            better += squared_error(solved, inputs, targets)
+    before, after = _share(error, size), _share(better, size)
+    if solved is None:
+        return LayerRepair(place.block, place.name, UNCHANGED, before, before)
+    if not after < before:
+        return LayerRepair(place.block, place.name, KEPT, before, before)
+    _set(layer, solved.weight.data, None if solved.bias is None else solved.bias.data)
+    return LayerRepair(place.block, place.name, REPAIRED, before, after)
+
+
+def _share(error: float, size: float) -> float:
+    """Return the size of an error relative to that of what it is an error of.
+
+    Args:
+        error: sum of squares of the error.
+        size: sum of squares of what it is an error of.
+    """
+    return (error / max(size, torch.finfo(torch.float32).tiny)) ** 0.5
 
 
 def _set(
@@ -219,7 +285,7 @@ def _set(
 
 
 def _encoder_error(
-    original: torch.nn.Module, compact: torch.nn.Module, utterances: Sequence[Inputs]
+    original: torch.nn.Module, compact: torch.nn.Module, utterances: Iterable[Inputs]
 ) -> float:
     """Return the error of the output as a share of the size of the original output."""
     error = size = 0.0
@@ -228,4 +294,4 @@ def _encoder_error(
         found, _ = encoder_output(compact, inputs)
         error += float((expected - found).double().square().sum())
         size += float(expected.double().square().sum())
-    return (error / max(size, torch.finfo(torch.float32).tiny)) ** 0.5
+    return _share(error, size)
