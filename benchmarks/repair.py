@@ -203,7 +203,9 @@ def _left(row: Measured, without: Measured, dense: Measured) -> str:
         return ""
     rates = [one.rates("test") for one in (row, without, dense)]
     after, before, origin = (sum(rate[seed] for seed in seeds) for rate in rates)
-    return f"{100 * (after - origin) / (before - origin):.0f} %" if before else ""
+    if before <= origin:  # the cut added none
+        return ""
+    return f"{100 * (after - origin) / (before - origin):.0f} %"
 
 
 if __name__ == "__main__":
