@@ -8,7 +8,6 @@ original encoder, on calibration audio.
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
@@ -17,10 +16,6 @@ from tqdm import tqdm
 from espnet_adaptive_dropout.experiments.calibration import calibration_inputs
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.modules.subsampling import (
-    has_two_convolutions,
-    output_layer,
-)
 from espnet_adaptive_dropout.pruning.block_inputs import BlockInputs
 from espnet_adaptive_dropout.pruning.certificate import encoder_output
 from espnet_adaptive_dropout.pruning.least_squares import (
@@ -29,6 +24,12 @@ from espnet_adaptive_dropout.pruning.least_squares import (
     squared_error,
 )
 from espnet_adaptive_dropout.pruning.prune import PruneOptions
+from espnet_adaptive_dropout.pruning.repair_places import (
+    Pair,
+    Place,
+    input_and_target,
+    places_of,
+)
 from espnet_adaptive_dropout.pruning.repair_report import (
     KEPT,
     REPAIRED,
@@ -39,42 +40,10 @@ from espnet_adaptive_dropout.pruning.repair_report import (
 )
 from espnet_adaptive_dropout.pruning.trained import Trained, set_masks
 
-# Of a block, in the order of the computation: name, module, its last layer, and the
-# layer norm before the module
-_LAYERS = (
-    ("ffn_macaron", "feed_forward_macaron", "w_2", "norm_ff_macaron"),
-    ("attention", "self_attn", "linear_out", "norm_mha"),
-    ("convolution", "conv_module", "pointwise_conv2", "norm_conv"),
-    ("ffn", "feed_forward", "w_2", "norm_ff"),
-)
-# Inputs of a layer, (#batch, frames, inputs), and what it should put out
-Pair = tuple[torch.Tensor, torch.Tensor]
 # Relative error below which a layer does what it did before
 NEGLIGIBLE = 1e-4
 # Of so many utterances one is held out
 HELD_OUT = 5
-
-
-@dataclasses.dataclass
-class Place:
-    """A layer that can be solved again.
-
-    Args:
-        block: index of its block; None: the input layer.
-        name: name of the module that it ends.
-        layer: the layer in the compact encoder.
-        original: module of the original encoder with the same output.
-        residual: the layers, in the compact and in the original encoder, whose input is
-            the sum that the output is added to; None: it is not added to anything.
-        scale: factor of the output in the new sum.
-    """
-
-    block: int | None
-    name: str
-    layer: torch.nn.Module
-    original: torch.nn.Module
-    residual: tuple[torch.nn.Module, torch.nn.Module] | None = None
-    scale: float = 1.0
 
 
 def repair_trained(
@@ -163,7 +132,7 @@ def _repair_layers(
 ) -> list[LayerRepair]:
     """Repair all layers in their order."""
     sources = BlockInputs(original, utterances), BlockInputs(compact, utterances)
-    places = list(_places(original, compact))
+    places = list(places_of(original, compact))
     steps = len(places) * len(utterances)
     results = []
     with tqdm(total=steps, desc="repair", unit="utt", leave=False) as bar:
@@ -171,7 +140,7 @@ def _repair_layers(
         def pairs(place: Place, out: bool) -> Iterator[Pair]:
             for index in range(len(utterances)):
                 if held_out[index] == out:
-                    yield _input_and_target(place, *sources, index)
+                    yield input_and_target(place, *sources, index)
                     bar.update()
 
         for place in places:
@@ -185,48 +154,6 @@ def _repair_layers(
                 _repair_layer(place, pairs(place, False), pairs(place, True))
             )
     return results
-
-
-def _places(original: torch.nn.Module, compact: torch.nn.Module) -> Iterator[Place]:
-    """Yield the layers in the order of the computation."""
-    if _channels(original.embed) != _channels(compact.embed):
-        layers = output_layer(compact.embed), output_layer(original.embed)
-        yield Place(None, "subsampling", *layers)
-    for index, (old, new) in enumerate(zip(original.encoders, compact.encoders)):
-        for name, module, layer, norm in _LAYERS:
-            parts = getattr(new, module, None), getattr(old, module, None)
-            if parts[0] is None or parts[1] is None:
-                continue
-            place = Place(index, name, getattr(parts[0], layer), parts[1])
-            if not (new.concat_after and module == "self_attn"):
-                norms = getattr(new, norm), getattr(old, norm)
-                place.residual = norms if new.normalize_before else parts
-                place.scale = new.ff_scale if layer == "w_2" else 1.0
-            yield place
-
-
-def _input_and_target(
-    place: Place, original: BlockInputs, compact: BlockInputs, utterance: int
-) -> Pair:
-    """Return what a layer reads in the compact encoder, and what it should put out.
-
-    That is what the module puts out in the original encoder and, because it is added
-    to a sum, also what this sum lacks so far.
-    """
-    if place.residual is None:
-        (found,) = compact.tensors(utterance, [place.layer])
-        (target,) = original.tensors(utterance, output_of=place.original)
-        return found, target
-    new, old = place.residual
-    present, found = compact.tensors(utterance, [new, place.layer])
-    wanted, target = original.tensors(utterance, [old], place.original)
-    return found, target + (wanted - present) / place.scale
-
-
-def _channels(embed: torch.nn.Module | None) -> list[int]:
-    if embed is None or not has_two_convolutions(embed):
-        return []
-    return [embed.conv[index].weight.shape[0] for index in (0, 2)]
 
 
 def _repair_layer(

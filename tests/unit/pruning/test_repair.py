@@ -24,6 +24,7 @@ from espnet_adaptive_dropout.pruning import repair as repair_module
 from espnet_adaptive_dropout.pruning.block_inputs import BlockInputs
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.repair import repair
+from espnet_adaptive_dropout.pruning.repair_places import input_and_target, places_of
 from espnet_adaptive_dropout.pruning.repair_report import (
     LayerRepair,
     Repair,
@@ -110,14 +111,14 @@ def test_a_layer_also_makes_up_for_what_the_sum_lacks(architecture):
     original, compact = pair(architecture)
     (one,) = utterances(1)
     sources = BlockInputs(original, [one]), BlockInputs(compact, [one])
-    places = list(repair_module._places(original, compact))
+    places = list(places_of(original, compact))
     assert places[0].residual is None
     lacking = []
     for place in places[1:]:
         for source in sources:
             source.go_to(place.block)
         with torch.no_grad():
-            found, target = repair_module._input_and_target(place, *sources, 0)
+            found, target = input_and_target(place, *sources, 0)
             present = sources[1].tensors(0, [place.residual[0]])[0]
             norm = sum_after(original.encoders[place.block], place.name)
             wanted = sources[0].tensors(0, [norm])[0]
@@ -130,7 +131,7 @@ def test_a_layer_also_makes_up_for_what_the_sum_lacks(architecture):
 
 def test_where_the_attention_is_not_added_as_it_is():
     original, compact = pair("concat_after")
-    places = list(repair_module._places(original, compact))
+    places = list(places_of(original, compact))
     kinds = {place.name: place.residual is None for place in places}
     assert kinds["attention"] and not kinds["ffn"]
 
