@@ -4,6 +4,7 @@
 ``models``: the commands on a single model that a run of the comparison consists of.
 ``tables``: ``python -m benchmarks.tables`` writes the tables of a comparison.
 ``speed``: ``python -m benchmarks.speed`` times encoders before and after pruning.
+``repair``: ``python -m benchmarks.repair`` scores cuts without training.
 ``control``: ``python -m benchmarks.control`` shows how well the size follows its ramp.
 """
 

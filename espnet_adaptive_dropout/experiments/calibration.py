@@ -21,6 +21,7 @@ from espnet_adaptive_dropout.experiments.features import (
     capture_encoder_inputs,
     data_names,
 )
+from espnet_adaptive_dropout.experiments.on_disk import OnDisk
 
 
 def calibration_inputs(
@@ -29,10 +30,10 @@ def calibration_inputs(
     config: dict[str, Any],
     utterances: int,
     data: Sequence[str] | None = None,
-) -> list[Inputs]:
+) -> Sequence[Inputs]:
     """Return the encoder inputs of utterances chosen at random, one at a time.
 
-    Utterances that are too short for the encoder are left out.
+    They are kept on disk. Utterances that are too short for the encoder are left out.
 
     Args:
         task: ESPnet task class.
@@ -52,7 +53,7 @@ def calibration_inputs(
         )
     source = audio_source(config, data)
     limit = getattr(main_encoder(model), "embed", None)
-    found = []
+    found = OnDisk()
     for batch in tqdm(
         _utterances(task, config, utterances, source),
         "audio",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from espnet_adaptive_dropout.experiments.features import Inputs
+from espnet_adaptive_dropout.experiments.on_disk import OnDisk
 
 # Arguments of a module's forward
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -20,8 +21,8 @@ class _Seen(Exception):
 class BlockInputs:
     """An encoder, and what one of its blocks reads for every utterance.
 
-    Only the inputs of one block are kept, so that the next layers can be run without
-    all those before.
+    The inputs of the block are kept on disk, so that the next layers can be run
+    without all those before.
 
     Args:
         encoder: Conformer encoder in evaluation mode, of full width or compact.
@@ -31,10 +32,8 @@ class BlockInputs:
     def __init__(self, encoder: torch.nn.Module, utterances: Sequence[Inputs]):
         self.encoder = encoder
         self.root = encoder
-        self.calls: list[Call] = [
-            ((one.features, one.lengths), dict(one.options)) for one in utterances
-        ]
-        self._whole = self.calls
+        self.utterances = utterances
+        self._calls: Sequence[Call] | None = None
 
     def go_to(self, block: int | None) -> None:
         """Begin later runs at a block, with its present inputs.
@@ -49,30 +48,60 @@ class BlockInputs:
             return
         # Intermediate CTC may change what goes from one block to the next.
         follows = block > 0 and self.root is blocks[block - 1]
-        if follows and not self.encoder.interctc_layer_idx:
-            self.calls = [(self.root(*args, **more), {}) for args, more in self.calls]
-        else:
-            self.calls = [
-                _stop_at(self.encoder, call, blocks[block]) for call in self._whole
-            ]
-        self.root = blocks[block]
+        follows = follows and not self.encoder.interctc_layer_idx
+        calls = OnDisk()
+        for index in range(len(self.utterances)):
+            if follows:
+                args, more = self._call(index)
+                calls.append((self.root(*args, **more), {}))
+            else:
+                whole = self._whole(index)
+                calls.append(_stop_at(self.encoder, whole, blocks[block]))
+        self._calls, self.root = calls, blocks[block]
 
-    def input_of(self, layer: torch.nn.Module, utterance: int) -> torch.Tensor:
-        """Return the input of a layer of the block for one utterance."""
-        call = self.calls[utterance]
-        return _stop_at(self.root, call, layer)[0][0]
+    def _whole(self, utterance: int) -> Call:
+        """Return the arguments of the whole encoder."""
+        one = self.utterances[utterance]
+        return (one.features, one.lengths), dict(one.options)
 
-    def output_of(self, layer: torch.nn.Module, utterance: int) -> torch.Tensor:
-        """Return the output of a layer or module of the block for one utterance."""
-        call = self.calls[utterance]
+    def _call(self, utterance: int) -> Call:
+        if self._calls is None:
+            return self._whole(utterance)
+        return self._calls[utterance]
+
+    def tensors(
+        self,
+        utterance: int,
+        inputs_of: Sequence[torch.nn.Module] = (),
+        output_of: torch.nn.Module | None = None,
+    ) -> list[torch.Tensor]:
+        """Return what layers of the block read and put out for one utterance.
+
+        Args:
+            utterance: index of the utterance.
+            inputs_of: layers whose inputs are wanted, in the order of the computation.
+            output_of: layer whose output is wanted, not before those.
+
+        Returns:
+            The first inputs of the layers, and the output if one is wanted.
+        """
         found: list[torch.Tensor] = []
+        wanted = len(inputs_of) + (output_of is not None)
 
-        def stop(module: torch.nn.Module, args: Any, output: torch.Tensor) -> None:
-            found.append(output)
-            raise _Seen
+        def note(tensor: torch.Tensor) -> None:
+            found.append(tensor)
+            if len(found) == wanted:
+                raise _Seen
 
-        _until_seen(self.root, call, layer.register_forward_hook(stop))
-        return found[0]
+        hooks = [
+            layer.register_forward_pre_hook(lambda _, args: note(args[0]))
+            for layer in inputs_of
+        ]
+        if output_of is not None:
+            hook = output_of.register_forward_hook(lambda _, args, output: note(output))
+            hooks.append(hook)
+        _until_seen(self.root, self._call(utterance), hooks)
+        return found
 
 
 def _stop_at(root: torch.nn.Module, call: Call, layer: torch.nn.Module) -> Call:
@@ -83,16 +112,18 @@ def _stop_at(root: torch.nn.Module, call: Call, layer: torch.nn.Module) -> Call:
         found.append((args, dict(more)))
         raise _Seen
 
-    _until_seen(root, call, layer.register_forward_pre_hook(stop, with_kwargs=True))
+    hook = layer.register_forward_pre_hook(stop, with_kwargs=True)
+    _until_seen(root, call, [hook])
     return found[0]
 
 
-def _until_seen(root: torch.nn.Module, call: Call, hook: Any) -> None:
-    """Run ``root`` until ``hook`` ends the run, and remove the hook."""
+def _until_seen(root: torch.nn.Module, call: Call, hooks: Sequence[Any]) -> None:
+    """Run ``root`` until one of ``hooks`` ends the run, and remove the hooks."""
     args, more = call
     try:
         root(*args, **more)
     except _Seen:
         pass
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()

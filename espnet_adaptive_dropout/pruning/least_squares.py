@@ -23,10 +23,10 @@ class LinearSums:
     def __init__(self, inputs: int, outputs: int):
         options = dict(dtype=torch.float64)
         self.frames = 0
-        # The last input is the constant 1 of the bias.
-        self.inputs = torch.zeros(inputs + 1, inputs + 1, **options)
-        self.products = torch.zeros(inputs + 1, outputs, **options)
-        self.squared = torch.zeros((), **options)
+        self.inputs = torch.zeros(inputs, **options)
+        self.targets = torch.zeros(outputs, **options)
+        self.squares = torch.zeros(inputs, inputs, **options)
+        self.products = torch.zeros(inputs, outputs, **options)
 
     def add(self, inputs: torch.Tensor, targets: torch.Tensor) -> None:
         """Add frames.
@@ -36,29 +36,11 @@ class LinearSums:
             targets: what the layer should give, (..., outputs).
         """
         x, y = inputs.flatten(0, -2).double(), targets.flatten(0, -2).double()
-        x = torch.cat([x, x.new_ones(len(x), 1)], dim=1)
         self.frames += len(x)
-        self.inputs.addmm_(x.T, x)
+        self.inputs += x.sum(dim=0)
+        self.targets += y.sum(dim=0)
+        self.squares.addmm_(x.T, x)
         self.products.addmm_(x.T, y)
-        self.squared += y.square().sum()
-
-    def relative_error(self, layer: torch.nn.Linear) -> float:
-        """Return the size of the layer's error as a share of the size of the targets.
-
-        Both are square roots of sums of squares over frames and outputs.
-        """
-        w = _with_bias(layer, self.inputs)
-        error = self.squared - 2 * (w * self.products).sum()
-        error += (w * (self.inputs @ w)).sum()
-        smallest = torch.finfo(torch.float32).tiny
-        return float((error.clamp(min=0.0) / self.squared.clamp(min=smallest)).sqrt())
-
-
-def _with_bias(layer: torch.nn.Linear, like: torch.Tensor) -> torch.Tensor:
-    """Return weights and bias of a layer as one matrix, (inputs + 1, outputs)."""
-    weight = layer.weight.detach().to(like)
-    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach()
-    return torch.cat([weight.T, bias.to(weight)[None]])
 
 
 def solve(
@@ -71,24 +53,44 @@ def solve(
     the layer has one, is free. The squared error is never above that of ``layer``.
 
     Args:
-        sums: inputs and targets.
+        sums: inputs and targets; overwritten, because they can be large.
         layer: layer with the present weights; not changed.
         strength: weight of the distance; above 0.
     """
-    before = _with_bias(layer, sums.inputs)[:-1]
-    squares, products = sums.inputs[:-1, :-1], sums.products[:-1]
-    scale = squares.diagonal().mean() if len(squares) else squares.new_zeros(())
-    means = squares.new_zeros(len(squares)), products.new_zeros(products.size(1))
-    if layer.bias is not None and sums.frames:
-        means = sums.inputs[:-1, -1] / sums.frames, sums.products[-1] / sums.frames
-        squares = squares - sums.frames * torch.outer(means[0], means[0])
-        products = products - sums.frames * torch.outer(*means)
-    weight = before
-    if scale > 0:
-        ridge = strength * scale * torch.eye(len(squares)).to(squares)
-        factor = torch.linalg.cholesky(squares + ridge)
-        missing = products - squares @ before
-        weight = before + torch.cholesky_solve(missing, factor)
-    if layer.bias is None or not sums.frames:
+    weight = layer.weight.detach().double().T
+    squares, missing = sums.squares, sums.products
+    scale = float(squares.diagonal().mean()) if len(squares) else 0.0
+    has_bias = layer.bias is not None and sums.frames > 0
+    if has_bias:
+        squares.addr_(sums.inputs, sums.inputs, alpha=-1.0 / sums.frames)
+        missing.addr_(sums.inputs, sums.targets, alpha=-1.0 / sums.frames)
+    if scale > 0.0:
+        missing -= squares @ weight
+        squares.diagonal().add_(strength * scale)
+        weight = weight + _solve_positive(squares, missing)
+    if not has_bias:
         return weight.T, layer.bias
-    return weight.T, means[1] - means[0] @ weight
+    return weight.T, (sums.targets - sums.inputs @ weight) / sums.frames
+
+
+def _solve_positive(matrix: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Solve ``matrix @ x = right`` for a positive definite matrix, which is lost.
+
+    The factor is written over the matrix: a second one of its size could be too much.
+    """
+    factor = torch.linalg.cholesky(matrix.T, out=matrix.T)
+    half = torch.linalg.solve_triangular(factor, right, upper=False)
+    return torch.linalg.solve_triangular(factor.T, half, upper=True)
+
+
+def squared_error(
+    layer: torch.nn.Linear, inputs: torch.Tensor, targets: torch.Tensor
+) -> float:
+    """Return the sum over frames and outputs of the squared error of a layer.
+
+    Args:
+        layer: the layer.
+        inputs: its inputs, (..., inputs).
+        targets: what it should give, (..., outputs).
+    """
+    return float((layer(inputs) - targets).double().square().sum())

@@ -1,15 +1,14 @@
 """Repair of a cut without training: layers that read removed units are solved again.
 
 Layer by layer, in the order of the computation, the weights become those with which
-the layer of the compact encoder comes closest to what the same layer of the original
-encoder puts out, on calibration audio.
+the sum of the residual branches in the compact encoder comes closest to that in the
+original encoder, on calibration audio.
 """
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from tqdm import tqdm
@@ -17,14 +16,20 @@ from tqdm import tqdm
 from espnet_adaptive_dropout.experiments.calibration import calibration_inputs
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.modules.subsampling import (
-    has_two_convolutions,
-    output_layer,
-)
 from espnet_adaptive_dropout.pruning.block_inputs import BlockInputs
 from espnet_adaptive_dropout.pruning.certificate import encoder_output
-from espnet_adaptive_dropout.pruning.least_squares import LinearSums, solve
+from espnet_adaptive_dropout.pruning.least_squares import (
+    LinearSums,
+    solve,
+    squared_error,
+)
 from espnet_adaptive_dropout.pruning.options import PruneOptions
+from espnet_adaptive_dropout.pruning.repair_places import (
+    Pair,
+    Place,
+    input_and_target,
+    places_of,
+)
 from espnet_adaptive_dropout.pruning.repair_report import (
     KEPT,
     REPAIRED,
@@ -35,34 +40,10 @@ from espnet_adaptive_dropout.pruning.repair_report import (
 )
 from espnet_adaptive_dropout.pruning.trained import Trained, set_masks
 
-# Of a block, in the order of the computation: name, module, its last layer
-_LAYERS = (
-    ("ffn_macaron", "feed_forward_macaron", "w_2"),
-    ("attention", "self_attn", "linear_out"),
-    ("convolution", "conv_module", "pointwise_conv2"),
-    ("ffn", "feed_forward", "w_2"),
-)
 # Relative error below which a layer does what it did before
-NEGLIGIBLE = 1e-5
+NEGLIGIBLE = 1e-4
 # Of so many utterances one is held out
 HELD_OUT = 5
-
-
-@dataclasses.dataclass
-class Place:
-    """A layer that can be solved again.
-
-    Args:
-        block: index of its block; None: the input layer.
-        name: name of the module that it ends.
-        layer: the layer in the compact encoder.
-        original: module of the original encoder with the same output.
-    """
-
-    block: int | None
-    name: str
-    layer: torch.nn.Module
-    original: torch.nn.Module
 
 
 def repair_trained(
@@ -127,16 +108,20 @@ def repair(
     """
     held_out = [i % HELD_OUT == HELD_OUT - 1 for i in range(len(utterances))]
     held_out[-1] = held_out[-1] or not any(held_out)
-    test = [one for one, out in zip(utterances, held_out) if out]
+
+    def encoder_error() -> float:
+        test = (utterances[i] for i, out in enumerate(held_out) if out)
+        return _encoder_error(original, compact, test)
+
     weights = copy.deepcopy(compact.state_dict())
-    before = _encoder_error(original, compact, test)
+    before = encoder_error()
     layers = _repair_layers(original, compact, utterances, held_out)
-    after = _encoder_error(original, compact, test)
+    after = encoder_error()
     used = after < before
     if not used:
         compact.load_state_dict(weights)
-    fitted = len(utterances) - len(test)
-    return Repair(fitted, len(test), before, after, used, layers)
+    count = sum(held_out)
+    return Repair(len(utterances) - count, count, before, after, used, layers)
 
 
 def _repair_layers(
@@ -147,67 +132,75 @@ def _repair_layers(
 ) -> list[LayerRepair]:
     """Repair all layers in their order."""
     sources = BlockInputs(original, utterances), BlockInputs(compact, utterances)
-    places = list(_places(original, compact))
+    places = list(places_of(original, compact))
     steps = len(places) * len(utterances)
     results = []
     with tqdm(total=steps, desc="repair", unit="utt", leave=False) as bar:
+
+        def pairs(place: Place, out: bool) -> Iterator[Pair]:
+            for index in range(len(utterances)):
+                if held_out[index] == out:
+                    yield input_and_target(place, *sources, index)
+                    bar.update()
+
         for place in places:
             if not isinstance(place.layer, torch.nn.Linear):
                 bar.update(len(utterances))
                 results.append(LayerRepair(place.block, place.name, SKIPPED))
                 continue
-            inputs, outputs = place.layer.in_features, place.layer.out_features
-            fit, test = LinearSums(inputs, outputs), LinearSums(inputs, outputs)
             for source in sources:
                 source.go_to(place.block)
-            for index, out in enumerate(held_out):
-                target = sources[0].output_of(place.original, index)
-                found = sources[1].input_of(place.layer, index)
-                (test if out else fit).add(found, target)
-                bar.update()
-            results.append(_repair_layer(place, fit, test))
+            results.append(
+                _repair_layer(place, pairs(place, False), pairs(place, True))
+            )
     return results
 
 
-def _places(original: torch.nn.Module, compact: torch.nn.Module) -> Iterator[Place]:
-    """Yield the layers in the order of the computation."""
-    if _channels(original.embed) != _channels(compact.embed):
-        layers = output_layer(compact.embed), output_layer(original.embed)
-        yield Place(None, "subsampling", *layers)
-    for index, (old, new) in enumerate(zip(original.encoders, compact.encoders)):
-        for name, module, layer in _LAYERS:
-            if getattr(new, module, None) is not None:
-                last = getattr(getattr(new, module), layer)
-                yield Place(index, name, last, getattr(old, module))
-
-
-def _channels(embed: torch.nn.Module | None) -> list[int]:
-    if embed is None or not has_two_convolutions(embed):
-        return []
-    return [embed.conv[index].weight.shape[0] for index in (0, 2)]
-
-
-def _repair_layer(place: Place, fit: LinearSums, test: LinearSums) -> LayerRepair:
+def _repair_layer(
+    place: Place, fit: Iterable[Pair], test: Iterable[Pair]
+) -> LayerRepair:
     """Solve a layer; its weights stay if the new ones are no better on held-out audio.
 
     Args:
         place: the layer.
-        fit: sums over the utterances to fit.
-        test: sums over the held-out utterances.
+        fit: inputs and targets of the utterances to fit.
+        test: those of the held-out utterances.
     """
     layer = place.layer
     assert isinstance(layer, torch.nn.Linear)
-    before = test.relative_error(layer)
-    result = LayerRepair(place.block, place.name, UNCHANGED, before, before)
-    if fit.relative_error(layer) > NEGLIGIBLE:
-        weights = layer.weight.data, None if layer.bias is None else layer.bias.data
-        _set(layer, *solve(fit, layer))
-        result.result = REPAIRED
-        result.after = test.relative_error(layer)
-        if not result.after < before:
-            _set(layer, *weights)
-            result.result, result.after = KEPT, before
-    return result
+    sums = LinearSums(layer.in_features, layer.out_features)
+    error = size = 0.0
+    for inputs, targets in fit:
+        sums.add(inputs, targets)
+        error += squared_error(layer, inputs, targets)
+        size += float(targets.double().square().sum())
+    solved = None
+    if _share(error, size) > NEGLIGIBLE:
+        solved = copy.deepcopy(layer)
+        _set(solved, *solve(sums, layer))
+    error = size = better = 0.0
+    for inputs, targets in test:
+        error += squared_error(layer, inputs, targets)
+        size += float(targets.double().square().sum())
+        if solved is not None:
+            better += squared_error(solved, inputs, targets)
+    before, after = _share(error, size), _share(better, size)
+    if solved is None:
+        return LayerRepair(place.block, place.name, UNCHANGED, before, before)
+    if not after < before:
+        return LayerRepair(place.block, place.name, KEPT, before, before)
+    _set(layer, solved.weight.data, None if solved.bias is None else solved.bias.data)
+    return LayerRepair(place.block, place.name, REPAIRED, before, after)
+
+
+def _share(error: float, size: float) -> float:
+    """Return the size of an error relative to that of what it is an error of.
+
+    Args:
+        error: sum of squares of the error.
+        size: sum of squares of what it is an error of.
+    """
+    return (error / max(size, torch.finfo(torch.float32).tiny)) ** 0.5
 
 
 def _set(
@@ -219,7 +212,7 @@ def _set(
 
 
 def _encoder_error(
-    original: torch.nn.Module, compact: torch.nn.Module, utterances: Sequence[Inputs]
+    original: torch.nn.Module, compact: torch.nn.Module, utterances: Iterable[Inputs]
 ) -> float:
     """Return the error of the output as a share of the size of the original output."""
     error = size = 0.0
@@ -228,4 +221,4 @@ def _encoder_error(
         found, _ = encoder_output(compact, inputs)
         error += float((expected - found).double().square().sum())
         size += float(expected.double().square().sum())
-    return (error / max(size, torch.finfo(torch.float32).tiny)) ** 0.5
+    return _share(error, size)

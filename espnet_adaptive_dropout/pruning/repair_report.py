@@ -21,8 +21,8 @@ class LayerRepair:
         layer: name of the module that it ends.
         result: ``REPAIRED``; ``KEPT``: solved, but no better on held-out audio;
             ``UNCHANGED``: nothing to repair; ``SKIPPED``: not a Linear.
-        before: error of its output on held-out audio, as a share of the size of the
-            original output, with the weights as cut.
+        before: error of its output on held-out audio, as a share of the size of what
+            it should put out, with the weights as cut.
         after: the same with the weights as written.
     """
 
@@ -80,8 +80,9 @@ def repaired_layers(repair: dict[str, Any] | None) -> list[str]:
         "",
         "## Repair, by layer",
         "",
-        "Relative error of the output of each layer on the held-out audio, before and "
-        "after. *kept*: solved again, but no better on that audio, so that the weights "
+        "Relative error of each layer on the held-out audio, before and after: what it "
+        "puts out against what would make up for everything that is missing so far. "
+        "*kept*: solved again, but no better on that audio, so that the weights "
         "stay as cut; *unchanged*: nothing to repair; *skipped*: a convolution over "
         "time, which is not solved.",
         "",

@@ -8,6 +8,7 @@ from support.experiments import make_experiment, write_audio
 
 from espnet_adaptive_dropout.experiments.calibration import calibration_inputs
 from espnet_adaptive_dropout.experiments.experiment import load_config, load_task
+from espnet_adaptive_dropout.experiments.on_disk import OnDisk
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def read(tmp_path):
 @pytest.mark.parametrize("samples", [50, 800])
 def test_utterances_that_are_too_short_are_left_out(read, samples):
     found = read(100, np.full(samples, 0.1))
+    assert isinstance(found, OnDisk)
     assert [len(inputs.lengths) for inputs in found] == [1] * 5
     assert all(inputs.features.size(1) == inputs.lengths[0] for inputs in found)
 

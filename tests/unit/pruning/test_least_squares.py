@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from espnet_adaptive_dropout.modules.empty_layers import linear
-from espnet_adaptive_dropout.pruning.least_squares import LinearSums, solve
+from espnet_adaptive_dropout.pruning.least_squares import (
+    STRENGTH,
+    LinearSums,
+    solve,
+    squared_error,
+)
 
 
 def frames(count, width, seed=0):
@@ -50,16 +55,32 @@ def test_what_other_inputs_give_is_recovered(bias):
     kept = layer_of(6, 3, bias=bias)
     with torch.no_grad():
         kept.weight.copy_(whole.weight[:, :6])
-    sums = sums_of(inputs, targets)
-    assert sums.relative_error(kept) > 0.1
-    assert error(solved(sums, kept, strength=1e-12), inputs, targets) < 1e-5
-    assert error(solved(sums, kept), inputs, targets) < 5e-3
+    assert error(kept, inputs, targets) > 0.1
+    for strength, limit in ((1e-12, 1e-5), (STRENGTH, 5e-3)):
+        new = solved(sums_of(inputs, targets), kept, strength=strength)
+        assert error(new, inputs, targets) < limit
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_sum_of_error_and_distance_is_minimal(bias):
+    """Its gradient is zero."""
+    inputs, targets = frames(50, 6) + 1.0, frames(50, 3, seed=1)
+    layer = layer_of(6, 3, bias=bias)
+    new = solved(sums_of(inputs, targets, parts=7), layer, strength=0.1).double()
+    distance = (new.weight - layer.weight.detach().double()).square().sum()
+    missing = (new(inputs.double()) - targets.double()).square().sum()
+    scale = inputs.square().sum(dim=0).mean()
+    (missing + 0.1 * scale * distance).backward()
+    for parameter in new.parameters():
+        assert parameter.grad.abs().max() < 1e-3
 
 
 def test_the_error_is_that_of_the_layer():
     inputs, targets, layer = frames(50, 6), frames(50, 3, seed=1), layer_of(6, 3)
-    found = sums_of(inputs, targets, parts=7).relative_error(layer)
-    assert found == pytest.approx(error(layer, inputs, targets), rel=1e-5)
+    with torch.no_grad():
+        found = squared_error(layer, inputs[None], targets[None])
+    share = (found / float(targets.square().sum())) ** 0.5
+    assert share == pytest.approx(error(layer, inputs, targets), rel=1e-5)
 
 
 def test_parts_give_the_same_as_all_at_once():
@@ -103,6 +124,9 @@ def test_a_layer_without_inputs_gets_the_mean_as_its_bias():
 
 
 def test_targets_of_zero():
-    sums = sums_of(frames(30, 4), torch.zeros(30, 3))
-    new = solved(sums, layer_of(4, 3))
-    assert sums.relative_error(new) >= 0.0
+    inputs, targets, layer = frames(30, 4), torch.zeros(30, 3), layer_of(4, 3)
+    new = solved(sums_of(inputs, targets), layer)
+    with torch.no_grad():
+        assert squared_error(new, inputs, targets) < squared_error(
+            layer, inputs, targets
+        )

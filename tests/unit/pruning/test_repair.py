@@ -21,8 +21,10 @@ from espnet_adaptive_dropout.experiments import calibration
 from espnet_adaptive_dropout.experiments.experiment import open_model
 from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.pruning import repair as repair_module
+from espnet_adaptive_dropout.pruning.block_inputs import BlockInputs
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.repair import repair
+from espnet_adaptive_dropout.pruning.repair_places import input_and_target, places_of
 from espnet_adaptive_dropout.pruning.repair_report import (
     LayerRepair,
     Repair,
@@ -93,6 +95,45 @@ def test_units_that_others_replace_are_recovered():
     kinds = {(one.block, one.layer): one.result for one in result.layers}
     assert kinds[0, "ffn"] == kinds[1, "ffn"] == "repaired"
     assert kinds[0, "attention"] == "unchanged"
+
+
+def sum_after(block, layer):
+    """The layer norm that reads the sum behind a module, whatever the module."""
+    order = ["norm_ff_macaron", "norm_mha", "norm_conv", "norm_ff", "norm_final"]
+    names = dict(ffn_macaron=0, attention=1, convolution=2, ffn=3)
+    later = order[names[layer] + block.normalize_before :]
+    return getattr(block, next(name for name in later if hasattr(block, name)))
+
+
+@pytest.mark.parametrize("architecture", ["latest", "legacy", "post_norm"])
+def test_a_layer_also_makes_up_for_what_the_sum_lacks(architecture):
+    """With the target, the compact encoder has the sum of the original one."""
+    original, compact = pair(architecture)
+    (one,) = utterances(1)
+    sources = BlockInputs(original, [one]), BlockInputs(compact, [one])
+    places = list(places_of(original, compact))
+    assert places[0].residual is None
+    lacking = []
+    for place in places[1:]:
+        for source in sources:
+            source.go_to(place.block)
+        with torch.no_grad():
+            found, target = input_and_target(place, *sources, 0)
+            present = sources[1].tensors(0, [place.residual[0]])[0]
+            norm = sum_after(original.encoders[place.block], place.name)
+            wanted = sources[0].tensors(0, [norm])[0]
+            alone = sources[0].tensors(0, output_of=place.original)[0]
+        assert found.shape[-1] == place.layer.in_features
+        assert torch.allclose(present + place.scale * target, wanted, atol=1e-5)
+        lacking.append(float((target - alone).norm() / alone.norm()))
+    assert max(lacking) > 0.1
+
+
+def test_where_the_attention_is_not_added_as_it_is():
+    original, compact = pair("concat_after")
+    places = list(places_of(original, compact))
+    kinds = {place.name: place.residual is None for place in places}
+    assert kinds["attention"] and not kinds["ffn"]
 
 
 def test_nothing_to_repair():
