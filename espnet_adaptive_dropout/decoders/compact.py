@@ -63,6 +63,9 @@ class CompactTransformerDecoder(CheckedLoading, compat.TransformerDecoder):
             stock_options, compat.TransformerDecoder, "decoder_conf"
         )
         super().__init__(vocab_size, encoder_output_size, **options)
+        self._stock_options = dict(
+            vocab_size=vocab_size, encoder_output_size=encoder_output_size, **options
+        )
         if widths is None:
             for layer in self.decoders:
                 layer.self_attn = keeping_attention(layer.self_attn)
@@ -78,6 +81,10 @@ class CompactTransformerDecoder(CheckedLoading, compat.TransformerDecoder):
         for parameter in self.parameters():
             if parameter.numel() == 0:
                 parameter.requires_grad_(False)
+
+    def at_full_width(self) -> CompactTransformerDecoder:
+        """Return a new decoder with the same options and all units."""
+        return CompactTransformerDecoder(**self._stock_options)
 
     def forward_one_step(
         self,

@@ -38,6 +38,9 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
         widths: one mapping for every block, see :class:`BlockWidths`.
         subsampling: channels of the two convolutions of the input layer; None: as
             many as ``output_size``.
+        teacher: model file of the model before the cut, which teaches in a training
+            (see ``teacher``); None: nobody does.
+        distillation: weight of what it teaches.
         **stock_options: options of the stock encoder, with its names and defaults.
 
     Raises:
@@ -49,9 +52,15 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
         input_size: int,
         widths: Sequence[dict[str, Any]],
         subsampling: Sequence[int] | None = None,
+        teacher: str | None = None,
+        distillation: float = 0.5,
         **stock_options: Any,
     ):
-        super().__init__(input_size, **compat.stock_options(stock_options))
+        options = compat.stock_options(stock_options)
+        super().__init__(input_size, **options)
+        self._stock_options = dict(input_size=input_size, **options)
+        self.teacher = teacher
+        self.distillation = distillation
         first = self.encoders[0]
         blocks = parse_widths(
             widths,
@@ -72,6 +81,14 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
         for parameter in self.parameters():
             if parameter.numel() == 0:
                 parameter.requires_grad_(False)
+
+    def at_full_width(self) -> torch.nn.Module:
+        """Return a new encoder with the same options and all units."""
+        return _FullWidth(**self._stock_options)
+
+
+class _FullWidth(CheckedLoading, PrefixInput, compat.ConformerEncoder):
+    """ESPnet's encoder, for checkpoints of any release."""
 
 
 def _channels(subsampling: Sequence[int]) -> Sequence[int]:

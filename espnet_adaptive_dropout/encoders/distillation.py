@@ -17,19 +17,14 @@ from typing import Any, Callable
 import torch
 from torch.utils._pytree import tree_map_only
 
-from espnet_adaptive_dropout.encoders.posteriors import Posteriors, posteriors
+from espnet_adaptive_dropout.encoders.posteriors import divergence_of, posteriors
 from espnet_adaptive_dropout.encoders.teacher import (
-    Teacher,
-    attention_decoder,
-    watching,
+    Output,
+    check_teacher,
+    learn_from,
 )
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder, recogniser
 from espnet_adaptive_dropout.stacks.adaptive import AdaptiveStack, adaptive_stacks
-
-# Loss (1,), stats and weight, as an ESPnet model returns them.
-Output = tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]
-# Attribute of a model: its teacher, which is no part of it
-_TEACHER = "adaptive_dropout_teacher"
 
 
 def check_distillation(model: torch.nn.Module) -> None:
@@ -45,15 +40,9 @@ def check_distillation(model: torch.nn.Module) -> None:
     encoder = main_encoder(model)
     if not encoder.adaptive_dropout_conf.distillation:
         return
-    has_ctc = getattr(recogniser(model), "ctc", None) is not None
     if encoder.adaptive_dropout_conf.teacher is not None:
-        if getattr(recogniser(model), "postencoder", None) is not None:
-            raise ValueError(
-                "adaptive_dropout_conf.teacher does not go with a postencoder; leave "
-                "it out, and the full width is the teacher"
-            )
-        has_ctc |= attention_decoder(model) is not None
-    if not has_ctc:
+        check_teacher(model)
+    elif getattr(recogniser(model), "ctc", None) is None:
         raise ValueError(
             "adaptive_dropout_conf.distillation needs a model with CTC: set "
             "model_conf.ctc_weight above 0, or leave distillation out"
@@ -94,7 +83,8 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
     """
     encoder = main_encoder(model)
     if encoder.adaptive_dropout_conf.teacher is not None:
-        return _taught_by_another(model, forward)
+        conf = encoder.adaptive_dropout_conf
+        return learn_from(conf.teacher, conf.distillation, model, forward)
     augmentation = SameAugmentation(recogniser(model))
     with posteriors(model) as students, augmentation.first():
         loss, stats, weight = _on_a_copy(forward)
@@ -103,7 +93,7 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
     whole = full_width(adaptive_stacks(model))
     with posteriors(model) as teachers, augmentation.again(), whole:
         full_loss, _, _ = _on_a_copy(forward)
-    divergence = _divergence(students, teachers, recogniser(model))
+    divergence = divergence_of(students, teachers, recogniser(model))
     strength = encoder.adaptive_dropout_conf.distillation
     stats = {
         **stats,
@@ -113,47 +103,10 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
     return 0.5 * (loss + full_loss) + strength * divergence, stats, weight
 
 
-def _taught_by_another(model: torch.nn.Module, forward: functools.partial) -> Output:
-    encoder = main_encoder(model)
-    teacher = model.__dict__.get(_TEACHER)
-    if teacher is None:  # after a resumed training has its weights and its device
-        teacher = Teacher(model, encoder.adaptive_dropout_conf.teacher)
-        model.__dict__[_TEACHER] = teacher
-    with watching(model) as lesson:
-        loss, stats, weight = forward()
-    if not encoder.has_begun:
-        return loss, stats, weight
-    ctc, decoder = teacher.answers(lesson)
-    whole = recogniser(model)
-    share = float(getattr(whole, "ctc_weight", 1.0)) if decoder else 1.0
-    divergence = torch.zeros((), device=loss.device)
-    if ctc:
-        divergence = divergence + share * _divergence(lesson.ctc, ctc, whole)
-    for mine, other in zip(lesson.decoder, decoder):
-        divergence = divergence + (1.0 - share) * mine.divergence_from(other)
-    stats = {**stats, "distillation": divergence.detach().reshape(1)}
-    strength = encoder.adaptive_dropout_conf.distillation
-    return loss + strength * divergence, stats, weight
-
-
 def _on_a_copy(forward: functools.partial) -> Output:
     batch = (forward.args, forward.keywords)
     args, kwargs = tree_map_only(torch.Tensor, torch.Tensor.clone, batch)
     return forward.func(*args, **kwargs)
-
-
-def _divergence(
-    students: list[Posteriors], teachers: list[Posteriors], model: torch.nn.Module
-) -> torch.Tensor:
-    """Divergence of the last layer and, by ``interctc_weight``, of those before it.
-
-    ESPnet calculates the CTC loss of the last layer first.
-    """
-    last, *intermediate = [s.divergence_from(t) for s, t in zip(students, teachers)]
-    if not intermediate:
-        return last
-    share = model.interctc_weight
-    return (1.0 - share) * last + share * torch.stack(intermediate).mean()
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet_adaptive_dropout.encoders.distillation import check_distillation, distil
+from espnet_adaptive_dropout.encoders.teacher import check_teacher, learn_from
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     ADAPTIVE,
     ADAPTIVE_DECODER,
@@ -118,6 +119,20 @@ class AdaptiveDropoutMixin(_Model):
         return {f"final_{name}": value for name, value in known.items()}
 
 
+class TaughtMixin(_Model):
+    """Lets an existing model teach a model with a compact encoder."""
+
+    def forward(
+        self, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, dict, torch.Tensor]:
+        """Run the ESPnet model: loss (1,), stats, weight (1,)."""
+        forward = functools.partial(super().forward, *args, **kwargs)
+        if not self.training:
+            return forward()
+        encoder = main_encoder(self)
+        return learn_from(encoder.teacher, encoder.distillation, self, forward)
+
+
 def _teaches(stacks: Sequence[AdaptiveStack]) -> bool:
     """Whether the full-width network teaches the masked one."""
     return any(stack.adaptive_dropout_conf.distillation > 0.0 for stack in stacks)
@@ -146,6 +161,13 @@ def _mean_over_processes(loss: torch.Tensor, weight: torch.Tensor) -> torch.Tens
 
 
 @functools.cache
+def taught(model_class: type) -> type:
+    """The subclass of an ESPnet model class that learns from a teacher too."""
+    name = f"Taught{model_class.__name__}"
+    return type(name, (TaughtMixin, model_class), {"__doc__": f"{name}."})
+
+
+@functools.cache
 def penalised(model_class: type) -> type:
     """The subclass of an ESPnet model class that adds the penalty to its loss."""
     if issubclass(model_class, AdaptiveDropoutMixin):
@@ -159,6 +181,8 @@ def penalised(model_class: type) -> type:
 
 def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
     """Give a model the penalty if its encoder or decoder has adaptive dropout.
+
+    One with a compact encoder that has a ``teacher`` learns from it.
 
     The class of the model is changed in place. Among nested models only the outermost
     adds the penalty.
@@ -186,6 +210,10 @@ def with_penalty(model: torch.nn.Module) -> torch.nn.Module:
         _check_teachers(model, stacks)
         join(stacks)
         model.__class__ = penalised(type(model))  # type: ignore[arg-type]
+    elif getattr(getattr(recogniser(model), "encoder", None), "teacher", None):
+        check_teacher(model)
+        if not isinstance(model, TaughtMixin):
+            model.__class__ = taught(type(model))  # type: ignore[arg-type]
     return model
 
 

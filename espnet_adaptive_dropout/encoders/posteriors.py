@@ -14,11 +14,11 @@ from espnet_adaptive_dropout.experiments.encoder_entry import recogniser
 
 @dataclasses.dataclass
 class Posteriors:
-    """Logits that a CTC layer gives for a batch.
+    """Logits that a CTC layer, or an attention decoder, gives for a batch.
 
     Args:
-        logits: (#batch, time, tokens).
-        lengths: frames of each utterance, (#batch,).
+        logits: (#batch, time, tokens); the time of a decoder is that of its text.
+        lengths: frames, or tokens, of each utterance, (#batch,).
     """
 
     logits: torch.Tensor
@@ -32,6 +32,25 @@ class Posteriors:
         times = torch.arange(of_frames.size(1), device=of_frames.device)
         real = times < self.lengths.to(of_frames.device).unsqueeze(1)
         return of_frames.masked_fill(~real, 0.0).sum() / len(of_frames)
+
+
+def divergence_of(
+    students: list[Posteriors], teachers: list[Posteriors], model: torch.nn.Module
+) -> torch.Tensor:
+    """Divergence of the last layer and, by ``interctc_weight``, of those before it.
+
+    ESPnet calculates the CTC loss of the last layer first.
+
+    Args:
+        students: CTC posteriors of the model in training.
+        teachers: those of its teacher, in the same order.
+        model: part of the ESPnet model that has the encoder.
+    """
+    last, *intermediate = [s.divergence_from(t) for s, t in zip(students, teachers)]
+    if not intermediate:
+        return last
+    share = model.interctc_weight
+    return (1.0 - share) * last + share * torch.stack(intermediate).mean()
 
 
 @contextlib.contextmanager

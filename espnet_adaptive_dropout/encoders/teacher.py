@@ -10,19 +10,27 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from espnet_adaptive_dropout.encoders.posteriors import Posteriors, posteriors
+from espnet_adaptive_dropout.encoders.posteriors import (
+    Posteriors,
+    divergence_of,
+    posteriors,
+)
 from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight
 from espnet_adaptive_dropout.experiments.encoder_entry import recogniser
 from espnet_adaptive_dropout.experiments.experiment import load_state, load_weights
-from espnet_adaptive_dropout.stacks.adaptive import AdaptiveStack
 
 _OPTION = "adaptive_dropout_conf.teacher"
 _PARTS = ("encoder", "ctc", "decoder")
+# Loss (1,), stats and weight, as an ESPnet model returns them.
+Output = tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]
+# Attribute of a model: its teacher, which is no part of it
+_TEACHER = "adaptive_dropout_teacher"
 
 
 @dataclasses.dataclass
@@ -83,7 +91,7 @@ class Teacher:
     It is no part of the model in training: neither checkpoints nor optimizers know it.
 
     Args:
-        model: ESPnet model in training, whose encoder has adaptive dropout.
+        model: ESPnet model in training, of any width.
         path: model file of a training with the same config, without adaptive dropout.
 
     Raises:
@@ -134,6 +142,68 @@ class Teacher:
         return ctc, decoder
 
 
+def check_teacher(model: torch.nn.Module) -> None:
+    """Refuse a model that cannot be compared with a teacher.
+
+    Args:
+        model: ESPnet model.
+
+    Raises:
+        ValueError: it has no posteriors, or parts that the teacher lacks, or other
+            frames than the teacher.
+    """
+    student = recogniser(model)
+    if getattr(student, "postencoder", None) is not None:
+        raise ValueError("teacher: does not go with a postencoder; leave it out")
+    if getattr(student, "ctc", None) is None and attention_decoder(model) is None:
+        raise ValueError(
+            "teacher: needs a model with CTC or an attention decoder; leave it out"
+        )
+    if getattr(student.encoder, "ctc_trim", False):
+        raise ValueError(
+            "teacher: does not go with encoder_conf.ctc_trim: true, with which it "
+            "would keep other frames; leave one of them out"
+        )
+
+
+def learn_from(
+    path: str, strength: float, model: torch.nn.Module, forward: functools.partial
+) -> Output:
+    """Train on one batch with an existing model as the teacher.
+
+    To the loss comes ``strength`` times the divergence of the posteriors from the
+    teacher's. Of a model with CTC and an attention decoder, the divergences of both
+    count as their losses do. Before the gates of a model sample, nothing comes to it.
+
+    Args:
+        path: model file of the teacher.
+        strength: weight of the divergence.
+        model: ESPnet model.
+        forward: its own forward with the batch.
+
+    Returns:
+        Loss, stats with ``distillation``, and weight.
+    """
+    teacher = model.__dict__.get(_TEACHER)
+    if teacher is None:  # after a resumed training has its weights and its device
+        teacher = Teacher(model, path)
+        model.__dict__[_TEACHER] = teacher
+    with watching(model) as lesson:
+        loss, stats, weight = forward()
+    student = recogniser(model)
+    if not getattr(student.encoder, "has_begun", True):
+        return loss, stats, weight
+    ctc, decoder = teacher.answers(lesson)
+    share = float(getattr(student, "ctc_weight", 1.0)) if decoder else 1.0
+    divergence = torch.zeros((), device=loss.device)
+    if ctc:
+        divergence = divergence + share * divergence_of(lesson.ctc, ctc, student)
+    for mine, other in zip(lesson.decoder, decoder):
+        divergence = divergence + (1.0 - share) * mine.divergence_from(other)
+    stats = {**stats, "distillation": divergence.detach().reshape(1)}
+    return loss + strength * divergence, stats, weight
+
+
 def load_teacher(path: str) -> dict[str, torch.Tensor]:
     """Read the weights of a teacher.
 
@@ -162,12 +232,12 @@ def _copy(part: torch.nn.Module | None) -> torch.nn.Module | None:
 
 def _at_full_width(stack: torch.nn.Module | None) -> Any:
     """An encoder or decoder of the same options as one in training, without gates."""
-    if not isinstance(stack, AdaptiveStack):
+    make = getattr(stack, "at_full_width", None)
+    if make is None:  # ESPnet's own
         return _copy(stack)
     # Leave the random numbers of the training alone.
     with torch.random.fork_rng(devices=[]):
-        make: Any = type(stack)
-        new = make(**stack.stock_options, adaptive_dropout_conf={"locations": []})
+        new = make()
     # The model gives it to an encoder with self-conditioned CTC.
     conditioning = getattr(stack, "conditioning_layer", None)
     if conditioning is not None:

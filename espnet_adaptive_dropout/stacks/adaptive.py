@@ -98,6 +98,11 @@ class AdaptiveStack(_Stack):
         """
         raise NotImplementedError
 
+    def at_full_width(self) -> torch.nn.Module:
+        """Return a new one with the same options and no gates."""
+        make: Any = type(self)
+        return make(**self.stock_options, adaptive_dropout_conf={"locations": []})
+
     def compact(self, keep: torch.Tensor) -> torch.nn.Module:
         """Return a new compact encoder or decoder, with initial weights.
 

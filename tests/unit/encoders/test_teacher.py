@@ -93,6 +93,45 @@ def test_loss_is_that_of_the_student_and_the_divergence(data, original, ctc_weig
     assert torch.allclose(loss, stats["loss"] + 0.5 * stats["distillation"])
 
 
+@pytest.mark.parametrize("ctc_weight", [0.3, 1.0])
+def test_a_compact_model_is_taught_by_the_model_before_the_cut(
+    data, original, ctc_weight
+):
+    model_conf = dict(HYBRID, ctc_weight=ctc_weight)
+    stock, file = original(model_conf=model_conf)
+    narrow = dict(ffn=5, query=[2, 3], value=[4, 1], conv_input="0-5")
+    conf = conf_of(dict(widths=[narrow], teacher=file))
+    del conf["adaptive_dropout_conf"]
+    student = build_model(
+        data,
+        encoder="compact_conformer",
+        encoder_conf=conf,
+        model="espnet",
+        model_conf=model_conf,
+    ).train()
+    names = set(student.state_dict())
+    inputs, logits = [], []
+    student.encoder.register_forward_hook(
+        lambda module, args, output: inputs.append(args)
+    )
+    student.ctc.ctc_lo.register_forward_hook(
+        lambda module, args, output: logits.append(output)
+    )
+    loss, stats, _ = student(**batch())
+    loss.sum().backward()
+    with torch.no_grad():
+        output, lengths, _ = stock.encoder(*inputs[0])
+        expected = divergence(logits[0], stock.ctc.ctc_lo(output), lengths).detach()
+    if ctc_weight == 1.0:
+        assert torch.allclose(stats["distillation"], expected, rtol=1e-4)
+    else:
+        assert stats["distillation"] > ctc_weight * expected
+    assert torch.allclose(loss, stats["loss"] + 0.5 * stats["distillation"])
+    assert set(student.state_dict()) == names
+    student.eval()
+    assert "distillation" not in student(**batch())[1]
+
+
 def test_the_teacher_is_no_part_of_the_model(data, original):
     _, file = original()
     student = student_of(data, file)
