@@ -26,8 +26,8 @@ from espnet_adaptive_dropout.pruning.trained import Trained
 from espnet_adaptive_dropout.pruning.write import share_images, write_experiment
 from espnet_adaptive_dropout.units.locations import expand
 
-# Utterances to rank on
-RANKED = 128
+# Utterances to rank on: more of them improve a cut more than anything else tried.
+RANKED = 512
 
 
 @dataclasses.dataclass
@@ -112,8 +112,14 @@ class WithoutTraining(Way):
         speech = [",".join(self.audio.speech)]
         kind: Any = criterion_choices.get_class(self.options.cut.criterion)
         conf: dict[str, Any] = {"locations": self.options.locations}
-        if "data" in {field.name for field in dataclasses.fields(kind)}:
+        fields = {field.name: field.default for field in dataclasses.fields(kind)}
+        if "data" in fields:
             conf["data"] = [",".join(triplet) for triplet in self.audio.triplets]
+        if "batches" in fields:
+            size = self.options.cut.criterion_conf.get(
+                "batch_size", fields["batch_size"]
+            )
+            conf["batches"] = max(1, min(RANKED, self.audio.utterances) // size)
         options = dataclasses.replace(
             self.options.cut,
             criterion_conf={**conf, **self.options.cut.criterion_conf},

@@ -121,7 +121,7 @@ def adaptive_of(stock, options) -> AdaptiveDropoutConformerEncoder:
     encoder = AdaptiveDropoutConformerEncoder(
         **options, adaptive_dropout_conf=dict(control="schedule", locations="all")
     ).double()
-    encoder.control = None
+    encoder.is_second_pass = True  # a pass is no training step
     encoder.load_state_dict({**encoder.state_dict(), **stock.state_dict()})
     return encoder.eval()
 
