@@ -67,8 +67,8 @@ def get_parser() -> argparse.ArgumentParser:
         "--train",
         choices=("short", "none"),
         default="short",
-        help="short: train on with gates, the original model teaches; none: rank, cut "
-        "and repair, in minutes",
+        help="none: rank, cut and repair, in minutes; short: then train the small "
+        "model, the original one teaches",
     )
     add(
         "--locations",

@@ -8,12 +8,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from espnet_adaptive_dropout.control.bound import ENOUGH_UPDATES
-
-# Shares of the training: the model is trained already, so that units go early
-RAMP_START, RAMP_END, FREEZE_AT = 0.05, 0.35, 0.4
 # Updates of a training whose length the user does not say, and passes through the data
 USUAL_UPDATES, LEAST_PASSES, MOST_PASSES = 1000, 1.5, 50.0
+# Updates with less of which a training can hardly make up for a cut
+ENOUGH_UPDATES = 100
 # Epochs, after each of which ESPnet validates and saves
 EPOCHS, AVERAGED = 10, 3
 # Smallest batch, and batches in a pass if the batch is at least so large
@@ -49,20 +47,14 @@ class Length:
         """Updates of the whole training."""
         return max(self.steps // self.accum_grad, 1)
 
-    @property
-    def in_ramp(self) -> int:
-        """Updates in which the units are chosen."""
-        return int((RAMP_END - RAMP_START) * self.updates)
-
     def warning(self) -> str | None:
-        """Return why the training is too short; None if it is not."""
-        if self.in_ramp >= ENOUGH_UPDATES:
+        """Return that the training is too short; None if it is not."""
+        if self.updates >= ENOUGH_UPDATES:
             return None
         return (
-            f"warning: the training has {self.updates} updates, {self.in_ramp} of "
-            f"which choose the units; with less than {ENOUGH_UPDATES} there, units go "
-            f"by chance: give more audio, more --epochs, or smaller batches "
-            f"(--train_args)"
+            f"warning: the training has {self.updates} updates, and with less than "
+            f"{ENOUGH_UPDATES} it brings little: give more audio, more --epochs, or "
+            f"smaller batches (--train_args)"
         )
 
 

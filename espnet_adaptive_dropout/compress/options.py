@@ -62,11 +62,6 @@ class CompressOptions:
         if self.train != "none":
             for name in ("locations", "epochs", "train_args"):
                 values[name] = getattr(self, name)
-            values.update(self.size_options())
+            cut = dataclasses.asdict(self.cut)
+            values.update({name: cut[name] for name in cut if name != "data"})
         return json.loads(json.dumps(values, default=str))
-
-    def size_options(self) -> dict[str, Any]:
-        """Return the options of the cut that a training has too."""
-        names = ("target_reduction", "cost", "cost_frames", "cost_tokens", "cost_beam")
-        values = {n: getattr(self.cut, n) for n in (*names, "budget", "multiple_of")}
-        return {**values, "of": self.cut.of if self.cut.of == "model" else None}

@@ -86,13 +86,12 @@ def _how(report: dict[str, Any]) -> str:
             f"original model recognised"
         )
     training = report.get("training")
+    ranked = f"Units ranked by `{report['criterion']}`"
     if training is None:
-        return (
-            f"Without a training; units ranked by `{report['criterion']}` on {labels}."
-        )
+        return f"{ranked} on {labels}; without a training."
     return (
-        f"Trained in {training['passes']:g} passes ({training['steps']:,} batches) "
-        f"through {labels}."
+        f"{ranked}, then {training['passes']:g} passes ({training['steps']:,} batches) "
+        f"of training with the original model as the teacher, on {labels}."
     )
 
 
@@ -116,12 +115,11 @@ def _honesty(report: dict[str, Any]) -> str:
     text = (
         f"**The certificate is of the cut**: the small network computes what the "
         f"masked large one does, with differences up to {largest:.1e} in double "
-        f"precision. It does not "
-        f"say that the outputs are those of the original model: "
+        f"precision. It does not say that the outputs are those of the original model: "
     )
     repair = report.get("repair")
     if report.get("training"):
-        text += "the removed units and the training change them."
+        text += "the removed units, the repair and the training change them."
     elif repair and repair["used"]:
         text += "the removed units and the repair of the weights change them."
     else:

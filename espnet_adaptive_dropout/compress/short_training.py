@@ -1,7 +1,7 @@
 """The short training: its config follows from the model's own and from the data.
 
-The model is trained on with gates on the units, which the size control moves to the
-target early; the original model teaches to the end.
+The small model, cut and repaired, is trained for a fraction of the steps of the model's
+own training, and the original model teaches it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from typing import Any
 from espnet_adaptive_dropout.compress.length import (
     AVERAGED,
     EPOCHS,
-    FREEZE_AT,
-    RAMP_END,
-    RAMP_START,
     Length,
     batch_options,
     batches_of,
@@ -26,10 +23,7 @@ from espnet_adaptive_dropout.compress.length import (
 from espnet_adaptive_dropout.compress.shapes import shape_files, sizes
 from espnet_adaptive_dropout.compress.written import Written
 from espnet_adaptive_dropout.experiments.encoder_entry import (
-    ADAPTIVE,
-    ADAPTIVE_DECODER,
     STOCK_DECODER,
-    decoder_entry,
     encoder_entry,
 )
 
@@ -72,16 +66,18 @@ def peak_rate(config: Mapping[str, Any]) -> float:
 def derived_config(
     config: Mapping[str, Any],
     task: type[Any],
-    model_file: Path,
-    adaptive: Mapping[str, Any],
+    small: Mapping[str, Any],
+    small_file: Path,
+    teacher: Path,
 ) -> dict[str, Any]:
-    """Return the model's training config with gates, without data and length.
+    """Return the training config of the small model, without data and length.
 
     Args:
-        config: the model's own config, completed.
+        config: the original model's own config, completed.
         task: ESPnet task class.
-        model_file: the model, from which the training starts and which teaches.
-        adaptive: options of adaptive dropout that the user chose.
+        small: config of the small model.
+        small_file: the small model, from which the training starts.
+        teacher: the original model, which teaches.
     """
     known = vars(task.get_parser().parse_args([]))
     new = {
@@ -92,25 +88,16 @@ def derived_config(
         and not name.startswith(_LEFT_OUT_PREFIXES)
     }
     entry = encoder_entry(config)
-    conf = {
-        **dict(ramp_start=RAMP_START, ramp_end=RAMP_END, freeze_at=FREEZE_AT),
-        **{name: value for name, value in adaptive.items() if value is not None},
-    }
+    for name in (entry.option, entry.decoder_option):
+        for option in (name, f"{name}_conf"):
+            if option in small:
+                new[option] = copy.deepcopy(small[option])
     if can_be_taught(config):
-        conf.update(distillation=0.5, teacher=str(model_file.absolute()))
-    if conf.get("of") == "model":
-        decoder = decoder_entry(config)
-        own = {
-            **decoder.stock_options(config),
-            "adaptive_dropout_conf": {"of": "model"},
-        }
-        new = decoder.replaced(new, ADAPTIVE_DECODER, own)
-    options = {**entry.stock_options(config), "adaptive_dropout_conf": conf}
-    new = entry.replaced(new, ADAPTIVE, options)
-    best = "final_acc" if has_attention_decoder(config) else "final_loss"
-    new["best_model_criterion"] = [["valid", best, "max" if "acc" in best else "min"]]
+        new[entry.conf].update(distillation=0.5, teacher=str(teacher.absolute()))
+    best = "acc" if has_attention_decoder(config) else "loss"
+    new["best_model_criterion"] = [["valid", best, "max" if best == "acc" else "min"]]
     new.update(
-        init_param=[str(model_file.absolute())],
+        init_param=[str(small_file.absolute())],
         max_epoch=EPOCHS,
         keep_nbest_models=AVERAGED,
         patience=None,

@@ -108,9 +108,6 @@ def epoch_summary(number: str, results: str) -> str:
             found = re.search(rf"[ \]]{name}=([^,]+)", text)
             if found and found[1] != "nan":
                 parts.append(f"{phase} {name} {found[1]}")
-    found = re.search(r"actual_reduction=([^,]+)", training)
-    if found:
-        parts.append(f"removed {float(found[1]):.1%}")
     found = re.search(r"[ \]]time=([^,]+)", training)
     if found:
         parts.append(found[1])
