@@ -23,6 +23,7 @@ from espnet_adaptive_dropout.compress.length import (
 from espnet_adaptive_dropout.compress.shapes import shape_files, sizes
 from espnet_adaptive_dropout.compress.written import Written
 from espnet_adaptive_dropout.experiments.encoder_entry import (
+    EXPORTED,
     STOCK_DECODER,
     encoder_entry,
 )
@@ -92,7 +93,8 @@ def derived_config(
         for option in (name, f"{name}_conf"):
             if option in small:
                 new[option] = copy.deepcopy(small[option])
-    if can_be_taught(config):
+    # Only the small encoder has the option.
+    if can_be_taught(config) and new[entry.option] == EXPORTED:
         new[entry.conf].update(distillation=0.5, teacher=str(teacher.absolute()))
     best = "acc" if has_attention_decoder(config) else "loss"
     new["best_model_criterion"] = [["valid", best, "max" if best == "acc" else "min"]]

@@ -282,7 +282,8 @@ def test_the_report_without_rates_and_with_a_training():
     )  # fmt: skip
     text = to_markdown(report)
     assert "| encoder parameters | 10 | 5 | -50.0% |" in text
-    assert "Trained in 3 passes (120 batches) through 9 utterances, 4 of which" in text
+    assert "then 3 passes (120 batches) of training with the original" in text
+    assert "as the teacher, on 9 utterances, 4 of which have no transcript" in text
     assert "25.0% of the held-out utterances are recognised as before." in text
     assert "WER" not in text and "no transcripts" in text
 

@@ -157,6 +157,10 @@ def test_a_decoder_that_was_cut_is_trained_as_it_is(experiment):
     changes = dict(decoder=EXPORTED_DECODER, decoder_conf={"widths": []})
     new, *_ = derived(experiment, config, **changes)
     assert {name: new[name] for name in changes} == changes
+    assert "teacher" in new["encoder_conf"]
+    changes.update(encoder="conformer", encoder_conf=config["encoder_conf"])
+    new, *_ = derived(experiment, config, **changes)
+    assert {name: new[name] for name in changes} == changes
 
 
 def test_shapes_are_those_of_espnets_own_stage(data):
