@@ -9,7 +9,7 @@ from support.mixed_precision import CountingScaler, mixed_precision
 from support.tiny_training import command, completed_conf, encoder_conf
 
 from espnet_adaptive_dropout.control.size_control import SizeControl
-from espnet_adaptive_dropout.encoders import distillation
+from espnet_adaptive_dropout.encoders import posteriors
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
 from espnet_adaptive_dropout.experiments.experiment import load_state
 from espnet_adaptive_dropout.modules import gate
@@ -151,14 +151,14 @@ def test_mixed_precision(dtype, data, tmp_path, monkeypatch, notes):
 def test_distillation_in_mixed_precision(data, tmp_path, monkeypatch):
     mixed_precision(monkeypatch, torch.bfloat16, CountingScaler)
     dtypes = set()
-    divergence_from = distillation.Posteriors.divergence_from
+    divergence_from = posteriors.Posteriors.divergence_from
 
     def noting(student, teacher):
         divergence = divergence_from(student, teacher)
         dtypes.add((student.logits.dtype, divergence.dtype))
         return divergence
 
-    monkeypatch.setattr(distillation.Posteriors, "divergence_from", noting)
+    monkeypatch.setattr(posteriors.Posteriors, "divergence_from", noting)
     state, conf = train(
         data,
         tmp_path / "exp",
