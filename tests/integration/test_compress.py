@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,7 +60,9 @@ def hub(packed, tmp_path, monkeypatch):
     from espnet_model_zoo import downloader
     from huggingface_hub import constants
 
-    # Older releases keep models beside this file.
+    # Older releases keep models beside this file and its table.
+    (tmp_path / "cache").mkdir()
+    shutil.copy(Path(downloader.__file__).with_name("table.csv"), tmp_path / "cache")
     monkeypatch.setattr(downloader, "__file__", str(tmp_path / "cache" / "x.py"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
