@@ -1,4 +1,4 @@
-"""The way to the smaller model without a training, and what both ways share."""
+"""The way to the smaller model without a training."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ RANKED = 512
 
 
 @dataclasses.dataclass
-class Way:
-    """A way to the smaller model, and what it works with.
+class WithoutTraining:
+    """Units are ranked on audio, cut, and the weights repaired.
 
     Args:
         options: options of the command.
@@ -61,10 +61,6 @@ class Way:
         )
         self.say(f"labels: {written.utterances} utterances, {new} by the model")
         return written, new
-
-
-class WithoutTraining(Way):
-    """Units are ranked on audio, cut, and the weights repaired."""
 
     def prepare(self, pool: Utterances, recogniser: Recogniser) -> dict[str, Any]:
         """Choose and label the audio; return what the report says about it."""
@@ -149,7 +145,7 @@ def check_bound(trained: Trained, options: CompressOptions) -> None:
 
 
 def cut_as_planned(
-    trained: Trained, options: PruneOptions, partial: Path, way: Way
+    trained: Trained, options: PruneOptions, partial: Path, way: WithoutTraining
 ) -> dict[str, Any]:
     """Rank, plan, cut and certify; see ``pruning.write.write_experiment``."""
     start = time.perf_counter()
