@@ -102,10 +102,16 @@ def test_a_compact_model_is_taught_by_the_model_before_the_cut(
     narrow = dict(ffn=5, query=[2, 3], value=[4, 1], conv_input="0-5")
     conf = conf_of(dict(widths=[narrow], teacher=file))
     del conf["adaptive_dropout_conf"]
+    heads = dict.fromkeys(
+        ("self_query", "self_value", "source_query", "source_value"), [2, 1]
+    )
+    decoder_conf = dict(attention_heads=2, linear_units=8, num_blocks=1)
     student = build_model(
         data,
         encoder="compact_conformer",
         encoder_conf=conf,
+        decoder="compact_transformer",
+        decoder_conf=dict(decoder_conf, widths=[dict(heads, ffn=3)]),
         model="espnet",
         model_conf=model_conf,
     ).train()
