@@ -52,6 +52,7 @@ LONGEST = (
     "integration/test_runner.py",
     "integration/test_compress.py",
     "integration/test_registry.py",
+    "integration/test_compress.py",
     "integration/test_lightning.py",
     "integration/test_plain_commands.py",
     "integration/test_sharing.py",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from support.packed_models import make_recipe, pack, write_folder
+from support.packed_models import make_recipe, pack
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +27,3 @@ def experiment(models, tmp_path):
 def packed(models):
     """The packed model."""
     return models[1]
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory):
-    """A folder of audio files."""
-    return write_folder(tmp_path_factory.mktemp("audio") / "files")

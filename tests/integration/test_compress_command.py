@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 from support.experiments import write_config
-from support.packed_models import MODEL, make_recipe
+from support.packed_models import MODEL, make_recipe, pack, write_folder
 from support.tiny_task_configs import TASKS
 from support.tiny_tasks import training_arguments, write_data
 
@@ -38,6 +38,18 @@ def refused(*options):
     with pytest.raises(SystemExit) as stop:
         compress.main([str(option) for option in options])
     return str(stop.value.code)
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """A packed stock model."""
+    return pack(make_recipe(tmp_path_factory.mktemp("models") / "recipe"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of audio files."""
+    return write_folder(tmp_path_factory.mktemp("audio") / "files")
 
 
 @pytest.fixture
