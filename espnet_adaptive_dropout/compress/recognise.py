@@ -68,7 +68,7 @@ class Recogniser:
         task: name of a module of ``espnet2.tasks``.
         config_file: config.yaml of the model.
         model_file: its checkpoint.
-        options: of ESPnet's inference class.
+        options: arguments for ESPnet's inference class.
         device: "cpu" or "cuda".
 
     Raises:
@@ -133,7 +133,7 @@ class Recogniser:
 
         Args:
             data: the directory.
-            title: of the progress bar.
+            title: text before the progress bar.
             memory: file that keeps what was recognised; an interrupted run goes on
                 after what is in it.
 

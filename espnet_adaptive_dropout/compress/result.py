@@ -49,7 +49,6 @@ def complete(
     """
     config_file = partial / "config.yaml"
     config = load_config(config_file)
-    _forget(config, work)
     temporary = [path for path in (source.root, work.absolute()) if path]
     names = _unique_names(files_of(config))
     for file, name in names.items():
@@ -76,18 +75,6 @@ def complete(
         _pack(Path(staging), partial / name, model_file.name, source, output_dir.name)
     _check(partial / name, source.task, work)
     return partial / name
-
-
-def _forget(config: dict[str, Any], work: Path) -> None:
-    """Leave out what names files of the work directory: config and data of a training.
-
-    Args:
-        config: changed in place.
-        work: the work directory.
-    """
-    for name in ("config", "train_data_path_and_name_and_type", "train_shape_file"):
-        if str(work) in str(config.get(name)):
-            config[name] = None if name == "config" else []
 
 
 def _unique_names(files: list[str]) -> dict[str, str]:

@@ -39,7 +39,7 @@ class PruningPlan:
         of: what the target counts, "encoder", "decoder" or "model" (both).
         decoder_parameters: parameters of the decoder before pruning; 0 if it was not
             cut.
-        decoder: for each layer of the decoder, name -> kept unit indices.
+        decoder: kept unit indices by location name, one mapping for each layer.
         reductions: removed share of the parameters of each part that was cut.
     """
 

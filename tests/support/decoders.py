@@ -73,7 +73,7 @@ def adaptive_decoder(stock, conf=None, **options):
     Args:
         stock: ESPnet's decoder.
         conf: its ``adaptive_dropout_conf``.
-        options: of both.
+        options: constructor arguments of both decoders.
     """
     conf = dict(target_reduction=0.2, total_steps=100) if conf is None else conf
     decoder = AdaptiveDropoutTransformerDecoder(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import soundfile
 import torch
 import yaml
@@ -67,7 +68,7 @@ def make_experiment(
         ctc_weight: weight of the CTC in the model.
         decoder: name of the decoder.
         decoder_conf: its options; None takes ``DECODER``.
-        conf: of ``encoder_conf.adaptive_dropout_conf``.
+        conf: options in ``encoder_conf.adaptive_dropout_conf``.
     """
     from espnet2.tasks.asr import ASRTask
 
@@ -115,6 +116,24 @@ def model_options(directory, model="valid.pth"):
         *("--train_config", str(directory / "config.yaml")),
         *("--model_file", str(directory / model)),
     ]
+
+
+def run_prune(experiment, *extra, output="compact"):
+    """Prune an experiment into a directory beside it; returns the directory."""
+    from espnet_adaptive_dropout.bin import prune
+
+    directory = experiment.parent / output
+    prune.main([*model_options(experiment), "--output_dir", str(directory), *extra])
+    return directory
+
+
+def refused_prune(experiment, *extra):
+    """Return the one line with which pruning is refused; nothing is written."""
+    with pytest.raises(SystemExit) as stop:
+        run_prune(experiment, *extra)
+    assert "\n" not in str(stop.value)
+    assert not (experiment.parent / "compact").exists()
+    return str(stop.value)
 
 
 def pruned_experiment(root):

@@ -198,3 +198,11 @@ def batch() -> dict[str, torch.Tensor]:
         text=torch.tensor([[2, 3, 4], [3, 2, -1], [4, -1, -1]]),
         text_lengths=torch.tensor([3, 2, 1]),
     )
+
+
+def train_steps(model: torch.nn.Module, steps: int) -> dict[str, Any]:
+    """Run training steps, without an optimizer; returns what the last reports."""
+    for _ in range(steps):
+        loss, stats, _ = model.train()(**batch())
+        loss.sum().backward()
+    return stats

@@ -4,7 +4,13 @@ import pytest
 import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from support.decoders import adaptive_decoder, stock_decoder
-from support.tiny_training import LATE_FREEZE, batch, build_model, encoder_conf
+from support.tiny_training import (
+    LATE_FREEZE,
+    batch,
+    build_model,
+    encoder_conf,
+    train_steps,
+)
 
 from espnet_adaptive_dropout.encoders.penalised_model import (
     AdaptiveDropoutMixin,
@@ -29,18 +35,11 @@ def model_of(data, encoder=None, decoder=None, **changes):
     return build_model(data, **{**settings, **changes})
 
 
-def train(model, steps):
-    for _ in range(steps):
-        loss, stats, _ = model.train()(**batch())
-        loss.sum().backward()
-    return stats
-
-
 def test_a_stock_encoder_and_gates_in_the_decoder(data):
     model = model_of(data, model=None)
     assert isinstance(model, AdaptiveDropoutMixin)
     before = model.decoder.units.logits().clone()
-    stats = train(model, 1)
+    stats = train_steps(model, 1)
     assert {"decoder_expected_reduction", "decoder_target_reduction"} <= set(stats)
     assert "expected_reduction" not in stats
     assert all(value is None or value.shape == (1,) for value in stats.values())
@@ -50,11 +49,11 @@ def test_a_stock_encoder_and_gates_in_the_decoder(data):
 
 def test_scores_count_when_both_sizes_are_final(data):
     model = model_of(data, encoder={}, decoder=dict(ramp_end=0.4, freeze_at=0.45))
-    train(model, 6)
+    train_steps(model, 6)
     assert model.decoder.control.is_frozen and not model.encoder.control.is_frozen
     _, stats, _ = model.eval()(**batch())
     assert stats["final_acc"] == -1.0 and stats["final_loss"] == 1e30
-    train(model, 4)
+    train_steps(model, 4)
     assert model.encoder.control.is_frozen
     _, stats, _ = model.eval()(**batch())
     assert torch.equal(stats["final_acc"], stats["acc"])
@@ -62,7 +61,7 @@ def test_scores_count_when_both_sizes_are_final(data):
 
 def test_evaluation_is_no_step_and_keeps_the_decided_units(data):
     model = model_of(data)
-    train(model, 10)
+    train_steps(model, 10)
     assert model.decoder.control.steps == 10
     model.eval()(**batch())
     with torch.no_grad():
@@ -81,7 +80,7 @@ def test_the_full_width_teaches_with_all_units_of_the_decoder(data):
         seen.append((module.is_second_pass, {gate.phase for gate in gates}))
 
     model.decoder.register_forward_pre_hook(note)
-    stats = train(model, 2)
+    stats = train_steps(model, 2)
     assert seen == [(False, {"sampled"}), (True, {"open"})] * 2
     assert model.decoder.control.steps == model.encoder.control.steps == 2
     assert stats["full_width_loss"] > 0
@@ -97,11 +96,11 @@ def test_an_existing_model_teaches_both(data, tmp_path, of):
     decoder_conf = {**DECODER, "adaptive_dropout_conf": own}
     encoder = {**teaching, "of": of}
     model = model_of(data, encoder=encoder, decoder_conf=decoder_conf)
-    stats = train(model, 10)
+    stats = train_steps(model, 10)
     assert stats["distillation"] > 0.0 and torch.isfinite(stats["distillation"])
     for stack in (model.encoder, model.decoder):
         cut_training(stack, [])  # after which the teacher goes on
-    assert train(model, 1)["distillation"] > 0.0
+    assert train_steps(model, 1)["distillation"] > 0.0
 
 
 def test_distillation_is_an_option_of_the_encoder(data):

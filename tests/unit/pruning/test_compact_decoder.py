@@ -7,26 +7,11 @@ import torch
 import yaml
 from espnet2.bin.asr_inference import Speech2Text
 from support.decoders import SMALL, compact_decoder, memory_of, stock_decoder
-from support.experiments import make_experiment, model_options
+from support.experiments import make_experiment, refused_prune, run_prune
 
-from espnet_adaptive_dropout.bin import prune
 from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
 from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.pruning.decoder_certificate import certify_decoder
-
-
-def run(experiment, *extra, output="compact"):
-    directory = experiment.parent / output
-    prune.main([*model_options(experiment), "--output_dir", str(directory), *extra])
-    return directory
-
-
-def refused(experiment, *extra):
-    with pytest.raises(SystemExit) as stop:
-        run(experiment, *extra)
-    assert "\n" not in str(stop.value)
-    assert not (experiment.parent / "compact").exists()
-    return str(stop.value)
 
 
 def recognised(directory, **options):
@@ -52,8 +37,8 @@ def assert_same(found, expected):
 
 
 def test_pruned_model_with_the_compact_decoder(experiment):
-    plain = run(experiment, output="plain")
-    directory = run(experiment, "--compact_decoder", "true")
+    plain = run_prune(experiment, output="plain")
+    directory = run_prune(experiment, "--compact_decoder", "true")
     config = yaml.safe_load((directory / "config.yaml").read_text())
     assert config["decoder"] == "espnet_adaptive_dropout.compact_transformer"
     stock = yaml.safe_load((plain / "config.yaml").read_text())
@@ -77,7 +62,7 @@ def test_pruned_model_with_the_compact_decoder(experiment):
 def test_whole_model_with_the_compact_decoder(tmp_path):
     make_experiment(tmp_path / "exp", "conformer")
     options = ("--compact_decoder", "true", "--target_reduction", "0")
-    directory = run(tmp_path / "exp", *options)
+    directory = run_prune(tmp_path / "exp", *options)
     assert_same(recognised(directory), recognised(tmp_path / "exp"))
     report = json.loads((directory / "report.json").read_text())
     assert report["removed_parameters"] == 0
@@ -86,9 +71,11 @@ def test_whole_model_with_the_compact_decoder(tmp_path):
 
 def test_what_is_refused(experiment):
     compact = ("--compact_decoder", "true")
-    message = refused(experiment, *compact, "--target_reduction", "0")
+    message = refused_prune(experiment, *compact, "--target_reduction", "0")
     assert "--target_reduction 0 is for models that were trained without" in message
-    assert "must be between 0 and 1" in refused(experiment, "--target_reduction", "0")
+    assert "must be between 0 and 1" in refused_prune(
+        experiment, "--target_reduction", "0"
+    )
     config = yaml.safe_load((experiment / "config.yaml").read_text())
     with pytest.raises(
         ValueError, match="has 'decoder: rnn', and only transformer can"
@@ -98,7 +85,7 @@ def test_what_is_refused(experiment):
 
 def test_a_model_without_its_decoder_is_refused(tmp_path):
     make_experiment(tmp_path / "exp", ctc_weight=1.0)
-    message = refused(tmp_path / "exp", "--compact_decoder", "true")
+    message = refused_prune(tmp_path / "exp", "--compact_decoder", "true")
     assert "the model uses no decoder (CTC only)" in message
 
 

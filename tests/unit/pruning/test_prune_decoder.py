@@ -7,7 +7,13 @@ import torch
 import yaml
 from espnet2.bin.asr_inference import Speech2Text
 from support.decoders import zero_units
-from support.experiments import DECODER, make_experiment, model_options
+from support.experiments import (
+    DECODER,
+    make_experiment,
+    model_options,
+    refused_prune,
+    run_prune,
+)
 
 from espnet_adaptive_dropout.bin import prune
 from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight
@@ -29,20 +35,6 @@ def experiment_of(root, encoder="adaptive_dropout_conformer", gated=True, **conf
     name = ADAPTIVE if gated else "transformer"
     make_experiment(root / "exp", encoder, decoder=name, decoder_conf=options, **conf)
     return root / "exp"
-
-
-def run(experiment, *extra, output="compact"):
-    directory = experiment.parent / output
-    prune.main([*model_options(experiment), "--output_dir", str(directory), *extra])
-    return directory
-
-
-def refused(experiment, *extra):
-    with pytest.raises(SystemExit) as stop:
-        run(experiment, *extra)
-    assert "\n" not in str(stop.value)
-    assert not (experiment.parent / "compact").exists()
-    return str(stop.value)
 
 
 def read(directory, name):
@@ -85,7 +77,7 @@ def assert_same(found, expected):
 
 def test_both_parts_are_cut_to_their_trained_sizes(tmp_path):
     experiment = experiment_of(tmp_path)
-    directory = run(experiment)
+    directory = run_prune(experiment)
     config = read(directory, "config.yaml")
     assert config["encoder"] == "espnet_adaptive_dropout.compact_conformer"
     assert config["decoder"] == COMPACT and config["model"] == "espnet"
@@ -110,7 +102,7 @@ def test_both_parts_are_cut_to_their_trained_sizes(tmp_path):
 
 def test_decoder_alone(tmp_path):
     experiment = experiment_of(tmp_path, "conformer")
-    directory = run(experiment)
+    directory = run_prune(experiment)
     config = read(directory, "config.yaml")
     assert config["encoder"] == "conformer" and config["decoder"] == COMPACT
     report = read(directory, "report.json")
@@ -125,7 +117,7 @@ def test_decoder_alone(tmp_path):
 def test_decoder_of_a_stock_model(tmp_path, decoder):
     make_experiment(tmp_path / "exp", "conformer", decoder=decoder, decoder_conf=LAYERS)
     options = ("--criterion", "magnitude", "--target_reduction", "0.4")
-    directory = run(tmp_path / "exp", "--of", "decoder", *options)
+    directory = run_prune(tmp_path / "exp", "--of", "decoder", *options)
     report = read(directory, "report.json")
     assert report["reductions"] == {"decoder": pytest.approx(0.4, abs=0.005)}
     assert removed(tmp_path / "exp", directory, "decoder") == pytest.approx(
@@ -150,7 +142,7 @@ def test_decoder_of_a_stock_model(tmp_path, decoder):
 def test_units_of_both_compete_for_one_target(tmp_path):
     make_experiment(tmp_path / "exp", "conformer", decoder_conf=LAYERS)
     options = ("--criterion", "magnitude", "--target_reduction", "0.35")
-    directory = run(tmp_path / "exp", "--of", "model", *options)
+    directory = run_prune(tmp_path / "exp", "--of", "model", *options)
     report = read(directory, "report.json")
     before = {p: parameters(tmp_path / "exp", p) for p in ("encoder", "decoder")}
     plan = PruningPlan.from_dict(read(directory, "plan.yaml"))
@@ -175,9 +167,11 @@ def test_units_of_both_compete_for_one_target(tmp_path):
 
 def test_one_target_for_what_was_trained_with_two(tmp_path):
     experiment = experiment_of(tmp_path)
-    directory = run(experiment, "--of", "model", "--target_reduction", "0.5")
+    directory = run_prune(experiment, "--of", "model", "--target_reduction", "0.5")
     assert read(directory, "report.json")["reduction"] == pytest.approx(0.5, abs=1e-3)
-    other = run(experiment, "--of", "decoder", "--target_reduction", "0.5", output="b")
+    other = run_prune(
+        experiment, "--of", "decoder", "--target_reduction", "0.5", output="b"
+    )
     report = read(other, "report.json")
     assert report["reductions"]["decoder"] == pytest.approx(0.5, abs=5e-3)
     # The part that was not named is cut as it was trained.
@@ -189,7 +183,9 @@ def test_cost_in_macs_of_a_search(tmp_path):
     options = ("--cost", "macs", "--target_reduction", "0.3")
     plans = []
     for beam in ("1", "20"):
-        directory = run(experiment, *options, "--cost_beam", beam, output=f"beam{beam}")
+        directory = run_prune(
+            experiment, *options, "--cost_beam", beam, output=f"beam{beam}"
+        )
         plan = PruningPlan.from_dict(read(directory, "plan.yaml"))
         assert plan.cost == "macs"
         assert plan.cost_reduction == pytest.approx(0.3, abs=5e-3)
@@ -222,31 +218,31 @@ def test_dry_run_names_rows_of_both(tmp_path, capsys):
 
 def test_what_is_refused(tmp_path):
     experiment = experiment_of(tmp_path, "conformer")
-    assert "repairs layers of the encoder, which is not" in refused(
+    assert "repairs layers of the encoder, which is not" in refused_prune(
         experiment, "--repair", "true"
     )
     state = torch.load(experiment / "valid.pth")
     state["decoder.control.frozen"].zero_()
     torch.save(state, experiment / "valid.pth")
-    assert "had not frozen its size yet" in refused(experiment)
+    assert "had not frozen its size yet" in refused_prune(experiment)
 
 
 def test_other_models_are_refused(tmp_path):
     make_experiment(tmp_path / "exp", decoder_conf=DECODER)
     options = ("--of", "decoder", "--target_reduction", "0.2")
-    message = refused(tmp_path / "exp", *options)
+    message = refused_prune(tmp_path / "exp", *options)
     assert "the checkpoint has no gates in the decoder; choose" in message
     config = read(tmp_path / "exp", "config.yaml")
     config["decoder"] = "rnn"
     (tmp_path / "exp" / "config.yaml").write_text(yaml.safe_dump(config))
-    message = refused(tmp_path / "exp", *options)
+    message = refused_prune(tmp_path / "exp", *options)
     assert "'decoder: rnn' cannot be pruned; it must be adaptive_dropo" in message
 
 
 def test_model_without_its_decoder_is_refused(tmp_path):
     make_experiment(tmp_path / "exp", "conformer", ctc_weight=1.0)
     options = ("--criterion", "random", "--target_reduction", "0.2")
-    message = refused(tmp_path / "exp", "--of", "decoder", *options)
+    message = refused_prune(tmp_path / "exp", "--of", "decoder", *options)
     assert "the model uses no decoder (CTC only)" in message
 
 

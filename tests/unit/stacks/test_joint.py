@@ -2,7 +2,13 @@
 
 import pytest
 import torch
-from support.tiny_training import LATE_FREEZE, batch, build_model, encoder_conf
+from support.tiny_training import (
+    LATE_FREEZE,
+    batch,
+    build_model,
+    encoder_conf,
+    train_steps,
+)
 
 from espnet_adaptive_dropout.decoders.adaptive import AdaptiveDropoutTransformerDecoder
 from espnet_adaptive_dropout.encoders.adaptive import AdaptiveDropoutConformerEncoder
@@ -22,20 +28,13 @@ def model_of(data, encoder=None, decoder=None, **changes):
     return build_model(data, **{**settings, **changes})
 
 
-def train(model, steps):
-    for _ in range(steps):
-        loss, stats, _ = model.train()(**batch())
-        loss.sum().backward()
-    return stats
-
-
 def test_units_of_both_are_frozen_to_one_size(data):
     model = model_of(data)
     control = model.encoder.control
     assert model.decoder.control is None
     total = sum(s.units.parameters.total for s in (model.encoder, model.decoder))
     assert control.cost.total == total
-    stats = train(model, 10)
+    stats = train_steps(model, 10)
     assert control.frozen == 1
     kept = [stack.units.decided() for stack in (model.encoder, model.decoder)]
     removed = sum(
@@ -57,7 +56,7 @@ def test_units_of_both_are_frozen_to_one_size(data):
 def test_the_loss_moves_the_logits_of_both(data):
     model = model_of(data)
     before = [s.units.logits().clone() for s in (model.encoder, model.decoder)]
-    train(model, 1)
+    train_steps(model, 1)
     for stack, logits in zip((model.encoder, model.decoder), before):
         assert (stack.units.logits() != logits).any()
     assert model.encoder.control.optimizer.updates == 1
@@ -66,13 +65,13 @@ def test_the_loss_moves_the_logits_of_both(data):
 def test_both_are_cut_in_the_training(data):
     model = model_of(data)
     assert not model.decoder.cut_is_due
-    train(model, 10)
+    train_steps(model, 10)
     assert model.encoder.cut_is_due and model.decoder.cut_is_due
 
 
 def test_checkpoints_open_again(data):
     model = model_of(data)
-    train(model, 10)
+    train_steps(model, 10)
     other = model_of(data)
     other.load_state_dict(model.state_dict())
     assert other.encoder.control.is_frozen
