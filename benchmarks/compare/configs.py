@@ -126,6 +126,9 @@ def gated_config(dense: Config, target: float, options: Config) -> Config:
         "target_reduction": round(target, 4),
         **options,
     }
+    if prunes_decoder(options):
+        config["decoder"] = "adaptive_dropout_transformer"
+        config["decoder_conf"]["adaptive_dropout_conf"] = {"of": options["of"]}
     config["model"] = "adaptive_dropout"
     config["best_model_criterion"] = [
         [phase, f"final_{name}", mode]
@@ -135,6 +138,17 @@ def gated_config(dense: Config, target: float, options: Config) -> Config:
         # Nothing is final before the end, and earlier checkpoints are larger models.
         config["best_model_criterion"] = [LAST]
     return config
+
+
+def prunes_decoder(options: Config) -> bool:
+    """Whether ``adaptive_dropout_conf`` is one target for encoder and decoder."""
+    return options.get("of") == "model"
+
+
+def has_decoder(config: Config) -> bool:
+    """Whether a model has an attention decoder that is trained and decoded with."""
+    ctc_alone = (config.get("model_conf") or {}).get("ctc_weight") == 1.0
+    return bool(config.get("decoder")) and not ctc_alone
 
 
 def small_config(dense: Config, target: float) -> tuple[Config, str]:

@@ -47,6 +47,7 @@ class Planner:
             ValueError: a run cannot be made, or was made with another config.
         """
         every = {run.name: run for run in all_runs()}
+        runs = [run for run in runs if self._is_possible(run)]
         wanted = [run for run in runs if run.kind != "dense"]
         for run in list(wanted):
             parent = every.get(run.options.get("of", ""))
@@ -62,6 +63,17 @@ class Planner:
         for directory in {task.directory for task in tasks}:
             self._write_commands(directory, tasks)
         return tasks
+
+    def _is_possible(self, run: Run) -> bool:
+        """Whether the stock model has what a run prunes; if not, a note says so."""
+        possible = configs.has_decoder(self.dense) or not configs.prunes_decoder(
+            run.options
+        )
+        if not possible:
+            self.notes.append(
+                f"{run.name}: left out, as it needs a --dense_config with a decoder"
+            )
+        return possible
 
     def _write_commands(self, directory: Path, tasks: list[Task]) -> None:
         """Write all commands of a run as a shell script."""

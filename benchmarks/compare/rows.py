@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.compare.equal_cost import equal_cost_runs
 from benchmarks.compare.runs import (
     ABLATION,
+    BOTH,
     EQUAL_COST,
     EVERYTHING,
     FAMILY,
@@ -69,6 +71,7 @@ def all_runs() -> list[Run]:
         single("dense_no_dropout", "dense without dropout", "stock", dropout_rate=0.0),
         *_everything(),
         *equal_cost_runs(),
+        *_both(),
         *prune_points(
             "random", "random units, then fine-tuning", (0.5,), criterion="random"
         ),
@@ -95,7 +98,7 @@ def chosen_runs(patterns: Sequence[str]) -> list[Run]:
             names = ", ".join(dict.fromkeys(run.row for run in runs))
             raise ValueError(
                 f"--rows {pattern}: no such row; there are {names}, and the sections "
-                f"{MAIN}, {EQUAL_COST}, {ABLATION}, {SETTINGS}, {SIZES}"
+                f"{MAIN}, {EQUAL_COST}, {BOTH}, {ABLATION}, {SETTINGS}, {SIZES}"
             )
         chosen.update(hits)
     return [run for run in runs if run.name in chosen]
@@ -148,6 +151,17 @@ def _ablations() -> list[Run]:
         ):
             runs.append(gated(key, title, section=ABLATION, locations=chosen))
     return runs
+
+
+def _both() -> list[Run]:
+    """Encoder and decoder of a hybrid model with one target, from the first step."""
+    options: dict[str, Any] = dict(locations=list(EVERYTHING), of="model")
+    title = "ours, encoder and decoder"
+    taught = f"{title}, taught by the full width until the cut"
+    return [
+        single("both", title, "gated", BOTH, **options),
+        single("both_taught", taught, "gated", BOTH, distillation=0.5, **options),
+    ]
 
 
 def _settings() -> list[Run]:

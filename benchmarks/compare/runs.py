@@ -26,7 +26,7 @@ SHARE_OF_BOUND = 0.9
 PARTS = 20
 
 MAIN, ABLATION, SETTINGS, SIZES = "main", "ablation", "settings", "sizes"
-EQUAL_COST = "equal_cost"
+EQUAL_COST, BOTH = "equal_cost", "both"
 
 
 @dataclasses.dataclass(frozen=True)

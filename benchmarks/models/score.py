@@ -1,8 +1,9 @@
 """Decodes data sets with a model and counts its errors, for result.json.
 
-Greedy CTC (the most likely token of every frame, without repeats and blanks), in
-batches and in this process: a beam search finds little more in models of this size
-and takes longer than their training.
+Models with CTC alone by greedy CTC (the most likely token of every frame, without
+repeats and blanks), in batches: a beam search finds little more in models of this size
+and takes longer than their training. Models with an attention decoder by ESPnet's
+search.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from espnet_adaptive_dropout.experiments.tables import read_table
 
 BATCH = 32
+SEARCH = dict(beam_size=5, ctc_weight=0.3, lm_weight=0.0)
 
 
 def score(args: argparse.Namespace) -> None:
@@ -26,6 +28,7 @@ def score(args: argparse.Namespace) -> None:
     """
     import torch
 
+    from benchmarks.compare.configs import has_decoder
     from benchmarks.files import read_json, write_json
     from espnet_adaptive_dropout.experiments.sizes import sizes
     from espnet_adaptive_dropout.pruning.sweep.errors import error_counts
@@ -33,12 +36,16 @@ def score(args: argparse.Namespace) -> None:
     task, config, model = open_model(args.train_config, args.model_file)
     if config.get("ngpu") and torch.cuda.is_available():
         model.cuda()
+    searches = has_decoder(config)
     wanted = read_json(args.sets)
     errors: dict[str, dict[str, int]] = {}
     loss = None
     for data in dict.fromkeys(name for name, _ in wanted.values()):
         with torch.inference_mode():
             texts, data_loss = decode(task, model, config, Path("dump/raw") / data)
+            if searches:
+                files = args.train_config, args.model_file
+                texts = search(*files, Path("dump/raw") / data)
         loss = data_loss if data == args.valid else loss
         for name, (of, ids) in wanted.items():
             if of == data:
@@ -51,7 +58,7 @@ def score(args: argparse.Namespace) -> None:
             model=str(args.model_file),
             sets=errors,
             valid_loss=loss,
-            decoding="greedy CTC",
+            decoding=f"search, {SEARCH}" if searches else "greedy CTC",
             checkpoints=averaged(args.model_file),
             **sizes(model.cpu()),
         ),
@@ -106,6 +113,26 @@ def decode(
             tokens = converter.ids2tokens(collapse(row[:length]))
             texts[name] = (references[name], tokenizer.tokens2text(tokens))
     return texts, total / max(len(texts), 1)
+
+
+def search(
+    train_config: Path, model_file: Path, data: Path
+) -> dict[str, tuple[str, str]]:
+    """Decode one data set with ESPnet's search, as ``SEARCH`` says, on a CPU.
+
+    Returns:
+        Utterance id -> (reference, hypothesis).
+    """
+    import soundfile
+    from espnet2.bin.asr_inference import Speech2Text
+
+    recognise = Speech2Text(str(train_config), str(model_file), **SEARCH)
+    references = read_table(data / "text")
+    texts = {}
+    for name, path in read_table(data / "wav.scp").items():
+        speech, _ = soundfile.read(path, dtype="float32")
+        texts[name] = references[name], recognise(speech)[0][0]
+    return texts
 
 
 def batches(

@@ -16,6 +16,7 @@ from benchmarks import ROOT
 from benchmarks.compare.configs import SETTINGS_FILE
 from benchmarks.compare.runs import (
     ABLATION,
+    BOTH,
     EQUAL_COST,
     MAIN,
     SETTINGS,
@@ -38,6 +39,7 @@ from espnet_adaptive_dropout.experiments.markdown import table_lines
 HEADINGS = {
     MAIN: "Ways to the same size",
     EQUAL_COST: "Trainings at the cost of the dense one",
+    BOTH: "Encoder and decoder with one target",
     ABLATION: "Each location alone and each left out",
     SETTINGS: "Ours with one setting changed",
     SIZES: "One training, many sizes",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.compare.runs import (
     ABLATION,
+    BOTH,
     EQUAL_COST,
     MAIN,
     SETTINGS,
@@ -17,6 +18,7 @@ from espnet_adaptive_dropout.experiments.files import replacing
 TITLES = {
     MAIN: "same size",
     EQUAL_COST: "training at the same cost",
+    BOTH: "encoder and decoder",
     ABLATION: "by location",
     SETTINGS: "one setting changed",
     SIZES: "many sizes",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compare.runs import FAMILY, LOCATIONS, MAIN, SIZES, percent
+from benchmarks.compare.runs import BOTH, FAMILY, LOCATIONS, MAIN, SIZES, percent
 from benchmarks.compare.training_cost import training_cost
 from benchmarks.files import read_json
 from espnet_adaptive_dropout.experiments.markdown import table_lines
@@ -158,10 +158,17 @@ def of_section(rows: list[Measured], section: str) -> list[Measured]:
 
 
 def removed(row: Measured, dense: Measured | None) -> float | None:
-    """Share of the dense encoder's parameters that the row's model lacks."""
+    """Share of the dense encoder's parameters that the row's model lacks.
+
+    Of encoder and decoder together where they have one target.
+    """
     if dense is None:
         return None
-    return 1.0 - row.mean("encoder_params") / dense.mean("encoder_params")
+    names = ["encoder_params"]
+    if row.section == BOTH:
+        names.append("decoder_params")
+    left, whole = (sum(map(one.mean, names)) for one in (row, dense))
+    return 1.0 - left / whole
 
 
 def cost(row: Measured, dense: Measured | None) -> float | None:
