@@ -71,6 +71,32 @@ def test_comparison_from_training_to_tables(tmp_path, capsys, monkeypatch):
         compare.main([*command[:-1], "5"])
 
 
+def test_comparison_of_a_hybrid_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "ForkedCommands", InThisProcess)
+    recipe = write_recipe(tmp_path / "recipe")
+    config = yaml.safe_load((recipe / DENSE).read_text())
+    config.update(
+        decoder="transformer",
+        decoder_conf=dict(attention_heads=2, linear_units=32, num_blocks=1),
+        model_conf=dict(ctc_weight=0.3, report_cer=False, report_wer=False),
+    )
+    hybrid = tmp_path / "hybrid.yaml"
+    hybrid.write_text(yaml.safe_dump(config))
+    exp = tmp_path / "exp"
+    command = [
+        *("--recipe_dir", str(recipe), "--exp", str(exp)),
+        *("--dense_config", str(hybrid), "--test_sets", "test", "--seeds", "1"),
+        *("--target", "0.4", "--jobs", "1", "--utterances", "8", "--max_epoch", "4"),
+    ]
+    compare.main([*command, "--rows", "dense,both_taught"])
+    tables.main(["--exp", str(exp)])
+    dense, both = read_json(exp / "results.json")["rows"]
+    assert both["removed"] == pytest.approx(0.4, abs=0.01)
+    result = both["results"]["1"]
+    assert result["decoder_params"] < dense["results"]["1"]["decoder_params"]
+    assert result["decoding"].startswith("search")
+
+
 def test_a_second_comparison_is_kept_out(tmp_path):
     with compare.only_one(tmp_path):
         with pytest.raises(ValueError, match="another comparison is running in"):

@@ -37,6 +37,27 @@ def test_ours_differs_from_dense_in_encoder_model_and_selection_only(mine):
     assert configs.best_checkpoint(ours) == "valid.final_loss.ave.pth"
 
 
+def test_one_target_for_both_gives_the_decoder_gates_too(mine):
+    dense = configs.dense_config(mine, seed=1)
+    hybrid = {**dense, "decoder": "transformer", "decoder_conf": {"num_blocks": 2}}
+    ours = configs.gated_config(hybrid, 0.4, {"of": "model"})
+    assert ours["decoder"] == "adaptive_dropout_transformer"
+    conf = {"num_blocks": 2, "adaptive_dropout_conf": {"of": "model"}}
+    assert ours["decoder_conf"] == conf
+    assert hybrid["decoder_conf"] == {"num_blocks": 2}
+    encoder_only = configs.gated_config(hybrid, 0.4, {})
+    assert encoder_only["decoder"] == "transformer"
+
+
+def test_a_decoder_counts_where_it_is_trained(mine):
+    dense = configs.dense_config(mine, seed=1)
+    assert not configs.has_decoder(dense)
+    assert not configs.has_decoder({**dense, "decoder": "transformer"})
+    hybrid = {"decoder": "transformer", "model_conf": {"ctc_weight": 0.3}}
+    assert configs.has_decoder(hybrid)
+    assert configs.has_decoder({"decoder": "transformer"})
+
+
 def test_without_a_freeze_the_last_checkpoints_are_taken(mine):
     dense = configs.dense_config(mine, seed=1)
     config = configs.gated_config(dense, 0.4, {"freeze_at": 1.0})

@@ -127,6 +127,14 @@ def test_a_target_beyond_a_location_is_lowered_and_said(planner):
     assert note.startswith(f"only_query: {bound.target_reduction:.1%} of at most")
 
 
+def test_a_model_without_decoder_has_no_row_that_prunes_one(planner):
+    assert names(planner, "both", "ours_whole") == ["seed2/ours_whole"]
+    assert planner.notes == [
+        f"{row}: left out, as it needs a --dense_config with a decoder"
+        for row in ("both", "both_taught")
+    ]
+
+
 def test_gradual_pruning_cuts_the_widened_model_again(planner):
     (*_, task) = planner.tasks(chosen_runs(["gradual"]))
     kinds = [step.name.rstrip("0123456789_") for step in task.steps]

@@ -7,7 +7,7 @@ from support.benchmark_recipe import namespace, settings
 
 from benchmarks.files import read_json, write_json
 from benchmarks.tables.__main__ import write_tables
-from benchmarks.tables.results import read_results, relative_change
+from benchmarks.tables.results import read_results, relative_change, removed
 
 ROWS = {
     "dense": ("dense", "dense", "main"),
@@ -18,6 +18,7 @@ ROWS = {
     "taylor_50": ("taylor", "Taylor", "main"),
     "without_ffn": ("without_ffn", "ours without ffn", "ablation"),
     "logit_2": ("logit_2", "ours, initial logit 2", "settings"),
+    "both": ("both", "ours, encoder and decoder", "both"),
     "family": ("family_54", "family, cut to 54 %", "sizes"),
     "family_70": ("family_70", "family, cut to 70 %", "sizes"),
     "ours_70": ("ours_70", "ours, cut to 70 %", "sizes"),
@@ -35,7 +36,7 @@ def exp(tmp_path):
     return tmp_path
 
 
-def put(exp, run, seed, test, dev=10, params=1000, words=100):
+def put(exp, run, seed, test, dev=10, params=1000, words=100, **more):
     def counts(errors):
         return dict(words=words, word_errors=errors, chars=400, char_errors=errors)
 
@@ -45,6 +46,7 @@ def put(exp, run, seed, test, dev=10, params=1000, words=100):
         "test_other": counts(test + 1),
     }
     result = dict(sets=sets, valid_loss=1.5, encoder_params=params, encoder_macs=3e6)
+    result.update(more)
     write_json(exp / f"seed{seed}" / run / "result.json", result)
 
 
@@ -89,6 +91,15 @@ def test_change_is_over_common_seeds(exp):
     put(exp, "ours", 1, test=12)
     rows = by_key(exp)
     assert relative_change(rows["ours"], rows["dense"]) == pytest.approx(20.0)
+
+
+def test_a_target_for_both_is_a_share_of_both(exp):
+    put(exp, "dense", 1, test=10, params=600, decoder_params=400)
+    put(exp, "both", 1, test=10, params=200, decoder_params=300)
+    put(exp, "ours", 1, test=10, params=300, decoder_params=400)
+    rows = by_key(exp)
+    shares = {key: removed(row, rows["dense"]) for key, row in rows.items()}
+    assert shares == pytest.approx(dict(dense=0.0, both=0.5, ours=0.5))
 
 
 def test_all_files_are_written(exp):
