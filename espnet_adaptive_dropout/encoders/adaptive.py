@@ -14,7 +14,8 @@ from espnet_adaptive_dropout.modules.activation import fuse_swish
 from espnet_adaptive_dropout.modules.checked_loading import CheckedLoading
 from espnet_adaptive_dropout.modules.subsampling import put_channels_last
 from espnet_adaptive_dropout.stacks.adaptive import AdaptiveStack
-from espnet_adaptive_dropout.units.cost import Cost, mac_cost, zero_inputs
+from espnet_adaptive_dropout.units.cost import Cost
+from espnet_adaptive_dropout.units.encoder_cost import mac_cost, zero_inputs
 from espnet_adaptive_dropout.units.widths import compact_options
 
 

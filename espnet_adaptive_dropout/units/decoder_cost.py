@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import torch
 
-from espnet_adaptive_dropout.units.cost import Cost, counted_macs
+from espnet_adaptive_dropout.units.cost import Cost
 from espnet_adaptive_dropout.units.group import UnitGroup
+from espnet_adaptive_dropout.units.unit_cost import counted_macs
 
 # Input frames of an encoder for one of its output, as with ESPnet's conv2d: a decoder
 # does not know its encoder

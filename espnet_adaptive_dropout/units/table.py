@@ -9,8 +9,9 @@ import torch
 
 from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
 from espnet_adaptive_dropout.units import attach, locations
-from espnet_adaptive_dropout.units.cost import Cost, parameter_cost
+from espnet_adaptive_dropout.units.cost import Cost
 from espnet_adaptive_dropout.units.group import UnitGroup
+from espnet_adaptive_dropout.units.unit_cost import parameter_cost
 
 # Over what a size is divided evenly; within, the units compete.
 BUDGETS = ("encoder", "block", "location", "module")

@@ -1,26 +1,62 @@
-"""Cost of one unit of a location, from the shapes of the weights that it cuts."""
+"""Counts the cost of units, from the shapes of the weights that they cut."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
-from espnet_adaptive_dropout.modules.mac_counter import operator_counter
+from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
 from espnet_adaptive_dropout.units.attach import unit_count
+from espnet_adaptive_dropout.units.cost import Cost, Shared
+from espnet_adaptive_dropout.units.group import UnitGroup
 from espnet_adaptive_dropout.units.location import Location
 
-_PRODUCTS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
+
+def parameter_cost(
+    stack: torch.nn.Module,
+    groups: Sequence[UnitGroup],
+    gates: Iterable[AdaptiveDropout],
+) -> Cost:
+    """Parameters that go with each unit of ``groups``, and all of the stack's.
+
+    Args:
+        stack: encoder or decoder at full width.
+        groups: all units of it, in unit order.
+        gates: gates of it, which are not counted.
+    """
+    logits = {id(gate.logits) for gate in gates}
+    total = sum(p.numel() for p in stack.parameters() if id(p) not in logits)
+    each = [unit_cost(group.owner(stack), group.location_spec) for group in groups]
+    shared = _shared(stack, groups)
+    return Cost("parameters", _spread(groups, each), float(total), shared)
 
 
-def _sliced(
-    owner: torch.nn.Module, location: Location
-) -> dict[str, torch.nn.Parameter]:
-    """The parameters that ``location`` cuts, by name within their module."""
-    names = {part.name for part in location.slices}
-    parameters = getattr(owner, location.module).named_parameters()
-    return {name: parameter for name, parameter in parameters if name in names}
+def counted_macs(
+    stack: torch.nn.Module,
+    groups: Sequence[UnitGroup],
+    total: int,
+    uses: Mapping[int, int],
+    attended: Mapping[str, int],
+    positions: int = 0,
+) -> Cost:
+    """Multiply-accumulates of every unit, of what was counted.
+
+    Args:
+        stack: encoder or decoder at full width.
+        groups: all units of it, in unit order.
+        total: multiply-accumulates of all of it.
+        uses: see :func:`unit_macs`; so for the two that follow.
+        attended: pairs of a query and a key.
+        positions: pairs of a frame and a position.
+    """
+    each = [
+        unit_macs(group.owner(stack), group.location_spec, uses, attended, positions)
+        for group in groups
+    ]
+    shared = _shared(stack, groups, uses)
+    return Cost("macs", _spread(groups, each), float(total), shared)
 
 
 def unit_cost(owner: torch.nn.Module, location: Location) -> int:
@@ -83,41 +119,37 @@ def unit_macs(
     return macs + positions * location.attends_positions
 
 
-@torch.no_grad()
-def measure_products(
-    encoder: torch.nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]
-) -> tuple[int, tuple[int, int], dict[int, int]]:
-    """Count in a forward pass.
+def _shared(
+    stack: torch.nn.Module,
+    groups: Sequence[UnitGroup],
+    uses: Mapping[int, int] | None = None,
+) -> tuple[Shared, ...]:
+    """Shared costs of all groups; parameters, or MACs if ``uses`` is given."""
+    found = []
+    for first, second in itertools.combinations(groups, 2):
+        if first.place != second.place:
+            continue
+        amount = shared_cost(
+            first.owner(stack), first.location_spec, second.location_spec, uses
+        )
+        if amount:
+            found.append(Shared(first.span, second.span, float(amount)))
+    return tuple(found)
 
-    Returns:
-        MACs; the lengths of frames and of positions that the blocks see; and how often
-        every weight is used, by the id of the parameter.
-    """
-    lengths: list[tuple[int, int]] = []
-    uses: dict[int, int] = {}
 
-    def record_lengths(module: torch.nn.Module, args: Any) -> None:
-        positions = args[3].size(1) if len(args) == 5 else 0
-        lengths.append((args[0].size(1), positions))
+def _spread(groups: Sequence[UnitGroup], each: Sequence[float]) -> torch.Tensor:
+    return torch.cat(
+        [
+            torch.full((group.num_units,), float(cost), dtype=torch.float64)
+            for group, cost in zip(groups, each)
+        ]
+    )
 
-    def record_uses(module: torch.nn.Module, args: Any, output: torch.Tensor) -> None:
-        # Weights are (outputs, ...): one use for each output of all channels.
-        uses[id(module.weight)] = output.numel() // module.weight.shape[0]
 
-    was_training, conditions = encoder.training, encoder.interctc_use_conditioning
-    encoder.eval()
-    encoder.interctc_use_conditioning = False
-    attention = encoder.encoders[0].self_attn
-    handles = [attention.register_forward_pre_hook(record_lengths)]
-    for module in encoder.modules():
-        if isinstance(module, _PRODUCTS):
-            handles.append(module.register_forward_hook(record_uses))
-    try:
-        with operator_counter(encoder) as counter:
-            encoder(*inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-        encoder.interctc_use_conditioning = conditions
-        encoder.train(was_training)
-    return counter.get_total_flops() // 2, lengths[0], uses
+def _sliced(
+    owner: torch.nn.Module, location: Location
+) -> dict[str, torch.nn.Parameter]:
+    """The parameters that ``location`` cuts, by name within their module."""
+    names = {part.name for part in location.slices}
+    parameters = getattr(owner, location.module).named_parameters()
+    return {name: parameter for name, parameter in parameters if name in names}

@@ -10,7 +10,7 @@ from support.experiments import make_experiment, model_options
 from espnet_adaptive_dropout.bin import prune
 from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.experiments.sizes import macs
-from espnet_adaptive_dropout.units.cost import zero_inputs
+from espnet_adaptive_dropout.units.encoder_cost import zero_inputs
 from espnet_adaptive_dropout.units.locations import by_default
 
 

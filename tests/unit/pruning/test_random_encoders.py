@@ -22,7 +22,7 @@ from espnet_adaptive_dropout.export.onnx import OnnxEncoder, export_onnx
 from espnet_adaptive_dropout.modules.compact_attention import CompactAttention
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.trained import set_masks
-from espnet_adaptive_dropout.units.cost import mac_cost
+from espnet_adaptive_dropout.units.encoder_cost import mac_cost
 from espnet_adaptive_dropout.units.surgery import cut_weights
 from espnet_adaptive_dropout.units.widths import compact_options, format_indices
 

@@ -4,7 +4,7 @@ from support.encoders import ARCHITECTURES, adaptive, compact_of, options_of
 
 from espnet_adaptive_dropout.experiments import sizes as count
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.units.cost import mac_cost, zero_inputs
+from espnet_adaptive_dropout.units.encoder_cost import mac_cost, zero_inputs
 
 # More frames than the compact encoder's attention takes at a time
 FRAMES = 700

@@ -13,7 +13,7 @@ from support.encoders import (
     stock_of,
 )
 
-from espnet_adaptive_dropout.units.cost import mac_cost, zero_inputs
+from espnet_adaptive_dropout.units.encoder_cost import mac_cost, zero_inputs
 from espnet_adaptive_dropout.units.locations import names_of
 from espnet_adaptive_dropout.units.ranked_cut import TOLERANCE, even_scores, ranked_cut
 from espnet_adaptive_dropout.units.removal_order import (
