@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from espnet_adaptive_dropout.experiments.calibration import labelled_source
+from espnet_adaptive_dropout.experiments.data import labelled_batches
 from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.part import Part, Section
 from espnet_adaptive_dropout.pruning.trained import Trained
@@ -137,9 +139,11 @@ def check_frozen_size(section: Section, model_file: Path) -> None:
 
 
 def check_repair(trained: Trained, options: PruneOptions) -> None:
-    """Refuse ``--repair true`` where the encoder is not cut, with a ValueError."""
-    if options.repair and trained.part("encoder") is None:
-        raise ValueError(
-            "--repair true: repairs layers of the encoder, which is not cut; leave it "
-            "out, or choose --of encoder or model"
-        )
+    """Refuse ``--repair true`` of a decoder without text, with a ValueError."""
+    if not options.repair or trained.part("decoder") is None:
+        return
+    try:
+        source = labelled_source(trained.config, options.data)
+        next(labelled_batches(trained.task, trained.config, source, 1), None)
+    except ValueError as error:
+        raise ValueError(f"--repair true: {error}") from None

@@ -185,7 +185,7 @@ def test_a_layer_that_gets_worse_on_held_out_audio_stays():
 
 def test_all_weights_stay_where_the_encoder_gets_worse(monkeypatch):
     errors = iter([0.1, 0.2])
-    monkeypatch.setattr(repair_module, "_encoder_error", lambda *args: next(errors))
+    monkeypatch.setattr(repair_module, "_output_error", lambda *args: next(errors))
     original, compact = pair()
     before = copy_of(compact)
     result = repair(original, compact, utterances())
