@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from pathlib import Path
 
@@ -139,11 +140,18 @@ def check_frozen_size(section: Section, model_file: Path) -> None:
 
 
 def check_repair(trained: Trained, options: PruneOptions) -> None:
-    """Refuse ``--repair true`` of a decoder without text, with a ValueError."""
+    """Refuse ``--repair true`` of a decoder without its texts, with a ValueError."""
     if not options.repair or trained.part("decoder") is None:
         return
     try:
         source = labelled_source(trained.config, options.data)
-        next(labelled_batches(trained.task, trained.config, source, 1), None)
+        for _, batch in labelled_batches(trained.task, trained.config, source, 1):
+            inspect.signature(trained.model.forward).bind(**batch)
+            break
     except ValueError as error:
         raise ValueError(f"--repair true: {error}") from None
+    except TypeError as error:  # a model of s2t reads three texts
+        raise ValueError(
+            f"--repair true: the data lack what the decoder is trained on ({error}); "
+            f"add --data PATH,NAME,text"
+        ) from None
