@@ -94,7 +94,7 @@ def teacher_forced_inputs(
     Raises:
         ValueError: the data lack a text, cannot be read, or are not finite.
     """
-    source = labelled_source(config, data)
+    source = _labelled_source(config, data)
     batches = labelled_batches(task, config, source, 1, utterances)
     found = OnDisk()
     for names, batch in _shown(batches, utterances):
@@ -107,18 +107,10 @@ def teacher_forced_inputs(
     return found
 
 
-def labelled_source(
+def _labelled_source(
     config: dict[str, Any], data: Sequence[str] | None
 ) -> list[Triplet]:
-    """Return the triplets of the speech and its texts.
-
-    Args:
-        config: training config of the experiment.
-        data: "path,name,type" triplets; None takes the config's validation data.
-
-    Raises:
-        ValueError: there is no text.
-    """
+    """Return the triplets of the speech and its texts; raise a ValueError without."""
     source = triplets(data, config, "valid", "--data")
     if not any(name.startswith("text") for _, name, _ in source):
         raise ValueError(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from pathlib import Path
 
-from espnet_adaptive_dropout.experiments.calibration import labelled_source
-from espnet_adaptive_dropout.experiments.data import labelled_batches
+from espnet_adaptive_dropout.experiments.calibration import teacher_forced_inputs
 from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.part import Part, Section
 from espnet_adaptive_dropout.pruning.trained import Trained
@@ -144,10 +142,9 @@ def check_repair(trained: Trained, options: PruneOptions) -> None:
     if not options.repair or trained.part("decoder") is None:
         return
     try:
-        source = labelled_source(trained.config, options.data)
-        for _, batch in labelled_batches(trained.task, trained.config, source, 1):
-            inspect.signature(trained.model.forward).bind(**batch)
-            break
+        teacher_forced_inputs(
+            trained.task, trained.model, trained.config, 1, options.data
+        )
     except ValueError as error:
         raise ValueError(f"--repair true: {error}") from None
     except TypeError as error:  # a model of s2t reads three texts

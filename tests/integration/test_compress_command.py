@@ -146,6 +146,8 @@ def test_an_experiment_with_transcripts(tmp_path, folder, monkeypatch):
     text = (tmp_path / "small" / "compress.md").read_text()
     assert "| decoder parameters | " in text
     assert "of encoder and decoder removed" in text
+    assert set(report["repair"]) == {"encoder", "decoder"}
+    assert "The decoder's output differs from the original's by " in text
 
 
 def test_an_s2t_model_without_transcripts(tmp_path):
