@@ -186,7 +186,7 @@ def _rates(row: Measured) -> list[str]:
 def _errors(paths: dict[int, Path], repaired: bool, measured: dict[int, Path]) -> str:
     """Mean over the seeds of the encoder's error; the repair measures both."""
     reports: list[dict[str, Any]] = [
-        read_json(path.with_name("report.json"))["repair"]
+        _of_encoder(read_json(path.with_name("report.json"))["repair"])
         for seed, path in measured.items()
         if seed in paths
     ]
@@ -194,6 +194,11 @@ def _errors(paths: dict[int, Path], repaired: bool, measured: dict[int, Path]) -
         return ""
     which = "after" if repaired else "before"
     return f"{100 * statistics.fmean(report[which] for report in reports):.1f}"
+
+
+def _of_encoder(repair: dict[str, Any]) -> dict[str, Any]:
+    """Return the repair of the encoder; earlier reports have no other."""
+    return repair.get("encoder", repair)
 
 
 def _left(row: Measured, without: Measured, dense: Measured) -> str:

@@ -58,7 +58,8 @@ def get_parser() -> argparse.ArgumentParser:
     add(
         "--data",
         action="append",
-        help="PATH,NAME,TYPE of audio for the certificate; default: validation data",
+        help="PATH,NAME,TYPE of audio for the certificate and the repair and, given "
+        "again, of its text, to repair a decoder on; default: validation data",
     )
     add_cut_options(parser)
     add(

@@ -105,12 +105,12 @@ class WithoutTraining:
         Returns:
             The report of pruning.
         """
-        speech = [",".join(self.audio.speech)]
+        data = [",".join(triplet) for triplet in self.audio.triplets]
         kind: Any = criterion_choices.get_class(self.options.cut.criterion)
         conf: dict[str, Any] = {"locations": self.options.locations}
         fields = {field.name: field.default for field in dataclasses.fields(kind)}
         if "data" in fields:
-            conf["data"] = [",".join(triplet) for triplet in self.audio.triplets]
+            conf["data"] = data
         if "batches" in fields:
             size = self.options.cut.criterion_conf.get(
                 "batch_size", fields["batch_size"]
@@ -119,9 +119,9 @@ class WithoutTraining:
         options = dataclasses.replace(
             self.options.cut,
             criterion_conf={**conf, **self.options.cut.criterion_conf},
-            data=speech,
+            data=data,
         )
-        trained = self._trained(speech)
+        trained = self._trained(data)
         report = cut_as_planned(trained, options, partial, self)
         share_images(self.source.experiment, partial)
         return report

@@ -117,17 +117,17 @@ def _honesty(report: dict[str, Any]) -> str:
         f"masked large one does, with differences up to {largest:.1e} in double "
         f"precision. It does not say that the outputs are those of the original model: "
     )
-    repair = report.get("repair")
+    repairs = report.get("repair") or {}
     if report.get("training"):
         text += "the removed units, the repair and the training change them."
-    elif repair and repair["used"]:
+    elif any(one["used"] for one in repairs.values()):
         text += "the removed units and the repair of the weights change them."
     else:
         text += "the removed units change them."
-    if repair:
+    for kind, repair in repairs.items():
         used = "" if repair["used"] else " (which is therefore not used)"
         text += (
-            f" The encoder's output differs from the original's by "
+            f" The {kind}'s output differs from the original's by "
             f"{repair['before']:.1%} of its size after the cut alone, and by "
             f"{repair['after']:.1%} with the repair{used}, on other utterances."
         )

@@ -19,6 +19,7 @@ from espnet_adaptive_dropout.experiments.data import (
 )
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder, recogniser
 from espnet_adaptive_dropout.experiments.experiment import first_line
+from espnet_adaptive_dropout.experiments.first_call import first_call
 
 # Text that stands for a second of noise, where the encoder reads text (task mt)
 TOKENS_PER_SECOND = 10
@@ -36,12 +37,15 @@ UNREADABLE = (
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """Arguments of an encoder's forward; unpacks to features and lengths.
+    """Arguments of the forward of an encoder, or of a decoder.
+
+    They unpack to features and lengths.
 
     Args:
-        features: (#batch, frames, dim).
+        features: (#batch, frames, dim); of a decoder the encoder output.
         lengths: (#batch,).
-        options: the other arguments, for example intermediate CTC's ``ctc``.
+        options: the other arguments, for example intermediate CTC's ``ctc``, or the
+            tokens that a decoder reads.
     """
 
     features: torch.Tensor
@@ -51,9 +55,9 @@ class Inputs:
     def __iter__(self) -> Iterator[torch.Tensor]:
         return iter((self.features, self.lengths))
 
-    def run(self, encoder: torch.nn.Module) -> Any:
-        """Return the output of ``encoder``."""
-        return encoder(self.features, self.lengths, **self.options)
+    def run(self, stack: torch.nn.Module) -> Any:
+        """Return the output of an encoder or a decoder."""
+        return stack(self.features, self.lengths, **self.options)
 
     def double(self) -> Inputs:
         """Return the inputs in double precision."""
@@ -72,10 +76,6 @@ def _double(value: Any) -> Any:
     return value
 
 
-class _Captured(Exception):
-    """Raised to stop a forward pass once the encoder's inputs are known."""
-
-
 def capture_encoder_inputs(model: torch.nn.Module, batch: Batch) -> Inputs:
     """Return the inputs that the model's ``encode`` passes to its encoder.
 
@@ -83,25 +83,12 @@ def capture_encoder_inputs(model: torch.nn.Module, batch: Batch) -> Inputs:
         model: an ESPnet model in evaluation mode.
         batch: arguments of ``encode`` by name; others are ignored.
     """
-    captured: list[Inputs] = []
-
-    def stop(module: torch.nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        captured.append(Inputs(args[0], args[1], dict(kwargs)))
-        raise _Captured
-
     encode = _encode_of(model)
     arguments = {name: batch.get(name) for name in _required(encode)}
     if "num_spk" in arguments:
         arguments["num_spk"] = model.enh_model.num_spk or 2
-    handle = main_encoder(model).register_forward_pre_hook(stop, with_kwargs=True)
-    try:
-        with torch.no_grad():
-            encode(**arguments)
-    except _Captured:
-        pass
-    finally:
-        handle.remove()
-    return captured[0]
+    args, options = first_call(main_encoder(model), lambda: encode(**arguments))
+    return Inputs(args[0], args[1], options)
 
 
 def _encode_of(model: torch.nn.Module) -> Callable:

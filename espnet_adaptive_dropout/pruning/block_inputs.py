@@ -1,37 +1,42 @@
-"""Runs parts of an encoder on many utterances, one at a time."""
+"""Runs parts of an encoder or a decoder on many utterances, one at a time."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from espnet_adaptive_dropout.experiments.features import Inputs
+from espnet_adaptive_dropout.experiments.first_call import Call, first_call
 from espnet_adaptive_dropout.experiments.on_disk import OnDisk
-
-# Arguments of a module's forward
-Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class _Seen(Exception):
     """Raised to stop a forward pass where nothing more is needed of it."""
 
 
+def blocks_of(stack: torch.nn.Module) -> torch.nn.ModuleList:
+    """Return the blocks of an encoder, or the layers of a decoder."""
+    return stack.decoders if hasattr(stack, "decoders") else stack.encoders
+
+
 class BlockInputs:
-    """An encoder, and what one of its blocks reads for every utterance.
+    """An encoder or a decoder, and what one of its blocks reads for every utterance.
 
     The inputs of the block are kept on disk, so that the next layers can be run
     without all those before.
 
     Args:
-        encoder: Conformer encoder in evaluation mode, of full width or compact.
-        utterances: inputs of the encoder, without padding.
+        stack: Conformer encoder or Transformer decoder in evaluation mode, of full
+            width or compact.
+        utterances: its inputs, without padding.
     """
 
-    def __init__(self, encoder: torch.nn.Module, utterances: Sequence[Inputs]):
-        self.encoder = encoder
-        self.root = encoder
+    def __init__(self, stack: torch.nn.Module, utterances: Sequence[Inputs]):
+        self.stack = stack
+        self.root = stack
         self.utterances = utterances
         self._calls: Sequence[Call] | None = None
 
@@ -43,30 +48,26 @@ class BlockInputs:
         Args:
             block: index, not below that of the call before; None: the input layer.
         """
-        blocks = self.encoder.encoders
+        blocks = blocks_of(self.stack)
         if block is None or self.root is blocks[block]:
             return
         # Intermediate CTC may change what goes from one block to the next.
         follows = block > 0 and self.root is blocks[block - 1]
-        follows = follows and not self.encoder.interctc_layer_idx
+        follows = follows and not getattr(self.stack, "interctc_layer_idx", None)
         calls = OnDisk()
         for index in range(len(self.utterances)):
             if follows:
                 args, more = self._call(index)
                 calls.append((self.root(*args, **more), {}))
             else:
-                whole = self._whole(index)
-                calls.append(_stop_at(self.encoder, whole, blocks[block]))
+                whole = functools.partial(self.utterances[index].run, self.stack)
+                calls.append(first_call(blocks[block], whole))
         self._calls, self.root = calls, blocks[block]
-
-    def _whole(self, utterance: int) -> Call:
-        """Return the arguments of the whole encoder."""
-        one = self.utterances[utterance]
-        return (one.features, one.lengths), dict(one.options)
 
     def _call(self, utterance: int) -> Call:
         if self._calls is None:
-            return self._whole(utterance)
+            one = self.utterances[utterance]
+            return (one.features, one.lengths), dict(one.options)
         return self._calls[utterance]
 
     def tensors(
@@ -102,19 +103,6 @@ class BlockInputs:
             hooks.append(hook)
         _until_seen(self.root, self._call(utterance), hooks)
         return found
-
-
-def _stop_at(root: torch.nn.Module, call: Call, layer: torch.nn.Module) -> Call:
-    """Return the arguments that ``layer`` gets in a run of ``root``, ended there."""
-    found: list[Call] = []
-
-    def stop(module: torch.nn.Module, args: Any, more: dict[str, Any]) -> None:
-        found.append((args, dict(more)))
-        raise _Seen
-
-    hook = layer.register_forward_pre_hook(stop, with_kwargs=True)
-    _until_seen(root, call, [hook])
-    return found[0]
 
 
 def _until_seen(root: torch.nn.Module, call: Call, hooks: Sequence[Any]) -> None:

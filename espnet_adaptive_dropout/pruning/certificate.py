@@ -215,25 +215,28 @@ def _compare(
 
     Padding is left out.
     """
-    expected, expected_lengths = encoder_output(masked, inputs)
+    expected, expected_lengths = stack_output(masked, inputs)
     real = torch.arange(expected.size(1))[None, :] < expected_lengths[:, None]
     for way in ways:
         with way(compact):
-            actual, actual_lengths = encoder_output(compact, inputs)
+            actual, actual_lengths = stack_output(compact, inputs)
         difference = float("inf")
         if torch.equal(expected_lengths, actual_lengths):
             difference = (expected - actual)[real].abs().max().item()
         yield difference, expected[real].abs().max().item()
 
 
-def encoder_output(
-    encoder: torch.nn.Module, inputs: Inputs
+def stack_output(
+    stack: torch.nn.Module, inputs: Inputs
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the encoder's output, (#batch, frames, dim), detached, and its lengths."""
+    """Return the output of an encoder or a decoder, detached, and its lengths.
+
+    The output is (#batch, frames, dim), or (#batch, tokens, vocabulary).
+    """
     if torch.is_grad_enabled() and inputs.features.is_floating_point():
         features = inputs.features.clone().requires_grad_()
         inputs = dataclasses.replace(inputs, features=features)
-    outputs, lengths, _ = inputs.run(encoder)
+    outputs, lengths, *_ = inputs.run(stack)
     if isinstance(outputs, tuple):  # with intermediate CTC outputs
         outputs = outputs[0]
     return outputs.detach(), lengths

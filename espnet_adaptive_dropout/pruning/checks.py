@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from espnet_adaptive_dropout.experiments.calibration import teacher_forced_inputs
 from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.part import Part, Section
 from espnet_adaptive_dropout.pruning.trained import Trained
@@ -137,9 +138,17 @@ def check_frozen_size(section: Section, model_file: Path) -> None:
 
 
 def check_repair(trained: Trained, options: PruneOptions) -> None:
-    """Refuse ``--repair true`` where the encoder is not cut, with a ValueError."""
-    if options.repair and trained.part("encoder") is None:
-        raise ValueError(
-            "--repair true: repairs layers of the encoder, which is not cut; leave it "
-            "out, or choose --of encoder or model"
+    """Refuse ``--repair true`` of a decoder without its texts, with a ValueError."""
+    if not options.repair or trained.part("decoder") is None:
+        return
+    try:
+        teacher_forced_inputs(
+            trained.task, trained.model, trained.config, 1, options.data
         )
+    except ValueError as error:
+        raise ValueError(f"--repair true: {error}") from None
+    except TypeError as error:  # a model of s2t reads three texts
+        raise ValueError(
+            f"--repair true: the data lack what the decoder is trained on ({error}); "
+            f"add --data PATH,NAME,text"
+        ) from None

@@ -17,8 +17,8 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
 from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.pruning.certificate import (
     double_precision,
-    encoder_output,
     is_rounding,
+    stack_output,
 )
 
 # Random tokens that are decoded for every utterance, and hypotheses of each
@@ -80,7 +80,7 @@ def certify_decoder(
     Raises:
         ValueError: the models have no decoder.
     """
-    memory, lengths = encoder_output(main_encoder(original), inputs)
+    memory, lengths = stack_output(main_encoder(original), inputs)
     parts = recogniser(original)
     if getattr(parts, "postencoder", None) is not None:
         memory, lengths = parts.postencoder(memory, lengths)

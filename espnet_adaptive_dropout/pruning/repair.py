@@ -2,7 +2,7 @@
 
 Layer by layer, in the order of the computation, the weights become those with which
 the sum of the residual branches in the compact encoder comes closest to that in the
-original encoder, on calibration audio.
+original encoder, on calibration audio; and so in a decoder.
 """
 
 from __future__ import annotations
@@ -13,17 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from tqdm import tqdm
 
-from espnet_adaptive_dropout.experiments.calibration import calibration_inputs
-from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.pruning.block_inputs import BlockInputs
-from espnet_adaptive_dropout.pruning.certificate import encoder_output
+from espnet_adaptive_dropout.pruning.certificate import stack_output
 from espnet_adaptive_dropout.pruning.least_squares import (
     LinearSums,
     solve,
     squared_error,
 )
-from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.repair_places import (
     Pair,
     Place,
@@ -38,7 +35,6 @@ from espnet_adaptive_dropout.pruning.repair_report import (
     LayerRepair,
     Repair,
 )
-from espnet_adaptive_dropout.pruning.trained import Trained, set_masks
 
 # Relative error below which a layer does what it did before
 NEGLIGIBLE = 1e-4
@@ -46,77 +42,38 @@ NEGLIGIBLE = 1e-4
 HELD_OUT = 5
 
 
-def repair_trained(
-    trained: Trained,
-    keep: torch.Tensor,
-    compact: torch.nn.Module,
-    options: PruneOptions,
-) -> Repair:
-    """Repair a compact model towards the model as trained.
-
-    A cut to a larger size than the trained one has lost nothing: it stays as it is.
-
-    Args:
-        trained: experiment that was cut; its masks are set anew.
-        keep: units that stayed, without unused ones, bool (units,).
-        compact: the model after the cut; its encoder is changed in place.
-        options: options of pruning.
-
-    Raises:
-        ValueError: there is no audio to repair on.
-    """
-    wanted = options.repair_utterances
-    try:
-        if getattr(main_encoder(compact), "ctc_trim", False):
-            raise ValueError(
-                "encoder_conf.ctc_trim: true removes frames, so that outputs cannot be "
-                "compared; leave the repair out"
-            )
-        inputs = calibration_inputs(
-            trained.task,
-            trained.model,
-            trained.config,
-            wanted + -(-wanted // (HELD_OUT - 1)),
-            options.data,
-        )
-        if len(inputs) < 2:
-            raise ValueError(
-                f"2 utterances that are long enough are needed, and the data have "
-                f"{len(inputs)}; pass --data PATH,NAME,TYPE of more audio"
-            )
-    except ValueError as error:
-        raise ValueError(f"--repair true: {error}") from None
-    own = trained.own_keep()
-    set_masks(trained.table, own if (own & ~keep).any() else keep)
-    return repair(main_encoder(trained.model), main_encoder(compact), inputs)
-
-
 @torch.no_grad()
 def repair(
-    original: torch.nn.Module, compact: torch.nn.Module, utterances: Sequence[Inputs]
+    original: torch.nn.Module,
+    compact: torch.nn.Module,
+    utterances: Sequence[Inputs],
+    changed: Sequence[Inputs] | None = None,
 ) -> Repair:
-    """Solve the layers of a compact encoder again.
+    """Solve the layers of a compact encoder or decoder again.
 
-    If the output of the encoder does not come closer to the original on the held-out
-    utterances, all weights stay as they were.
+    If its output does not come closer to the original on the held-out utterances, all
+    weights stay as they were.
 
     Args:
-        original: encoder before the cut, in evaluation mode.
-        compact: encoder after the cut, in evaluation mode; changed in place.
+        original: encoder or decoder before the cut, in evaluation mode.
+        compact: the same after the cut, in evaluation mode; changed in place.
         utterances: at least two inputs of one utterance each; every fifth, and at
             least one, is held out.
+        changed: inputs of ``compact`` for the same utterances, where they are others.
     """
+    inputs = utterances, utterances if changed is None else changed
     held_out = [i % HELD_OUT == HELD_OUT - 1 for i in range(len(utterances))]
     held_out[-1] = held_out[-1] or not any(held_out)
 
-    def encoder_error() -> float:
-        test = (utterances[i] for i, out in enumerate(held_out) if out)
-        return _encoder_error(original, compact, test)
+    def output_error() -> float:
+        test = (i for i, out in enumerate(held_out) if out)
+        return _output_error((original, compact), inputs, test)
 
     weights = copy.deepcopy(compact.state_dict())
-    before = encoder_error()
-    layers = _repair_layers(original, compact, utterances, held_out)
-    after = encoder_error()
+    before = output_error()
+    sources = BlockInputs(original, inputs[0]), BlockInputs(compact, inputs[1])
+    layers = _repair_layers(list(places_of(original, compact)), sources, held_out)
+    after = output_error()
     used = after < before
     if not used:
         compact.load_state_dict(weights)
@@ -125,27 +82,30 @@ def repair(
 
 
 def _repair_layers(
-    original: torch.nn.Module,
-    compact: torch.nn.Module,
-    utterances: Sequence[Inputs],
+    places: Sequence[Place],
+    sources: tuple[BlockInputs, BlockInputs],
     held_out: Sequence[bool],
 ) -> list[LayerRepair]:
-    """Repair all layers in their order."""
-    sources = BlockInputs(original, utterances), BlockInputs(compact, utterances)
-    places = list(places_of(original, compact))
-    steps = len(places) * len(utterances)
+    """Repair all layers in their order.
+
+    Args:
+        places: the layers.
+        sources: the original and the compact encoder or decoder.
+        held_out: which utterances are held out.
+    """
+    steps = len(places) * len(held_out)
     results = []
     with tqdm(total=steps, desc="repair", unit="utt", leave=False) as bar:
 
         def pairs(place: Place, out: bool) -> Iterator[Pair]:
-            for index in range(len(utterances)):
+            for index in range(len(held_out)):
                 if held_out[index] == out:
                     yield input_and_target(place, *sources, index)
                     bar.update()
 
         for place in places:
             if not isinstance(place.layer, torch.nn.Linear):
-                bar.update(len(utterances))
+                bar.update(len(held_out))
                 results.append(LayerRepair(place.block, place.name, SKIPPED))
                 continue
             for source in sources:
@@ -211,14 +171,23 @@ def _set(
         layer.bias.data = bias.to(layer.bias)
 
 
-def _encoder_error(
-    original: torch.nn.Module, compact: torch.nn.Module, utterances: Iterable[Inputs]
+def _output_error(
+    stacks: tuple[torch.nn.Module, torch.nn.Module],
+    inputs: tuple[Sequence[Inputs], Sequence[Inputs]],
+    utterances: Iterable[int],
 ) -> float:
-    """Return the error of the output as a share of the size of the original output."""
+    """Return the error of the output as a share of the size of the original output.
+
+    Args:
+        stacks: the original and the compact encoder or decoder.
+        inputs: their inputs.
+        utterances: indices of the utterances to measure on.
+    """
     error = size = 0.0
-    for inputs in utterances:
-        expected, _ = encoder_output(original, inputs)
-        found, _ = encoder_output(compact, inputs)
+    for index in utterances:
+        (expected, _), (found, _) = (
+            stack_output(stack, some[index]) for stack, some in zip(stacks, inputs)
+        )
         error += float((expected - found).double().square().sum())
         size += float(expected.double().square().sum())
     return _share(error, size)

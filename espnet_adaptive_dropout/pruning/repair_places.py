@@ -11,15 +11,20 @@ from espnet_adaptive_dropout.modules.subsampling import (
     has_two_convolutions,
     output_layer,
 )
-from espnet_adaptive_dropout.pruning.block_inputs import BlockInputs
+from espnet_adaptive_dropout.pruning.block_inputs import BlockInputs, blocks_of
 
 # Of a block, in the order of the computation: name, module, its last layer, and the
 # layer norm before the module
-_LAYERS = (
+_ENCODER = (
     ("ffn_macaron", "feed_forward_macaron", "w_2", "norm_ff_macaron"),
     ("attention", "self_attn", "linear_out", "norm_mha"),
     ("convolution", "conv_module", "pointwise_conv2", "norm_conv"),
     ("ffn", "feed_forward", "w_2", "norm_ff"),
+)
+_DECODER = (
+    ("self_attention", "self_attn", "linear_out", "norm1"),
+    ("source_attention", "src_attn", "linear_out", "norm2"),
+    ("ffn", "feed_forward", "w_2", "norm3"),
 )
 # Inputs of a layer, (#batch, frames, inputs), and what it should put out
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -32,9 +37,9 @@ class Place:
     Args:
         block: index of its block; None: the input layer.
         name: name of the module that it ends.
-        layer: the layer in the compact encoder.
-        original: module of the original encoder with the same output.
-        residual: the layers, in the compact and in the original encoder, whose input is
+        layer: the layer in the compact encoder or decoder.
+        original: module of the original one with the same output.
+        residual: the layers, in the compact and in the original one, whose input is
             the sum that the output is added to; None: it is not added to anything.
         scale: factor of the output in the new sum.
     """
@@ -51,41 +56,44 @@ def places_of(original: torch.nn.Module, compact: torch.nn.Module) -> Iterator[P
     """Yield the layers in the order of the computation.
 
     Args:
-        original: encoder before the cut.
-        compact: encoder after the cut.
+        original: encoder or decoder before the cut.
+        compact: the same after the cut.
     """
+    layers = _DECODER if hasattr(original, "decoders") else _ENCODER
     if _channels(original.embed) != _channels(compact.embed):
-        layers = output_layer(compact.embed), output_layer(original.embed)
-        yield Place(None, "subsampling", *layers)
-    for index, (old, new) in enumerate(zip(original.encoders, compact.encoders)):
-        for name, module, layer, norm in _LAYERS:
+        outputs = output_layer(compact.embed), output_layer(original.embed)
+        yield Place(None, "subsampling", *outputs)
+    for index, (old, new) in enumerate(zip(blocks_of(original), blocks_of(compact))):
+        for name, module, layer, norm in layers:
             parts = getattr(new, module, None), getattr(old, module, None)
             if parts[0] is None or parts[1] is None:
                 continue
             place = Place(index, name, getattr(parts[0], layer), parts[1])
-            if not (new.concat_after and module == "self_attn"):
+            if not (new.concat_after and layer == "linear_out"):
                 norms = getattr(new, norm), getattr(old, norm)
                 place.residual = norms if new.normalize_before else parts
-                place.scale = new.ff_scale if layer == "w_2" else 1.0
+                if layer == "w_2":
+                    place.scale = getattr(new, "ff_scale", 1.0)
             yield place
 
 
 def input_and_target(
     place: Place, original: BlockInputs, compact: BlockInputs, utterance: int
 ) -> Pair:
-    """Return what a layer reads in the compact encoder, and what it should put out.
+    """Return what a layer reads after the cut, and what it should put out.
 
-    That is what the module puts out in the original encoder and, because it is added
-    to a sum, also what this sum lacks so far.
+    That is what the module puts out before the cut and, because it is added to a sum,
+    also what this sum lacks so far.
 
     Args:
         place: the layer.
-        original: the original encoder at the layer's block.
-        compact: the compact encoder at the layer's block.
+        original: the encoder or decoder before the cut, at the layer's block.
+        compact: the same after the cut, at the layer's block.
         utterance: index of the utterance.
 
     Returns:
-        Inputs, (#batch, frames, inputs), and targets, (#batch, frames, outputs).
+        Inputs, (#batch, frames, inputs), and targets, (#batch, frames, outputs); for
+        a decoder, frames are tokens.
     """
     if place.residual is None:
         (found,) = compact.tensors(utterance, [place.layer])

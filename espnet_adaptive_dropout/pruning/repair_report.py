@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import itertools
+from typing import Any, Optional
 
 from espnet_adaptive_dropout.experiments.markdown import table_lines
 
@@ -17,7 +18,7 @@ class LayerRepair:
     """What became of a layer.
 
     Args:
-        block: index of its block; None: the input layer.
+        block: index of its block, or layer of a decoder; None: the input layer.
         layer: name of the module that it ends.
         result: ``REPAIRED``; ``KEPT``: solved, but no better on held-out audio;
             ``UNCHANGED``: nothing to repair; ``SKIPPED``: not a Linear.
@@ -35,13 +36,13 @@ class LayerRepair:
 
 @dataclasses.dataclass
 class Repair:
-    """Result of a repair.
+    """Result of a repair of an encoder or a decoder.
 
     Args:
         utterances: number of utterances that the layers were fitted on.
         held_out: number of other utterances that the errors are measured on.
-        before: error of the encoder's output on held-out audio before the repair, as
-            a share of the size of the original output.
+        before: error of its output on held-out audio before the repair, as a share of
+            the size of the original output.
         after: the same after the repair.
         used: whether the repaired weights are used: ``after`` is below ``before``.
         layers: what became of each layer.
@@ -59,23 +60,31 @@ class Repair:
         return dataclasses.asdict(self)
 
 
-def repair_summary(repair: dict[str, Any] | None) -> list[str]:
-    """Return the paragraph about a repair; nothing without one.
+# Repairs of "encoder" and "decoder", see ``Repair.to_dict``; None without any
+Repairs = Optional[dict[str, dict[str, Any]]]
+
+
+def repair_summary(repairs: Repairs) -> list[str]:
+    """Return a paragraph about each repair.
 
     Args:
-        repair: see ``repair.Repair.to_dict``.
+        repairs: what was repaired.
     """
-    return [] if repair is None else ["", _summary(repair)]
+    lines = []
+    for kind, repair in (repairs or {}).items():
+        lines += ["", _summary(kind, repair)]
+    return lines
 
 
-def repaired_layers(repair: dict[str, Any] | None) -> list[str]:
+def repaired_layers(repairs: Repairs) -> list[str]:
     """Return the section about the layers; nothing without a repair.
 
     Args:
-        repair: see ``repair.Repair.to_dict``.
+        repairs: what was repaired.
     """
-    if repair is None:
+    if not repairs:
         return []
+    tables = [["", *_layer_table(kind, one["layers"])] for kind, one in repairs.items()]
     return [
         "",
         "## Repair, by layer",
@@ -85,31 +94,32 @@ def repaired_layers(repair: dict[str, Any] | None) -> list[str]:
         "*kept*: solved again, but no better on that audio, so that the weights "
         "stay as cut; *unchanged*: nothing to repair; *skipped*: a convolution over "
         "time, which is not solved.",
-        "",
-        *_layer_table(repair["layers"]),
+        *itertools.chain(*tables),
     ]
 
 
-def _summary(repair: dict[str, Any]) -> str:
+def _summary(kind: str, repair: dict[str, Any]) -> str:
     errors = (
-        f"Error of the encoder's output against the model before the cut, on "
+        f"Error of the {kind}'s output against the model before the cut, on "
         f"{repair['held_out']} other utterances, as a share of the size of the output: "
         f"{repair['before']:.2%} as cut, {repair['after']:.2%} with the repair"
     )
     fitted = f"on {repair['utterances']} utterances"
     if repair["used"]:
         return (
-            f"**The weights are not only copies of the trained ones.** The difference "
-            f"above is that of the cut. Afterwards layers were solved again by least "
-            f"squares {fitted}, which changes what the encoder puts out. {errors}."
+            f"**The weights of the {kind} are not only copies of the trained ones.** "
+            f"The difference above is that of the cut. Afterwards layers were solved "
+            f"again by least squares {fitted}, which changes what the {kind} puts out. "
+            f"{errors}."
         )
     return (
-        f"**The repair is not used**: it was computed {fitted} and brought nothing, so "
-        f"that the weights are those that were compared above. {errors}."
+        f"**The repair of the {kind} is not used**: it was computed {fitted} and "
+        f"brought nothing, so that the weights are those that were compared above. "
+        f"{errors}."
     )
 
 
-def _layer_table(layers: list[dict[str, Any]]) -> list[str]:
+def _layer_table(kind: str, layers: list[dict[str, Any]]) -> list[str]:
     names = list(dict.fromkeys(one["layer"] for one in layers))
     rows: dict[int | None, dict[str, str]] = {}
     for one in layers:
@@ -118,7 +128,8 @@ def _layer_table(layers: list[dict[str, Any]]) -> list[str]:
         ["input" if block is None else str(block), *(row.get(n, "") for n in names)]
         for block, row in rows.items()
     ]
-    return table_lines(["block", *names], cells)
+    block = "block" if kind == "encoder" else "layer of the decoder"
+    return table_lines([block, *names], cells)
 
 
 def _cell(layer: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from espnet_adaptive_dropout.pruning.decoder_certificate import certify_decoder
 from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.prune import cut
-from espnet_adaptive_dropout.pruning.repair import repair_trained
+from espnet_adaptive_dropout.pruning.repair_trained import repair_trained
 from espnet_adaptive_dropout.pruning.report import make_report, to_markdown
 from espnet_adaptive_dropout.pruning.trained import Trained, set_masks
 
@@ -76,10 +76,10 @@ def write_experiment(
     )
     report["fixed"] = fixed_parts(compact)
     _check_removed(report)
-    if options.repair and trained.part("encoder") is not None:
+    if options.repair:
         repaired = repair_trained(trained, keep, compact, options)
-        report["repair"] = repaired.to_dict()
-        if repaired.used:
+        report["repair"] = {kind: one.to_dict() for kind, one in repaired.items()}
+        if any(one.used for one in repaired.values()):
             _save(compact.state_dict(), model_file)
             open_model(trained.task, config_file, model_file)
             plan = dataclasses.replace(plan, repaired=True)

@@ -23,9 +23,11 @@ def dense(tmp_path):
 
 def write_cut(out, seed, name, errors, shares=None):
     result(out / f"seed{seed}" / name, errors)
-    report = {} if shares is None else dict(repair=dict(before=shares[0]))
+    report = {}
     if shares is not None:
-        report["repair"]["after"] = shares[1]
+        found = dict(before=shares[0], after=shares[1])
+        # The first seed was cut before there were repairs of decoders.
+        report["repair"] = found if seed == 1 else dict(encoder=found)
     write_json(out / f"seed{seed}" / name / "report.json", report)
 
 
@@ -70,7 +72,9 @@ def test_what_is_made(dense, tmp_path, monkeypatch, capsys):
         options = dict(zip(command[::2], command[1::2]))
         commands.append(command)
         shares = dict(before=0.2, after=0.1)
-        report = dict(repair=shares) if options["--repair"] == "true" else {}
+        report = (
+            dict(repair=dict(encoder=shares)) if options["--repair"] == "true" else {}
+        )
         write_json(tmp_path / options["--output_dir"] / "report.json", report)
 
     def score(args):

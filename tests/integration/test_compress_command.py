@@ -77,7 +77,7 @@ def test_a_packed_model_and_a_folder(
     assert sorted(path.name for path in Path("exp").iterdir()) == ["small"]
     assert report["reduction"] == pytest.approx(0.4, abs=0.02)
     assert report["certificate"]["holds"]
-    assert "before" in report["repair"]
+    assert "before" in report["repair"]["encoder"]
     assert report["held_out"]["utterances"] == 8
     assert report["data"] == dict(utterances=12, labelled_by_model=12, left_out=0)
     # The experiment opens from here, and needs nothing of the packed model.
@@ -86,7 +86,7 @@ def test_a_packed_model_and_a_folder(
     assert config["normalize_conf"]["stats_file"] == "exp/small/feats_stats.npz"
     assert (output / "images" / "loss.png").exists()
     plan = PruningPlan.from_dict(yaml.safe_load((output / "plan.yaml").read_text()))
-    assert plan.repaired == report["repair"]["used"]
+    assert plan.repaired == report["repair"]["encoder"]["used"]
     scp = config["valid_data_path_and_name_and_type"][0][0]
     assert scp == "exp/small/data/held_out/wav.scp"
     assert all(Path(path).exists() for path in read_table(scp).values())
@@ -146,6 +146,8 @@ def test_an_experiment_with_transcripts(tmp_path, folder, monkeypatch):
     text = (tmp_path / "small" / "compress.md").read_text()
     assert "| decoder parameters | " in text
     assert "of encoder and decoder removed" in text
+    assert set(report["repair"]) == {"encoder", "decoder"}
+    assert "The decoder's output differs from the original's by " in text
 
 
 def test_an_s2t_model_without_transcripts(tmp_path):

@@ -185,7 +185,7 @@ def test_a_layer_that_gets_worse_on_held_out_audio_stays():
 
 def test_all_weights_stay_where_the_encoder_gets_worse(monkeypatch):
     errors = iter([0.1, 0.2])
-    monkeypatch.setattr(repair_module, "_encoder_error", lambda *args: next(errors))
+    monkeypatch.setattr(repair_module, "_output_error", lambda *args: next(errors))
     original, compact = pair()
     before = copy_of(compact)
     result = repair(original, compact, utterances())
@@ -236,7 +236,7 @@ def test_repaired_experiment(more_audio):
     report, other = (
         json.loads((d / "report.json").read_text()) for d in (directory, plain)
     )
-    found = report["repair"]
+    found = report["repair"]["encoder"]
     assert (found["utterances"], found["held_out"]) == (8, 2)
     assert found["used"] and found["after"] < found["before"]
     assert report["certificate"]["holds"] and "repair" not in other
@@ -272,7 +272,7 @@ def test_a_repaired_sweep(experiment):
     )
     for name in ("r20", "r40"):
         report = json.loads((directory / name / "report.json").read_text())
-        assert report["repair"]["held_out"] == 1
+        assert report["repair"]["encoder"]["held_out"] == 1
 
 
 @pytest.mark.parametrize("size", [(), ("--target_reduction", "0.2")])
@@ -281,7 +281,8 @@ def test_no_less_than_the_trained_size_needs_no_repair(experiment, size):
     directory = run(experiment, *size, "--repair", "true")
     weights, others = (torch.load(d / "valid.pth") for d in (directory, plain))
     assert all(torch.equal(weights[name], others[name]) for name in others)
-    found = json.loads((directory / "report.json").read_text())["repair"]
+    report = json.loads((directory / "report.json").read_text())
+    found = report["repair"]["encoder"]
     assert not found["used"] and found["before"] < 1e-5
 
 
@@ -308,13 +309,18 @@ def test_the_report_says_what_was_done():
     layers.append(LayerRepair(1, "ffn", "skipped"))
     layers.append(layer_result("unchanged", None, "subsampling"))
     result = Repair(80, 20, 0.4, 0.1, True, layers)
-    (summary,) = filter(None, repair_summary(result.to_dict()))
+    found = dict(encoder=result.to_dict())
+    (summary,) = filter(None, repair_summary(found))
     assert "40.00% as cut, 10.00% with the repair" in summary
     assert "on 80 utterances" in summary and "on 20 other utterances" in summary
-    table = "\n".join(repaired_layers(result.to_dict()))
+    table = "\n".join(repaired_layers(found))
     assert "| 0 | 50.0% -> 25.0% | kept |" in table
     assert "| input |" in table and "skipped" in table
     result.used = False
-    assert "The repair is not used" in repair_summary(result.to_dict())[1]
+    both = dict(**found, decoder=result.to_dict())
+    lines = repair_summary(both)
+    assert "The weights of the encoder are not only copies" in lines[1]
+    assert "The repair of the decoder is not used" in lines[3]
+    assert "| layer of the decoder |" in "\n".join(repaired_layers(both))
     assert repair_summary(None) == repaired_layers(None) == []
     assert not math.isnan(json.loads(json.dumps(result.to_dict()))["after"])
