@@ -35,6 +35,10 @@ from espnet_adaptive_dropout.report.memory import peak_bytes
 RATE = 16000
 BASE = "espnet"
 PARTS = ("encoder", "decoder", "ctc")
+_CTC_METHODS = (
+    *("batch_init_state", "batch_score_partial"),
+    *("select_state", "batch_select_state"),  # the latter not in every release
+)
 _HEADER = [
     *("audio", "beam", "model", "time", "of ESPnet's", "quartiles"),
     *("encoder", "decoder", "CTC scores", "the rest", "memory", "hypotheses"),
@@ -157,7 +161,8 @@ def timed_parts(recogniser: Speech2Text) -> Iterator[Reading]:
         ("decoder", scorers["decoder"], "batch_score"),
         *(
             ("ctc", scorers["ctc"], name)
-            for name in ("batch_init_state", "batch_score_partial", "select_state")
+            for name in _CTC_METHODS
+            if hasattr(scorers["ctc"], name)
         ),
     ]
     for part, owner, name in watched:

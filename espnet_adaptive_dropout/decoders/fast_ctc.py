@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -11,6 +10,8 @@ import torch
 from espnet_adaptive_dropout.compat import CTCPrefixScorer
 from espnet_adaptive_dropout.decoders.ctc_scores import PrefixScores
 from espnet_adaptive_dropout.decoders.ctc_states import Candidates
+
+_SEARCHES = ("beam_search", "asr_beam_search")  # the latter of st
 
 
 class FastCTCPrefixScorer(CTCPrefixScorer):
@@ -20,6 +21,8 @@ class FastCTCPrefixScorer(CTCPrefixScorer):
     window and without. ESPnet's ``BeamSearch``, which scores them one by one, runs at
     ESPnet's speed, and so does a search on Apple's GPUs, which have no float64.
     """
+
+    impl: Any
 
     def batch_init_state(
         self, x: torch.Tensor, xs_lengths: torch.Tensor | None = None
@@ -77,12 +80,3 @@ def _stock_scorers(recogniser: Any) -> Iterator[CTCPrefixScorer]:
         for scorer in (getattr(search, "scorers", None) or {}).values():
             if type(scorer) in (CTCPrefixScorer, FastCTCPrefixScorer):
                 yield scorer
-
-
-_SEARCHES = ("beam_search", "asr_beam_search")  # the latter of st
-
-
-def use_in(module: ModuleType) -> None:
-    """Let all recognisers that an inference module of ESPnet makes be fast ones."""
-    if getattr(module, "CTCPrefixScorer", None) is CTCPrefixScorer:
-        vars(module)["CTCPrefixScorer"] = FastCTCPrefixScorer
