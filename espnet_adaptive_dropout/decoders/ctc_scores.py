@@ -160,7 +160,7 @@ def _log_psi_of_all(
     window, utterances = candidates.window, len(scale)
     spoken = candidates.spoken[window.before].double()
     top = candidates.spoken.amax(0).double()
-    shares = (spoken - top).exp().view(len(spoken), utterances, -1)
+    shares = (spoken - top).exp().unflatten(1, (utterances, -1))
     sums = torch.einsum("tup,tuv->upv", shares, likelihoods[window.frames])
     psi = (sums.log() + scale.unsqueeze(1)).flatten(0, 1) + top.unsqueeze(1)
     if psi.isinf().any():  # float64 has no numbers as small
