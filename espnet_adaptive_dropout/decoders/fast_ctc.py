@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,11 @@ class FastCTCPrefixScorer(CTCPrefixScorer):
     """
 
     impl: Any
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        """Take the arguments of ESPnet's."""
+        super().__init__(*args, **kwargs)
+        logging.getLogger(__name__).info("CTC prefix scores: FastCTCPrefixScorer")
 
     def batch_init_state(
         self, x: torch.Tensor, xs_lengths: torch.Tensor | None = None
