@@ -156,15 +156,11 @@ def timed_parts(recogniser: Speech2Text) -> Iterator[Reading]:
     """
     seconds = dict.fromkeys(PARTS, 0.0)
     scorers = recogniser.beam_search.scorers
-    watched = [
-        ("encoder", recogniser.asr_model, "encode"),
-        ("decoder", scorers["decoder"], "batch_score"),
-        *(
-            ("ctc", scorers["ctc"], name)
-            for name in _CTC_METHODS
-            if hasattr(scorers["ctc"], name)
-        ),
-    ]
+    methods = {"decoder": ("batch_score",), "ctc": _CTC_METHODS}
+    watched: list[tuple[str, Any, str]] = [("encoder", recogniser.asr_model, "encode")]
+    for part in methods.keys() & scorers.keys():  # one of them may have no weight
+        owner = scorers[part]
+        watched += [(part, owner, n) for n in methods[part] if hasattr(owner, n)]
     for part, owner, name in watched:
         setattr(owner, name, _adding_up(seconds, part, getattr(owner, name)))
     try:
