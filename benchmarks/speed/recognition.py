@@ -122,8 +122,8 @@ def _rows(
         return {"wall": wall, **parts, "rest": wall - sum(parts.values())}
 
     runs = {name: functools.partial(timed, name) for name in recognisers}
-    for run in runs.values():
-        run()  # to warm up
+    for one in recognisers.values():  # to warm up
+        recognise(one, audio[:RATE], 1, beam)
     readings = take_turns(runs, effort, f"beam {beam}")
     for name, found in readings.items():
         memory = ""
