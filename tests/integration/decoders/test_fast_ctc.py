@@ -44,7 +44,7 @@ def searches(kind="batch", beam=4, margin=0, **options):
 @pytest.mark.parametrize("kind, beam", [("single", 3), ("batch", 1), ("batch", 5)])
 def test_utterances_one_by_one(kind, beam, scored, margin):
     stock, ours = searches(kind, beam, margin, lm=True, pre_beam_score_key=scored)
-    for seed, time in enumerate((24, 1, 9, 31)):
+    for seed, time in enumerate((20, 1, 9)):
         memory = memory_of(time, seed)
         assert_same_hypotheses(stock(memory), ours(memory))
     assert isinstance(ours.scorers["ctc"].impl, PrefixScores) == (kind == "batch")
