@@ -70,7 +70,8 @@ class PrefixScores:
             scores[:] = _log_psi_of_all(candidates, *self._scaled_likelihoods())
         else:
             scores.scatter_(1, scoring_ids, _log_psi(candidates, scoring_ids))
-        scores[:, stock.eos] = spoken[stock.end_frames[utterance], numbers]
+        ends = stock.end_frames.to(x.device)[utterance]
+        scores[:, stock.eos] = spoken[ends, numbers]
         if stock.eos != stock.blank:
             scores[:, stock.blank] = LOGZERO
         return scores - before, candidates
