@@ -32,6 +32,7 @@ try:
     from espnet2.legacy.nets.pytorch_backend.transformer.positionwise_feed_forward import (  # noqa: E501
         PositionwiseFeedForward,
     )
+    from espnet2.legacy.nets.scorers.ctc import CTCPrefixScorer
 except ImportError:
     from espnet.nets.pytorch_backend.conformer.convolution import ConvolutionModule
     from espnet.nets.pytorch_backend.conformer.swish import Swish
@@ -49,9 +50,11 @@ except ImportError:
     from espnet.nets.pytorch_backend.transformer.positionwise_feed_forward import (
         PositionwiseFeedForward,
     )
+    from espnet.nets.scorers.ctc import CTCPrefixScorer
 
 __all__ = [
     "CONVOLUTION_TAKES_MASK",
+    "CTCPrefixScorer",
     "ConformerEncoder",
     "ConvolutionModule",
     "LegacyRelPositionMultiHeadedAttention",

@@ -12,6 +12,7 @@ from espnet2.bin.asr_inference import Speech2Text
 from espnet2.tasks.asr import ASRTask
 
 from benchmarks.speed.build import trained_like_scores
+from espnet_adaptive_dropout.decoders.fast_ctc import fast_ctc
 from espnet_adaptive_dropout.experiments.encoder_entry import COMPACT_DECODER
 from espnet_adaptive_dropout.experiments.experiment import build_model
 from espnet_adaptive_dropout.experiments.files import write_yaml
@@ -62,12 +63,14 @@ class Form:
         has_compact_decoder: whether the decoder is ``compact_transformer``.
         prunes_decoder: whether every layer of the decoder has lost ``TARGET`` of its
             units.
+        has_fast_ctc: whether the CTC prefix scores are computed by ``fast_ctc``.
     """
 
     title: str
     prunes_encoder: bool = False
     has_compact_decoder: bool = False
     prunes_decoder: bool = False
+    has_fast_ctc: bool = False
 
 
 FORMS = {
@@ -78,6 +81,14 @@ FORMS = {
         "54 % of the encoder removed, compact decoder", True, True
     ),
     "both_pruned": Form("54 % of encoder and decoder removed", True, True, True),
+    "compact_decoder_fast_ctc": Form(
+        "compact decoder, fast CTC scores, nothing removed",
+        has_compact_decoder=True,
+        has_fast_ctc=True,
+    ),
+    "both_pruned_fast_ctc": Form(
+        "54 % of encoder and decoder removed, fast CTC scores", True, True, True, True
+    ),
 }
 
 
@@ -105,9 +116,12 @@ def recogniser(size: Size, form: Form, ctc_weight: float) -> Speech2Text:
         model_file = Path(directory, "model.pth")
         write_yaml(config_file, config)
         torch.save(state, model_file)
-        return Speech2Text(
+        made = Speech2Text(
             str(config_file), str(model_file), ctc_weight=ctc_weight, lm_weight=0.0
         )
+    if form.has_fast_ctc:
+        fast_ctc(made)
+    return made
 
 
 def _config(size: Size) -> dict[str, Any]:

@@ -35,6 +35,10 @@ from espnet_adaptive_dropout.report.memory import peak_bytes
 RATE = 16000
 BASE = "espnet"
 PARTS = ("encoder", "decoder", "ctc")
+_CTC_METHODS = (
+    *("batch_init_state", "batch_score_partial"),
+    *("select_state", "batch_select_state"),  # the latter not in every release
+)
 _HEADER = [
     *("audio", "beam", "model", "time", "of ESPnet's", "quartiles"),
     *("encoder", "decoder", "CTC scores", "the rest", "memory", "hypotheses"),
@@ -118,8 +122,8 @@ def _rows(
         return {"wall": wall, **parts, "rest": wall - sum(parts.values())}
 
     runs = {name: functools.partial(timed, name) for name in recognisers}
-    for run in runs.values():
-        run()  # to warm up
+    for one in recognisers.values():  # to warm up
+        recognise(one, audio[:RATE], 1, beam)
     readings = take_turns(runs, effort, f"beam {beam}")
     for name, found in readings.items():
         memory = ""
@@ -152,14 +156,11 @@ def timed_parts(recogniser: Speech2Text) -> Iterator[Reading]:
     """
     seconds = dict.fromkeys(PARTS, 0.0)
     scorers = recogniser.beam_search.scorers
-    watched = [
-        ("encoder", recogniser.asr_model, "encode"),
-        ("decoder", scorers["decoder"], "batch_score"),
-        *(
-            ("ctc", scorers["ctc"], name)
-            for name in ("batch_init_state", "batch_score_partial", "select_state")
-        ),
-    ]
+    methods = {"decoder": ("batch_score",), "ctc": _CTC_METHODS}
+    watched: list[tuple[str, Any, str]] = [("encoder", recogniser.asr_model, "encode")]
+    for part in methods.keys() & scorers.keys():  # one of them may have no weight
+        owner = scorers[part]
+        watched += [(part, owner, n) for n in methods[part] if hasattr(owner, n)]
     for part, owner, name in watched:
         setattr(owner, name, _adding_up(seconds, part, getattr(owner, name)))
     try:

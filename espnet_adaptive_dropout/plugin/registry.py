@@ -1,18 +1,16 @@
 """Registers the encoders, decoders and models in ESPnet's class registries.
 
 Importing an ESPnet task costs seconds and a gigabyte, so nothing is imported here:
-a finder on ``sys.meta_path`` registers our classes right after a task module has
-been imported for whatever reason.
+our classes are registered right after a task module has been imported for whatever
+reason (see ``after_import``).
 """
 
 from __future__ import annotations
 
-import importlib.abc
-import importlib.machinery
-import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+
+from espnet_adaptive_dropout.plugin.after_import import call_after_import
 
 ESPNET = "espnet2"
 TASK_PACKAGE = "espnet2.tasks."
@@ -96,44 +94,6 @@ def _register_classes(registries: Sequence) -> None:
             registry.classes[MODEL] = penalised(model)
 
 
-class _RegisteringLoader(importlib.abc.Loader):
-    """Runs the real loader, then registers."""
-
-    def __init__(self, loader: importlib.abc.Loader):
-        self.loader = loader
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        return self.loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        self.loader.exec_module(module)
-        register(module)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.loader, name)
-
-
-class _TaskFinder(importlib.abc.MetaPathFinder):
-    """Finds task modules as Python does, with our loader around theirs."""
-
-    def find_spec(
-        self,
-        name: str,
-        path: Sequence[str] | None,
-        target: ModuleType | None = None,
-    ) -> importlib.machinery.ModuleSpec | None:
-        if not is_hooked_module(name):
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _RegisteringLoader(spec.loader)
-        return spec
-
-
 def install() -> None:
     """Register now in the task modules that are loaded and later in the others."""
-    if not any(isinstance(finder, _TaskFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _TaskFinder())
-    for name, module in list(sys.modules.items()):
-        if is_hooked_module(name) and module is not None:
-            register(module)
+    call_after_import(is_hooked_module, register)

@@ -5,6 +5,9 @@
 registries; a training with adaptive dropout also finds out its own length (see
 ``task_hooks``). It is what ``asr.sh --python`` takes:
 ``--python "python3 -m espnet_adaptive_dropout"``. A script path works as well.
+
+With ``--fast_ctc`` before that, ESPnet's recognisers compute their CTC prefix scores
+faster (see ``fast_ctc``); for other commands it makes no difference.
 """
 
 from __future__ import annotations
@@ -16,11 +19,12 @@ import runpy
 import sys
 
 import espnet_adaptive_dropout  # noqa: F401  (registers the classes)
+from espnet_adaptive_dropout.plugin import fast_ctc
 from espnet_adaptive_dropout.plugin.packing import with_pruning_files
 
 USAGE = (
-    "usage: python -m espnet_adaptive_dropout -m MODULE [ARGUMENTS]\n"
-    "       python -m espnet_adaptive_dropout SCRIPT.py [ARGUMENTS]"
+    "usage: python -m espnet_adaptive_dropout [--fast_ctc] -m MODULE [ARGUMENTS]\n"
+    "       python -m espnet_adaptive_dropout [--fast_ctc] SCRIPT.py [ARGUMENTS]"
 )
 
 # Commands that start themselves again for further GPUs, by the name of the main
@@ -33,11 +37,16 @@ _RESTARTED = {
 def main(argv: list[str] | None = None) -> None:
     """Run ``-m MODULE arguments`` or ``SCRIPT.py arguments``.
 
+    ``--fast_ctc`` may stand before them.
+
     Raises:
         SystemExit: the command line is wrong, the module does not exist, or a
             training's configuration is refused; with one line on stderr.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    if argv[:1] == ["--fast_ctc"]:
+        fast_ctc.install()
+        del argv[0]
     if argv[:1] in (["-h"], ["--help"]):
         print(USAGE)
     elif argv in ([], ["-m"]):

@@ -9,6 +9,7 @@ import torch
 
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     ADAPTIVE,
+    adaptive_entries,
     encoder_entry,
     main_encoder,
 )
@@ -50,7 +51,8 @@ def compare_costs(
     Raises:
         ValueError: ESPnet or one of our encoders refuses a config.
     """
-    model = build_model(task, stock_experiment_config(task, config))
+    config = stock_experiment_config(task, config)
+    model = build_model(task, config)
     table = UnitTable(main_encoder(model))
     encoders = {BEFORE: main_encoder(model)}
     if pruned_config is not None:
@@ -66,11 +68,13 @@ def compare_costs(
 
 
 def stock_experiment_config(task: type, config: dict[str, Any]) -> dict[str, Any]:
-    """The same experiment with ESPnet's own encoder, which has no gates."""
+    """The same experiment with ESPnet's own encoder and decoder, without gates."""
     entry = encoder_entry(config)
     if config[entry.option] not in (ADAPTIVE, "conformer"):
         raise ValueError(
             f"'{entry.option}: {config[entry.option]}' is not a full-width Conformer; "
             f"--exp takes the experiment that was trained at full width"
         )
-    return entry.replaced(config, "conformer", entry.stock_options(config), task)
+    for part in (entry, *adaptive_entries(config)):
+        config = part.replaced(config, part.stock, part.stock_options(config), task)
+    return config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
@@ -14,6 +15,7 @@ from espnet_adaptive_dropout.report.gather import Findings
 from espnet_adaptive_dropout.report.style import save
 from espnet_adaptive_dropout.report.training import (
     retention_histograms,
+    size_name,
     size_over_training,
 )
 from espnet_adaptive_dropout.report.widths import (
@@ -26,6 +28,8 @@ from espnet_adaptive_dropout.report.widths import (
 WIDTHS, HEADS, COSTS, FORMS = "widths", "heads", "costs", "forms"
 DECODER_WIDTHS = "widths_decoder"
 HISTOGRAMS, TRAINING = "retention_histograms", "size_over_training"
+DECODER_HISTOGRAMS = "retention_histograms_decoder"
+DECODER_TRAINING = "size_over_training_decoder"
 # Sizes with their word error rates, or, where none was decoded, validation scores.
 SWEEP_WER, SWEEP_VALIDATION = "size_wer", "size_validation"
 
@@ -60,14 +64,18 @@ def _figures(findings: Findings) -> list[tuple[str, Callable[[], Figure]]]:
     figures[COSTS] = lambda: cost_bars(findings.costs)
     if findings.forms:
         figures[FORMS] = lambda: form_bars(findings.forms)
-    if findings.history:
-        figures[HISTOGRAMS] = lambda: retention_histograms(
-            findings.history, findings.marks
-        )
-    if "expected_reduction" in train:
-        figures[TRAINING] = lambda: size_over_training(
-            train, valid, findings.marks, findings.cost
-        )
+    for course, histograms, training in (
+        (findings.encoder, HISTOGRAMS, TRAINING),
+        (findings.decoder, DECODER_HISTOGRAMS, DECODER_TRAINING),
+    ):
+        if course.history:
+            figures[histograms] = functools.partial(
+                retention_histograms, course.history, course.marks
+            )
+        if size_name("expected_reduction", course.of) in train:
+            figures[training] = functools.partial(
+                size_over_training, train, valid, course.marks, course.cost, course.of
+            )
     labels = shown_errors(findings.curves)
     if labels:
         decoded = labels[0].startswith("WER ")

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
-from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
+from espnet_adaptive_dropout.experiments.encoder_entry import (
+    StackEntry,
+    decoder_entry,
+    encoder_entry,
+)
 from espnet_adaptive_dropout.experiments.experiment import load_config, load_task
 from espnet_adaptive_dropout.export.export import REPORT as EXPORT_REPORT
 from espnet_adaptive_dropout.report.before_after import compare_costs
@@ -46,15 +50,31 @@ class ReportOptions:
 
 
 @dataclasses.dataclass
+class Course:
+    """How the size of an encoder or a decoder was found in a training.
+
+    Args:
+        history: retention histograms by location; {} if there are none.
+        marks: steps of the training to mark in plots.
+        cost: unit of the size, "parameters" or "macs".
+        of: what the size is a share of, "encoder", "decoder" or "model".
+    """
+
+    history: dict[str, Histograms]
+    marks: dict[str, float]
+    cost: str
+    of: str
+
+
+@dataclasses.dataclass
 class Findings:
     """All that a report shows.
 
     Args:
         name: name of the experiment.
-        history: retention histograms by location; {} if there are none.
         scalars: numbers that ESPnet logged, by phase and name.
-        marks: steps of the training to mark in plots.
-        cost: unit of the training's size, "parameters" or "macs".
+        encoder: course of the encoder's size; with ``of: model`` also the decoder's.
+        decoder: course of the decoder's size.
         pruning: report.json of the pruned model, or None.
         wer: word error rates of the test sets in percent, by experiment directory.
         costs: costs of the encoder before and after pruning, and at the least.
@@ -66,10 +86,9 @@ class Findings:
     """
 
     name: str
-    history: dict[str, Histograms]
     scalars: dict[str, dict[str, Series]]
-    marks: dict[str, float]
-    cost: str
+    encoder: Course
+    decoder: Course
     pruning: dict[str, Any] | None
     wer: dict[str, dict[str, float]]
     costs: dict[str, Costs]
@@ -94,7 +113,7 @@ def gather(options: ReportOptions) -> Findings:
     curves += [_read_named(text, connected=False) for text in options.separate]
     rounds = ROUNDS if options.measure_time else 0
     task = load_task(options.task)
-    trained = _trained(config)
+    trained = _trained(encoder_entry(config), config)
     gated = trained.size_options()["locations"] if trained else None
     costs, unprunable, ungated = compare_costs(
         task, config, pruned_config, rounds, gated
@@ -107,10 +126,11 @@ def gather(options: ReportOptions) -> Findings:
     directories = [options.exp, *filter(None, [options.pruned])]
     findings = Findings(
         name=options.exp.resolve().name,
-        history=read_history(options.exp),
         scalars=read_scalars(options.exp),
-        marks=_marks(trained),
-        cost=trained.cost if trained else "parameters",
+        encoder=_course(options.exp, "encoder", trained),
+        decoder=_course(
+            options.exp, "decoder", _trained(decoder_entry(config), config)
+        ),
         pruning=_read_pruning(options.pruned),
         wer={d.resolve().name: read_wer(d / "RESULTS.md") for d in directories},
         costs=costs,
@@ -138,9 +158,17 @@ def _export_directory(options: ReportOptions) -> Path | None:
     return options.export
 
 
-def _trained(config: dict[str, Any]) -> AdaptiveDropoutConfig | None:
-    conf = encoder_entry(config).adaptive_conf(config)
+def _trained(entry: StackEntry, config: dict[str, Any]) -> AdaptiveDropoutConfig | None:
+    conf = entry.adaptive_conf(config)
     return None if conf is None else AdaptiveDropoutConfig.from_dict(conf)
+
+
+def _course(exp: Path, kind: str, trained: AdaptiveDropoutConfig | None) -> Course:
+    cost = trained.cost if trained else "parameters"
+    # One target for both is the encoder's affair.
+    is_joint = kind == "encoder" and trained is not None and trained.of == "model"
+    of = "model" if is_joint else kind
+    return Course(read_history(exp, kind), _marks(trained), cost, of)
 
 
 def _marks(trained: AdaptiveDropoutConfig | None) -> dict[str, float]:
@@ -175,7 +203,7 @@ def read_wer(path: Path) -> dict[str, float]:
 
 def _what_is_missing(findings: Findings, options: ReportOptions) -> list[str]:
     lines = []
-    if not findings.history:
+    if not findings.encoder.history and not findings.decoder.history:
         lines.append(
             "No histograms of the retention probabilities: the training did not "
             "write them (trained without adaptive dropout, with an older release, or "
@@ -186,7 +214,7 @@ def _what_is_missing(findings: Findings, options: ReportOptions) -> list[str]:
             f"No course of the training: {options.exp}/tensorboard has no event files "
             f"(use_tensorboard: false, or removed)."
         )
-    elif "expected_reduction" not in findings.scalars["train"]:
+    elif not any("expected_reduction" in name for name in findings.scalars["train"]):
         lines.append(
             "No size over training: the training did not log its expected reduction "
             "(trained without adaptive dropout)."

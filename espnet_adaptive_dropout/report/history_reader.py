@@ -37,8 +37,14 @@ class Series:
     values: np.ndarray
 
 
-def read_history(output_dir: str | Path) -> dict[str, Histograms]:
+def read_history(
+    output_dir: str | Path, kind: str = "encoder"
+) -> dict[str, Histograms]:
     """Histograms that :class:`history.RetentionHistory` wrote.
+
+    Args:
+        output_dir: directory of the training.
+        kind: "encoder", also with ``of: model``, or "decoder".
 
     Returns:
         For each location, and "all", its histograms; empty if there are none.
@@ -46,7 +52,7 @@ def read_history(output_dir: str | Path) -> dict[str, Histograms]:
     Raises:
         ValueError: the tensorboard package is missing.
     """
-    directory = history_directory(output_dir)
+    directory = history_directory(output_dir, kind)
     if not directory.is_dir():
         return {}
     # The whole directory: a resumed training's file says from which step on the

@@ -13,6 +13,8 @@ from espnet_adaptive_dropout.report.costs import PARTS, Costs
 from espnet_adaptive_dropout.report.exported import forms_table
 from espnet_adaptive_dropout.report.figures import (
     COSTS,
+    DECODER_HISTOGRAMS,
+    DECODER_TRAINING,
     DECODER_WIDTHS,
     FORMS,
     HEADS,
@@ -22,7 +24,7 @@ from espnet_adaptive_dropout.report.figures import (
     TRAINING,
     WIDTHS,
 )
-from espnet_adaptive_dropout.report.gather import Findings
+from espnet_adaptive_dropout.report.gather import Course, Findings
 
 _TITLES = {BEFORE: "before", AFTER: "after", FLOOR: "cannot be pruned"}
 
@@ -42,11 +44,13 @@ _CAPTIONS = {
     HISTOGRAMS: "Retention probabilities over the training, all blocks together: the "
     "darker, the larger the share of units at that probability (logarithmic). The "
     "line is the mean.",
-    TRAINING: "Share of the encoder that is removed, and error on the validation set, "
+    TRAINING: "Share that is removed, and error on the validation set, "
     "over the training. *Expected* counts every unit with its probability; *if cut "
     "now* removes every unit with p <= 0.5, which is also what the validation sees. "
     "Sizes are means over ESPnet's log intervals, in the middle of each; one over "
     "steps before and after the cut is left out.",
+    DECODER_TRAINING: "The same of the decoder.",
+    DECODER_HISTOGRAMS: "Retention probabilities of the decoder.",
     SWEEP_WER: f"Word error rate over the size of the encoder. {_CURVES}",
     SWEEP_VALIDATION: "Score on the validation set over the size of the encoder: no "
     f"model was decoded. {_CURVES}",
@@ -65,19 +69,23 @@ def to_json(findings: Findings, drawn: Sequence[str]) -> dict[str, Any]:
         },
         "wer": findings.wer,
         "pruning": findings.pruning,
-        "marks": findings.marks,
+        "marks": findings.encoder.marks,
         "scalars": {
             phase: {name: _plain(series) for name, series in found.items()}
             for phase, found in findings.scalars.items()
         },
-        "retention_histograms": {
-            name: _plain(histograms) for name, histograms in findings.history.items()
-        },
+        **_histograms(HISTOGRAMS, findings.encoder),
+        **_histograms(DECODER_HISTOGRAMS, findings.decoder),
         "forms": {
             name: dataclasses.asdict(form) for name, form in findings.forms.items()
         },
         "curves": [dataclasses.asdict(curve) for curve in findings.curves],
     }
+
+
+def _histograms(name: str, course: Course) -> dict[str, Any]:
+    plain = {location: _plain(found) for location, found in course.history.items()}
+    return {name: plain}
 
 
 def _plain(arrays: Any) -> dict[str, Any]:
@@ -112,7 +120,7 @@ def to_markdown(findings: Findings, drawn: Sequence[str]) -> str:
         for name in (WIDTHS, DECODER_WIDTHS, HEADS):
             lines += _figure(name, drawn)
     for title, names in (
-        ("## Training", (TRAINING, HISTOGRAMS)),
+        ("## Training", (TRAINING, HISTOGRAMS, DECODER_TRAINING, DECODER_HISTOGRAMS)),
         ("## Size and error", (SWEEP_WER, SWEEP_VALIDATION)),
     ):
         shown = [line for name in names for line in _figure(name, drawn)]

@@ -124,6 +124,7 @@ def size_over_training(
     valid: Mapping[str, Series],
     marks: Mapping[str, float] | None = None,
     cost: str = "parameters",
+    of: str = "encoder",
 ) -> Figure:
     """Size above, validation error below, over the training's steps.
 
@@ -132,15 +133,17 @@ def size_over_training(
         valid: numbers logged in validation.
         marks: steps to mark, by name.
         cost: unit of the size, "parameters" or "macs".
+        of: whose size it is, "encoder", "decoder" or "model".
     """
     figure = new_figure(COLUMN, 3.2)
     size, error = figure.subplots(2, 1, sharex=True)
     for name, label, style in _SIZES:
+        name = size_name(name, of)
         if name in train and len(train[name].steps):
             steps, values = _within_windows(train[name], marks)
             size.plot(steps, 100.0 * values, label=label, **style)
     counted = "MACs" if cost == "macs" else cost
-    size.set_ylabel(f"encoder {counted}\nremoved [%]")
+    size.set_ylabel(f"{of} {counted}\nremoved [%]")
     size.set_ylim(0.0, _above(size))
     size.legend(loc="upper left", frameon=True, edgecolor="white", framealpha=1.0)
     found = validation_error(valid)
@@ -161,6 +164,11 @@ def size_over_training(
     _draw_marks(size, marks, with_names=True)
     _draw_marks(error, marks, with_names=False)
     return figure
+
+
+def size_name(name: str, of: str) -> str:
+    """Name under which a training logs a size ``of`` encoder, decoder or model."""
+    return f"decoder_{name}" if of == "decoder" else name
 
 
 def _above(axes: Axes) -> float:

@@ -16,6 +16,7 @@ from support.tiny_training import (
 )
 
 from espnet_adaptive_dropout.bin import prune
+from espnet_adaptive_dropout.bin import report as report_command
 from espnet_adaptive_dropout.experiments.encoder_entry import main_decoder
 from espnet_adaptive_dropout.experiments.experiment import load_checkpoint
 from espnet_adaptive_dropout.plugin import runner
@@ -74,6 +75,17 @@ def recognised(directory, name="valid.final_loss.ave.pth"):
     return [(text, float(h.score)) for text, _, _, h in found]
 
 
+def reported(exp):
+    """Names of the figures in the report of a training."""
+    output = exp.parent / "report"
+    options = ["--exp", str(exp), "--output_dir", str(output)]
+    report_command.main([*options, "--measure_time", "false"])
+    text = (output / "report.md").read_text()
+    figures = set(json.loads((output / "report.json").read_text())["figures"])
+    assert all(f"]({name}.png)" in text for name in figures)
+    return figures
+
+
 @pytest.fixture
 def widths(monkeypatch):
     """Number of trained weights of the decoder in every epoch."""
@@ -124,6 +136,9 @@ def test_from_training_to_recognition(data, tmp_path, monkeypatch, widths, caplo
     assert [text for text, _ in compact] == [text for text, _ in masked]
     for (_, score), (_, other) in zip(compact, masked):
         assert score == pytest.approx(other, abs=1e-4)
+    figures = reported(tmp_path / "exp")
+    for kind in ("", "_decoder"):
+        assert {f"retention_histograms{kind}", f"size_over_training{kind}"} <= figures
 
 
 def test_it_ends_with_the_weights_of_the_masked_training(data, tmp_path, monkeypatch):
@@ -164,6 +179,7 @@ def test_one_target_for_encoder_and_decoder(
         tmp_path / "exp",
         encoder_conf={**gates, **NO_DROPOUT},
         decoder_conf=own,
+        use_tensorboard=True,
         **SETTINGS,
     )
     with caplog.at_level("INFO"):
@@ -180,6 +196,12 @@ def test_one_target_for_encoder_and_decoder(
     assert report["reduction"] == pytest.approx(0.5, abs=0.01)
     with pytest.raises(SystemExit, match="can only be cut together, --of model"):
         pruned(tmp_path / "exp", "--of", "encoder", output="c")
+    # One course, of both
+    assert reported(tmp_path / "exp") == {
+        "costs",
+        "retention_histograms",
+        "size_over_training",
+    }
 
 
 def test_a_resumed_training_goes_on_with_its_clock(data, tmp_path, monkeypatch):

@@ -247,8 +247,7 @@ def search_over(decoder, kind="batch", beam=4, lm=False, ctc=True, **conf):
         sos=VOCABULARY - 1,
         eos=VOCABULARY - 1,
         token_list=[str(token) for token in range(VOCABULARY)],
-        pre_beam_score_key="full",
-        **conf,
+        **{"pre_beam_score_key": "full", **conf},
     )
     return search.eval()
 

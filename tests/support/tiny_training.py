@@ -176,6 +176,19 @@ def build_model(data: Path, **changes: Any) -> torch.nn.Module:
     return ASRTask.build_model(parse(arguments))
 
 
+def write_untrained(data: Path, **changes: Any) -> tuple[Path, Path]:
+    """Write a model that has not been trained; returns its config and checkpoint."""
+    model = build_model(data, **changes)
+    directory = data / "untrained"
+    directory.mkdir(exist_ok=True)
+    values = vars(parse(command(data, directory, **changes)))
+    tokens = (data / "tokens.txt").read_text().split()
+    config_file, model_file = directory / "config.yaml", directory / "model.pth"
+    config_file.write_text(yaml.safe_dump({**values, "token_list": tokens}))
+    torch.save(model.state_dict(), model_file)
+    return config_file, model_file
+
+
 def model_before_training(arguments: list[str]) -> torch.nn.Module:
     """The model as ESPnet's training makes it before the first step."""
     from espnet2.tasks.asr import ASRTask
