@@ -116,7 +116,8 @@ class Planner:
         cut_and_score = self.commands.prune_and_score(run.name, train, config, target)
         if run.at is None:
             steps = [self.commands.train(directory / "run.yaml", train), *cut_and_score]
-            return self._task(run, [], steps, PARTS)
+            needs = [self._name("dense")] if "teacher" in run.options else []
+            return self._task(run, needs, steps, PARTS)
         saved = self.commands.saved(prune_part(run.at))
         steps = [self.commands.add_gates(run.name, saved)]
         return self._continued(run, steps, cut_and_score)
@@ -127,7 +128,10 @@ class Planner:
 
     def _gated_config(self, run: Run) -> configs.Config:
         target = self._target(run)
-        options = gate_options(run)
+        options = dict(gate_options(run))
+        if options.get("teacher") == "dense":
+            best = configs.best_checkpoint(self.dense)
+            options["teacher"] = str(self.root / "dense/train" / best)
         if "locations" in options:
             bound = configs.bounds(self.dense, options["locations"])
             if target > bound:

@@ -161,6 +161,15 @@ def _both() -> list[Run]:
     return [
         single("both", title, "gated", BOTH, **options),
         single("both_taught", taught, "gated", BOTH, distillation=0.5, **options),
+        single(
+            "both_taught_by_dense",
+            f"{title}, taught by the trained dense model",
+            "gated",
+            BOTH,
+            distillation=0.5,
+            teacher="dense",
+            **options,
+        ),
     ]
 
 
