@@ -86,6 +86,7 @@ def test_what_is_made(dense, tmp_path, monkeypatch, capsys):
     assert names == [
         *("taylor_40", "taylor_40_repaired"),
         *("magnitude_40", "magnitude_40_repaired"),
+        *("activation_40", "activation_40_repaired"),
     ]
     first, second = commands[:2]
     assert first[first.index("--model_file") + 1] == str(
