@@ -113,13 +113,15 @@ def repair(
         test = (utterances[i] for i, out in enumerate(held_out) if out)
         return _encoder_error(original, compact, test)
 
-    weights = copy.deepcopy(compact.state_dict())
+    # Solved layers get tensors of their own; those that they had are kept.
+    kept = [(parameter, parameter.data) for parameter in compact.parameters()]
     before = encoder_error()
     layers = _repair_layers(original, compact, utterances, held_out)
     after = encoder_error()
     used = after < before
     if not used:
-        compact.load_state_dict(weights)
+        for parameter, data in kept:
+            parameter.data = data
     count = sum(held_out)
     return Repair(len(utterances) - count, count, before, after, used, layers)
 

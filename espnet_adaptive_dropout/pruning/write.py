@@ -68,6 +68,7 @@ def write_experiment(
     model_file = directory / trained.model_file.name
     write_yaml(config_file, {**config, "output_dir": str(output_dir)})
     write_weights(state, model_file)
+    del state  # the compact model is read from the file
     set_masks(trained.table, keep)
     masked = trained.model
     _, compact = open_model(trained.task, config_file, model_file)
