@@ -27,6 +27,7 @@ from espnet_adaptive_dropout.experiments.markdown import table_lines
 CRITERIA = {
     "taylor": ("locations=all", "batches=64"),
     "magnitude": ("locations=all",),
+    "activation": ("locations=all", "utterances=512"),
 }
 
 

@@ -101,7 +101,7 @@ def recogniser(size: Size, form: Form, ctc_weight: float) -> Speech2Text:
         ctc_weight: weight of the CTC scores in the search.
     """
     torch.manual_seed(0)
-    config = _config(size)
+    config = model_config(size)
     state = build_model(ASRTask, config).state_dict()
     if form.prunes_encoder:
         config, state = _with_small_encoder(config, state)
@@ -124,7 +124,7 @@ def recogniser(size: Size, form: Form, ctc_weight: float) -> Speech2Text:
     return made
 
 
-def _config(size: Size) -> dict[str, Any]:
+def model_config(size: Size) -> dict[str, Any]:
     """Training config of ESPnet's model."""
     # Not ESPnet's get_default_config, which reads this program's command line.
     config = vars(ASRTask.get_parser().parse_args([]))

@@ -43,12 +43,12 @@ def encoder_seconds(task: str, before: Files, after: Files, rate: int) -> list[f
         after: the compressed model.
         rate: sampling rate of both in Hz.
     """
-    models = [open_model(task, f.config_file, f.model_file)[1] for f in (before, after)]
-    inputs = noise_inputs(models[0], MAC_SECONDS, rate)
-    forms = {
-        name: pytorch_form(main_encoder(model))
-        for name, model in zip(("before", "after"), models)
-    }
+    forms = {}
+    for name, files in (("before", before), ("after", after)):
+        _, model = open_model(task, files.config_file, files.model_file)
+        inputs = noise_inputs(model, MAC_SECONDS, rate)
+        forms[name] = pytorch_form(main_encoder(model))
+        del model  # but for its encoder
     times = time_forms(forms, inputs, ROUNDS)
     return [times[name].median for name in ("before", "after")]
 

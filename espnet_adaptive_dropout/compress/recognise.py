@@ -29,7 +29,9 @@ from espnet_adaptive_dropout.compress.written import Written
 from espnet_adaptive_dropout.experiments.experiment import (
     first_line,
     load_config,
+    load_state,
     load_task,
+    load_weights,
 )
 from espnet_adaptive_dropout.experiments.features import UNREADABLE
 from espnet_adaptive_dropout.experiments.files import write_text
@@ -89,11 +91,14 @@ class Recogniser:
         self.device = device
         module, name, _ = CLASSES[task]
         kind = getattr(importlib.import_module(f"espnet2.bin.{module}"), name)
-        files = dict(zip(file_names(task), (str(config_file), str(model_file))))
+        config_name, model_name = file_names(task)
+        files = {config_name: str(config_file), model_name: None}
         chosen = {**self._usual_options(), **(options or {})}
         known = inspect.signature(kind).parameters
         chosen = {name: value for name, value in chosen.items() if name in known}
         self.greedy = self._ctc_alone and not options
+        if _quantizes(chosen):  # which needs the weights at once
+            files[model_name] = str(model_file)
         try:
             with _quiet():
                 self.inference = kind(**files, **chosen, device=device)
@@ -107,6 +112,11 @@ class Recogniser:
             for value in vars(self.inference).values()
             if isinstance(value, torch.nn.Module) and hasattr(value, "encode")
         )
+        if files[model_name] is None:
+            # Without the copies of ESPnet's own loading
+            state = load_state(model_file)
+            moved = {key: value.to(device) for key, value in state.items()}
+            load_weights(self.model, moved, str(model_file))
 
     @property
     def _ctc_weight(self) -> float:
@@ -234,6 +244,12 @@ class Recogniser:
         if self.config.get("token_type") != "bpe":
             text = f"<space> {text}"  # ESPnet drops the first token, a space in BPE
         return {"text": text, "text_prev": _NO_PREVIOUS_TEXT, "text_ctc": spoken}
+
+
+def _quantizes(options: Mapping[str, Any]) -> bool:
+    """Whether ESPnet quantises the model when it opens it."""
+    names = [name for name in options if name.startswith("quantize")]
+    return any(options[name] for name in names)
 
 
 def _remembered(memory: Path | None) -> dict[str, dict[str, str]]:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 import espnet_adaptive_dropout
 from espnet_adaptive_dropout.compress.length import EPOCHS, Length
+from espnet_adaptive_dropout.compress.resume import make_resumable
 
 _STEP = re.compile(r"(\d+)epoch:train:\d+-(\d+)batch")
 _EPOCH = re.compile(r"(\d+)epoch results: (.*)")
@@ -43,6 +44,7 @@ def train(
         OSError: it cannot be started.
     """
     experiment.mkdir(parents=True, exist_ok=True)
+    make_resumable(experiment, say)
     command = [
         *(sys.executable, "-m", "espnet_adaptive_dropout"),
         *("-m", f"espnet2.bin.{task}_train", "--config", str(config_file)),

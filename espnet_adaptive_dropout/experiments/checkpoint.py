@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+
+from espnet_adaptive_dropout.experiments.files import replacing
 
 # Name of the logits in older checkpoints, where they are divided by a scale.
 _SCALED = "scaled_logits"
@@ -59,6 +62,21 @@ def damaged_part(path: str | Path) -> str | None:
         return None
     with zipfile.ZipFile(path) as archive:
         return archive.testzip()
+
+
+def write_weights(state: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """Write a model file, whole or not at all.
+
+    A model that was opened from an earlier file of that name keeps its weights.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    try:
+        with replacing(path) as partial:
+            torch.save(dict(state), partial)
+    except RuntimeError as error:  # how PyTorch reports a full disk
+        raise OSError(f"cannot write {path}: {error}") from error
 
 
 def unscale_logits(state: dict[str, torch.Tensor], scale: float | None) -> bool:

@@ -89,16 +89,12 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if Path(path).suffix in (".yaml", ".yml"):
         raise ValueError(f"{path}: a config, not a model file; give the .pth file")
     try:
-        mapped = zipfile.is_zipfile(path)  # not so in files of PyTorch before 1.6
         with open(path, "rb"):
             pass
     except OSError as error:
         raise ValueError(f"{path}: cannot read the model ({error.strerror})") from None
     try:
-        with torch.serialization.safe_globals(_reporter_types()):
-            content = torch.load(
-                path, map_location="cpu", weights_only=True, mmap=mapped
-            )
+        content = _read(path)
         damaged = damaged_part(path)
     except Exception as error:
         raise ValueError(
@@ -112,6 +108,13 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds no model weights")
     return content
+
+
+def _read(path: str | Path) -> Any:
+    """Read a file of PyTorch; where possible, its tensors are mapped, not copied."""
+    mapped = zipfile.is_zipfile(path)  # not so in files of PyTorch before 1.6
+    with torch.serialization.safe_globals(_reporter_types()):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
 
 
 def _reporter_types() -> list:
@@ -137,20 +140,26 @@ def load_state(path: str | Path) -> dict[str, torch.Tensor]:
         ValueError: the file is missing or damaged, holds no weights, or one of them
             is NaN or infinite.
     """
-    state = load_checkpoint(path)
-    for wrapper in ("model", "module"):
-        if isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
+    state = _weights(load_checkpoint(path))
     if not state or not all(map(torch.is_tensor, state.values())):
         raise ValueError(f"{path}: holds no model weights")
-    state = in_single_precision(state)
     bad = first_not_finite(state)
     if bad is not None:
         raise ValueError(
             f"{path}: {bad} has values that are NaN or infinite; take a checkpoint "
             f"from before the training diverged"
         )
-    return state
+    # All of the mapped file is in memory now. Of a new mapping only what is used will.
+    del state
+    return in_single_precision(_weights(_read(path)))
+
+
+def _weights(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the weights among what a model file or a trainer's checkpoint holds."""
+    for wrapper in ("model", "module"):
+        if isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    return content
 
 
 def build_model(task: type[Any], config: dict[str, Any]) -> torch.nn.Module:

@@ -14,14 +14,16 @@ from pathlib import Path
 
 import torch
 
-from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight
+from espnet_adaptive_dropout.experiments.checkpoint import (
+    is_gate_weight,
+    write_weights,
+)
 from espnet_adaptive_dropout.experiments.encoder_entry import (
     PLUGIN_CLASSES,
     decoder_entry,
     encoder_entry,
 )
 from espnet_adaptive_dropout.experiments.experiment import load_checkpoint, load_state
-from espnet_adaptive_dropout.experiments.files import replacing
 
 
 def without_old_gates(
@@ -108,6 +110,5 @@ def _write_weights(path: str, output_dir: str | None, number: int) -> str:
         raise ValueError(f"{path} is a trainer's checkpoint: set --output_dir")
     own_file = Path(output_dir, f"init_param{number}.pth")
     own_file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(own_file) as partial:
-        torch.save(load_state(path), partial)
+    write_weights(load_state(path), own_file)
     return str(own_file)

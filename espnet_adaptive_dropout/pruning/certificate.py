@@ -15,11 +15,17 @@ from typing import Any, Callable
 import torch
 
 from espnet_adaptive_dropout.experiments.features import Inputs
+from espnet_adaptive_dropout.pruning.precision import (
+    double_precision,
+    encoders_in_double_precision,
+)
 
 # Largest difference in the model's own precision, as a share of the largest output
 ROUNDING = 1e-4
 # Longest utterance of random features, in frames
 RANDOM_FRAMES = 160
+# Frames of real data that are compared at a time, padding included
+PART_FRAMES = 1500
 # Rows of attention scores computed at a time, to treat a short utterance as a long one
 FEW_ROWS = 8
 
@@ -102,18 +108,20 @@ def certify(
         inputs: real inputs of both encoders.
         tolerance: largest absolute difference that passes, in double precision.
     """
-    random = random_inputs(inputs)
+    random, parts = random_inputs(inputs), _in_parts(inputs)
 
-    def compare(real: Inputs, random: Inputs) -> list[tuple[float, float]]:
+    def compare(real: Iterable[Inputs], random: Inputs) -> list[tuple[float, float]]:
         return [
-            *_compare(masked, compact, real, (_at_once,)),
+            *(one for x in real for one in _compare(masked, compact, x, (_at_once,))),
             *_compare(masked, compact, random, (_at_once, _few_rows, _with_gradients)),
         ]
 
-    with double_precision((masked, compact, *inputs.modules())):
-        found = compare(inputs.double(), random.double())
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(encoders_in_double_precision((masked, compact)))
+        stack.enter_context(double_precision(inputs.modules()))
+        found = compare([part.double() for part in parts], random.double())
     exact = max((difference for difference, _ in found), key=_badness)
-    found = compare(inputs, random)
+    found = compare(parts, random)
     rounding, largest_output = max(found, key=lambda x: _badness(x[0] / (x[1] or 1.0)))
     return Certificate(
         exact,
@@ -153,6 +161,26 @@ def random_inputs(inputs: Inputs) -> Inputs:
     return Inputs(noise[:, : int(lengths.max())], lengths, inputs.options)
 
 
+def _in_parts(inputs: Inputs) -> list[Inputs]:
+    """Divide a batch, so that its memory does not grow with the utterances.
+
+    Its utterances stay together where they are short, and padding with them.
+    """
+    features, lengths = inputs.features, inputs.lengths
+    if any(map(torch.is_tensor, inputs.options.values())):
+        return [inputs]
+    size = max(1, PART_FRAMES // features.size(1))
+    return [
+        dataclasses.replace(
+            inputs,
+            features=features[start : start + size, : int(longest)],
+            lengths=lengths[start : start + size],
+        )
+        for start in range(0, len(lengths), size)
+        for longest in [lengths[start : start + size].max()]
+    ]
+
+
 Way = Callable[[torch.nn.Module], contextlib.AbstractContextManager]
 
 
@@ -181,28 +209,6 @@ def _with_gradients(encoder: torch.nn.Module) -> Iterator[None]:
     """Compute as on a GPU and in training, where all heads are computed together."""
     with torch.enable_grad():
         yield
-
-
-@contextlib.contextmanager
-def double_precision(modules: Iterable[torch.nn.Module]) -> Iterator[None]:
-    """Convert weights and buffers to double precision, and back at the end.
-
-    This is done in place because ESPnet's attention keeps its last attention weights,
-    which cannot be copied after a forward pass with gradients.
-    """
-    kept = [
-        (tensor, tensor.data)
-        for module in modules
-        for tensor in (*module.parameters(), *module.buffers())
-        if tensor.is_floating_point()
-    ]
-    for tensor, data in kept:
-        tensor.data = data.double()
-    try:
-        yield
-    finally:
-        for tensor, data in kept:
-            tensor.data = data
 
 
 def _compare(

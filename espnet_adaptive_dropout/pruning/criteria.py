@@ -12,73 +12,22 @@ from typing import Any
 
 import torch
 from espnet2.train.class_choices import ClassChoices
+from tqdm import tqdm
 
+from espnet_adaptive_dropout.experiments.calibration import calibration_inputs
 from espnet_adaptive_dropout.experiments.data import labelled_batches, triplets
+from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
+from espnet_adaptive_dropout.pruning.activation import activation_scores
+from espnet_adaptive_dropout.pruning.criterion import (
+    Criterion,
+    EverywhereCriterion,
+    Scores,
+    check_whole,
+    relative_to_group,
+)
 from espnet_adaptive_dropout.pruning.taylor import taylor_scores
 from espnet_adaptive_dropout.pruning.trained import Trained
-from espnet_adaptive_dropout.units.locations import by_default, expand
 from espnet_adaptive_dropout.units.table import UnitTable
-
-Scores = tuple[torch.Tensor, torch.Tensor]
-
-
-class Criterion:
-    """Ranks units; built from ``--criterion_conf``.
-
-    Attributes:
-        needs_target: whether the scores say how many units to keep only together
-            with a target size.
-    """
-
-    needs_target = True
-
-    def __call__(self, table: UnitTable, trained: Trained) -> Scores:
-        """Rank the units.
-
-        Returns:
-            Scores, float32 (units,), of which the lowest are removed first, and
-            candidates, bool (units,): the units that may be removed.
-
-        Raises:
-            ValueError: the checkpoint or the data lack what the criterion reads.
-        """
-        raise NotImplementedError
-
-
-@dataclasses.dataclass
-class EverywhereCriterion(Criterion):
-    """Ranks the units of the chosen locations of any checkpoint.
-
-    Args:
-        locations: names of locations; None takes those that are gated by default.
-
-    Raises:
-        ValueError: a name is unknown.
-    """
-
-    locations: list[str] | None = None
-
-    def __post_init__(self) -> None:
-        names = self.locations
-        if names is None:
-            names = [*by_default("encoder"), *by_default("decoder")]
-        try:
-            self.locations = expand(names)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"--criterion_conf locations: {error}") from None
-
-    def candidates(self, table: UnitTable) -> torch.Tensor:
-        """Return the units of the chosen locations, bool (units,)."""
-        return ~table.all_except(self.locations or [])
-
-
-def _check_whole(name: str, value: Any, least: int) -> None:
-    """Raise a ValueError unless ``value`` is a whole number of at least ``least``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(
-            f"--criterion_conf {name}={value}: must be a whole number of at least "
-            f"{least}"
-        )
 
 
 class Retention(Criterion):
@@ -148,7 +97,7 @@ class Random(EverywhereCriterion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_whole("seed", self.seed, 0)
+        check_whole("seed", self.seed, 0)
 
     def __call__(self, table: UnitTable, trained: Trained) -> Scores:
         generator = torch.Generator().manual_seed(self.seed)
@@ -188,7 +137,7 @@ class Taylor(EverywhereCriterion):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, least in (("batches", 1), ("batch_size", 1), ("seed", 0)):
-            _check_whole(name, getattr(self, name), least)
+            check_whole(name, getattr(self, name), least)
         if not isinstance(self.norm_by_group, bool):
             raise ValueError(
                 f"--criterion_conf norm_by_group={self.norm_by_group}: must be true or "
@@ -220,19 +169,59 @@ class Taylor(EverywhereCriterion):
         return scores, self.candidates(table)
 
 
-def relative_to_group(table: UnitTable, scores: torch.Tensor) -> torch.Tensor:
-    """Return scores, (units,), divided by their mean over the location and block."""
-    relative = torch.zeros_like(scores)
-    for group in table.groups:
-        part = scores[group.span]
-        relative[group.span] = part / part.mean().clamp(min=1e-30)
-    return relative
+@dataclasses.dataclass
+class Activation(EverywhereCriterion):
+    """How much a unit of the encoder contributes, on audio without labels.
+
+    The equation is that of :func:`activation_scores`. The audio is that of ``--data``
+    or, without it, the validation data. The gates of a model trained with adaptive
+    dropout are those of evaluation, so that the units that they remove score 0.
+
+    Args:
+        utterances: number of utterances, chosen at random.
+        locations: names of locations; None takes those that are gated by default.
+
+    Raises:
+        ValueError: an option is out of range.
+    """
+
+    utterances: int = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_whole("utterances", self.utterances, 1)
+
+    def __call__(self, table: UnitTable, trained: Trained) -> Scores:
+        if any(group.stack != "encoder" for group in table.groups):
+            raise ValueError(
+                "--criterion activation: ranks the units of an encoder by audio alone; "
+                "choose taylor or magnitude for a decoder"
+            )
+        model = trained.as_trained()
+        try:
+            inputs = calibration_inputs(
+                trained.task, model, trained.config, self.utterances, trained.data
+            )
+        except ValueError as error:
+            raise ValueError(f"--criterion activation: {error}") from None
+        if not inputs:
+            raise ValueError(
+                "--criterion activation: all utterances are too short for the encoder"
+            )
+        bar = tqdm(inputs, "activation", unit="utt", leave=False)
+        scores = activation_scores(table, main_encoder(model), bar)
+        scores[~trained.own_keep()] = 0.0  # queries are measured before their gate
+        return scores, self.candidates(table)
 
 
 criterion_choices = ClassChoices(
     "criterion",
     classes=dict(
-        retention=Retention, magnitude=Magnitude, taylor=Taylor, random=Random
+        retention=Retention,
+        magnitude=Magnitude,
+        taylor=Taylor,
+        activation=Activation,
+        random=Random,
     ),
     type_check=Criterion,
     default="retention",

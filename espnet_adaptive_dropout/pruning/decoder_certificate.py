@@ -16,10 +16,10 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
 )
 from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.pruning.certificate import (
-    double_precision,
     is_rounding,
     stack_output,
 )
+from espnet_adaptive_dropout.pruning.precision import double_precision
 
 # Random tokens that are decoded for every utterance, and hypotheses of each
 TOKENS = 12

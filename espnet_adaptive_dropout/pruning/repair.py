@@ -69,14 +69,16 @@ def repair(
         test = (i for i, out in enumerate(held_out) if out)
         return _output_error((original, compact), inputs, test)
 
-    weights = copy.deepcopy(compact.state_dict())
+    # Solved layers get tensors of their own; those that they had are kept.
+    kept = [(parameter, parameter.data) for parameter in compact.parameters()]
     before = output_error()
     sources = BlockInputs(original, inputs[0]), BlockInputs(compact, inputs[1])
     layers = _repair_layers(list(places_of(original, compact)), sources, held_out)
     after = output_error()
     used = after < before
     if not used:
-        compact.load_state_dict(weights)
+        for parameter, data in kept:
+            parameter.data = data
     count = sum(held_out)
     return Repair(len(utterances) - count, count, before, after, used, layers)
 

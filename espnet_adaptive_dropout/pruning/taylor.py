@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Callable, Optional
 
 import torch
 from tqdm import tqdm
 
-from espnet_adaptive_dropout.experiments.encoder_entry import (
-    main_decoder,
-    main_encoder,
-)
-from espnet_adaptive_dropout.units.group import UnitGroup
-from espnet_adaptive_dropout.units.location import Slice
+from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
 from espnet_adaptive_dropout.units.table import UnitTable
 
-# Encoder and decoder, or one of them
-Stacks = Mapping[str, Any]
+# Leaf tensors by the keys of the gates, (units,) each
+Masks = dict[tuple[Optional[int], str], torch.Tensor]
 
 
 def taylor_scores(
@@ -29,7 +25,7 @@ def taylor_scores(
     """Return the mean of the squared mask gradients, float32 (units,).
 
     Args:
-        table: unit table of the model's encoder, decoder or both.
+        table: unit table of the model's encoder, decoder or both, with all gates.
         model: full-width model in evaluation mode.
         batches: names and tensors of each batch, as ESPnet's iterators yield them.
         expected: number of batches, for the progress bar.
@@ -38,57 +34,77 @@ def taylor_scores(
         ValueError: the loss of a batch is not finite.
     """
     device = next(model.parameters()).device
-    stacks = {"encoder": main_encoder(model), "decoder": main_decoder(model)}
     total = torch.zeros(table.num_units, dtype=torch.float64)
     count = 0
     bar = tqdm(batches, "taylor", expected, unit="batch", leave=False)
-    for names, batch in bar:
-        tensors = {key: value.to(device) for key, value in batch.items()}
-        loss = model(utt_id=names, **tensors)[0]
-        if not torch.isfinite(loss).all():
-            raise ValueError(
-                "--criterion taylor: the loss of a calibration batch is not finite; "
-                "is a text longer than its speech?"
-            )
-        total += mask_gradients(table, stacks, loss.sum()).double() ** 2
-        count += 1
+    with _without_gradients(model), unit_masks(table) as masks:
+        for names, batch in bar:
+            tensors = {key: value.to(device) for key, value in batch.items()}
+            loss = model(utt_id=names, **tensors)[0]
+            if not torch.isfinite(loss).all():
+                raise ValueError(
+                    "--criterion taylor: the loss of a calibration batch is not "
+                    "finite; is a text longer than its speech?"
+                )
+            total += mask_gradients(table, masks, loss.sum()).double() ** 2
+            count += 1
     return (total / max(count, 1)).float()
 
 
-def mask_gradients(
-    table: UnitTable, stacks: Stacks, loss: torch.Tensor
-) -> torch.Tensor:
+@contextlib.contextmanager
+def unit_masks(table: UnitTable) -> Iterator[Masks]:
+    """Let the gates multiply by leaf tensors of ones, besides their own masks.
+
+    The gradients of these are all that a backward pass calculates: weights, whose
+    gradients would take as much memory as they do themselves, need none.
+
+    Args:
+        table: unit table, with a gate for each group.
+    """
+    masks: Masks = {}
+
+    def shown(gate: AdaptiveDropout, ones: torch.Tensor) -> Callable:
+        decided = gate.mask
+
+        def mask(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+            return decided(shape, dtype) * ones.to(dtype)
+
+        return mask
+
+    try:
+        for key, gate in table.gates.items():
+            masks[key] = torch.ones_like(gate.logits).requires_grad_()
+            gate.mask = shown(gate, masks[key])  # type: ignore[method-assign]
+        yield masks
+    finally:
+        for key in masks:
+            del table.gates[key].mask
+
+
+@contextlib.contextmanager
+def _without_gradients(model: torch.nn.Module) -> Iterator[None]:
+    """Let no weight require a gradient."""
+    changed = [one for one in model.parameters() if one.requires_grad]
+    for parameter in changed:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in changed:
+            parameter.requires_grad_()
+
+
+def mask_gradients(table: UnitTable, masks: Masks, loss: torch.Tensor) -> torch.Tensor:
     """Return dL/dm for a mask m = 1 on every unit, float32 (units,), on the CPU.
 
     Args:
-        table: unit table of the stacks, or of one of them.
-        stacks: full-width encoder and decoder that ``loss`` was computed with, by
-            "encoder" and "decoder".
+        table: unit table.
+        masks: see :func:`unit_masks`.
         loss: the loss L, one element, with its graph.
     """
-    slices = _masked_slices(table, stacks)
-    parameters = [parameter for _, _, parameter in slices]
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    gradients = torch.autograd.grad(loss, list(masks.values()), allow_unused=True)
     result = torch.zeros(table.num_units)
-    for (group, part, parameter), gradient in zip(slices, gradients):
-        if gradient is None:
-            continue
-        product = (parameter.detach() * gradient).float()
-        result[group.span] += part.by_unit(product, group.num_units).sum(dim=1).cpu()
+    for group, gradient in zip(table.gated_groups(), gradients):
+        if gradient is not None:
+            result[group.span] = gradient.float().cpu()
     return result
-
-
-def _masked_slices(
-    table: UnitTable, stacks: Stacks
-) -> list[tuple[UnitGroup, Slice, torch.nn.Parameter]]:
-    """Return all tensors that masks scale, each with its group and slice."""
-    found = []
-    for group in table.groups:
-        owner = group.owner(stacks[group.stack])
-        module = getattr(owner, group.location_spec.module)
-        parameters = dict(module.named_parameters(recurse=True))
-        for part in group.location_spec.slices:
-            masked = part.name in group.location_spec.masked
-            if masked and part.name in parameters:
-                found.append((group, part, parameters[part.name]))
-    return found

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from espnet_adaptive_dropout.experiments.checkpoint import write_weights
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.experiments.experiment import open_model
 from espnet_adaptive_dropout.experiments.features import data_inputs
@@ -66,7 +67,8 @@ def write_experiment(
     config_file = directory / "config.yaml"
     model_file = directory / trained.model_file.name
     write_yaml(config_file, {**config, "output_dir": str(output_dir)})
-    _save(state, model_file)
+    write_weights(state, model_file)
+    del state  # the compact model is read from the file
     set_masks(trained.table, keep)
     masked = trained.model
     _, compact = open_model(trained.task, config_file, model_file)
@@ -80,7 +82,7 @@ def write_experiment(
         repaired = repair_trained(trained, keep, compact, options)
         report["repair"] = {kind: one.to_dict() for kind, one in repaired.items()}
         if any(one.used for one in repaired.values()):
-            _save(compact.state_dict(), model_file)
+            write_weights(compact.state_dict(), model_file)
             open_model(trained.task, config_file, model_file)
             plan = dataclasses.replace(plan, repaired=True)
             report["certificate"]["repaired_afterwards"] = True
@@ -89,16 +91,6 @@ def write_experiment(
     write_json(directory / "report.json", report)
     write_text(directory / "report.md", to_markdown(report))
     return report
-
-
-def _save(state: dict[str, torch.Tensor], model_file: Path) -> None:
-    """Write weights; a model that was opened from an earlier file keeps its own."""
-    partial = model_file.with_name(f".{model_file.name}")
-    try:
-        torch.save(dict(state), partial)
-    except RuntimeError as error:  # how PyTorch reports a full disk
-        raise OSError(f"cannot write {model_file}: {error}") from error
-    partial.replace(model_file)
 
 
 def _certify(

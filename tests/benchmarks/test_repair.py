@@ -90,6 +90,7 @@ def test_what_is_made(dense, tmp_path, monkeypatch, capsys):
     assert names == [
         *("taylor_40", "taylor_40_repaired"),
         *("magnitude_40", "magnitude_40_repaired"),
+        *("activation_40", "activation_40_repaired"),
     ]
     first, second = commands[:2]
     assert first[first.index("--model_file") + 1] == str(
@@ -104,6 +105,6 @@ def test_what_is_made(dense, tmp_path, monkeypatch, capsys):
     assert "| taylor | 40 % | yes |" in (tmp_path / "out" / "repair.md").read_text()
     (tmp_path / "out" / "seed1" / "taylor_40" / "result.json").unlink()
     repair.main([*options, "--criteria", "taylor"])
-    assert len(commands) == 4 and len(scored) == 5  # cut before, now scored again
+    assert len(commands) == 6 and len(scored) == 7  # cut before, now scored again
     assert read_json(tmp_path / "out" / "seed1" / "taylor_40" / "result.json")
     assert "extra errors left" in capsys.readouterr().out

@@ -18,7 +18,7 @@ help_message='Usage: ./run.sh [options]
   --prune BOOL          prune the trained model and go on with the small one (true)
   --target_reduction X  share of the encoder to remove, if not the trained one
   --criterion NAME      of pruning, if not what the training learnt: magnitude, taylor,
-                        random
+                        activation, random
   --sweep "X X ..."     prune to these shares too, and decode and score each of them:
                         exp/NAME_sweep
   --export BOOL         write the final encoder as ONNX and in int8 too, and measure

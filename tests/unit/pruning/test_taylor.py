@@ -12,6 +12,7 @@ from espnet_adaptive_dropout.pruning.prune import rank
 from espnet_adaptive_dropout.pruning.taylor import (
     mask_gradients,
     taylor_scores,
+    unit_masks,
 )
 from espnet_adaptive_dropout.units.locations import LOCATIONS, names_of
 
@@ -23,6 +24,34 @@ def loss_of(encoder, inputs):
     generator = torch.Generator().manual_seed(1)
     weights = torch.randn(outputs.shape, generator=generator).to(outputs)
     return ((outputs * weights)[real].tanh()).sum()
+
+
+def products(table, stack, loss):
+    """Sums of weight times gradient on one side of each mask: the same by the weights.
+
+    A mask in front of a linear layer scales its weights, and one behind its output
+    scales them too.
+    """
+    slices = [
+        (group, part, parameters[part.name])
+        for group in table.groups
+        for parameters in [parameters_of(stack, group)]
+        for part in group.location_spec.slices
+        if part.name in group.location_spec.masked and part.name in parameters
+    ]
+    weights = [parameter for _, _, parameter in slices]
+    gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+    result = torch.zeros(table.num_units, dtype=torch.float64)
+    for (group, part, parameter), gradient in zip(slices, gradients):
+        if gradient is not None:
+            entries = part.by_unit(parameter.detach() * gradient, group.num_units)
+            result[group.span] += entries.sum(dim=1)
+    return result
+
+
+def parameters_of(stack, group):
+    module = getattr(group.owner(stack), group.location_spec.module)
+    return dict(module.named_parameters())
 
 
 def put_masks(table):
@@ -41,36 +70,32 @@ def put_masks(table):
 @pytest.mark.parametrize(
     "architecture", ["latest", "legacy", "absolute", "conv1d", "conv1d_linear", "relu"]
 )
-def test_equals_the_gradient_of_an_explicit_mask(architecture):
+def test_equals_the_products_of_weights_and_gradients(architecture):
     encoder = adaptive(options_of(architecture)).double()
-    table = encoder.units
     features, lengths = batch()
-    masks = put_masks(table)
-    loss = loss_of(encoder, (features.double(), lengths))
-    expected = torch.autograd.grad(loss, list(masks.values()), retain_graph=True)
-    actual = mask_gradients(table, {"encoder": encoder}, loss)
-    assert set(masks) == {(g.block, g.location) for g in table.groups}
-    for group, key, gradient in zip(table.groups, masks, expected):
-        assert key == (group.block, group.location)
-        assert gradient.abs().max() > 1e-4, key
-        assert torch.allclose(actual[group.span].double(), gradient, 1e-4, 1e-6), key
+    check(encoder, lambda: loss_of(encoder, (features.double(), lengths)))
 
 
 @pytest.mark.parametrize("architecture", ["pre_norm", "post_norm", "concat_after"])
-def test_gradients_of_a_decoder_are_those_of_its_masks(architecture):
+def test_gradients_of_a_decoder_are_those_of_its_weights(architecture):
     options = decoders.ARCHITECTURES[architecture]
     stock = decoders.stock_decoder(**options)
     decoder = decoders.adaptive_decoder(stock, **options).double()
-    table = decoder.units
     memory, *others = decoders.teacher_forced()
-    masks = put_masks(table)
-    loss = decoder(memory.double(), *others)[0].tanh().square().sum()
-    expected = torch.autograd.grad(loss, list(masks.values()), retain_graph=True)
-    actual = mask_gradients(table, {"decoder": decoder}, loss)
-    for group, gradient in zip(table.groups, expected):
+    check(decoder, lambda: decoder(memory.double(), *others)[0].tanh().square().sum())
+
+
+def check(stack, loss):
+    table = stack.units
+    expected = products(table, stack, loss())
+    with unit_masks(table) as masks:
+        actual = mask_gradients(table, masks, loss())
+    assert set(masks) == {(g.block, g.location) for g in table.groups}
+    assert all("mask" not in vars(gate) for gate in table.gates.values())
+    for group in table.groups:
+        gradient = expected[group.span]
         assert gradient.abs().max() > 1e-4, group
-        found = actual[group.span].double()
-        assert torch.allclose(found, gradient, 1e-4, 1e-6), group
+        assert torch.allclose(actual[group.span].double(), gradient, 1e-4, 1e-6), group
 
 
 @pytest.mark.parametrize("location", names_of("encoder"))
@@ -78,9 +103,8 @@ def test_equals_finite_differences(location):
     encoder = adaptive(options_of("latest")).double()
     features, lengths = batch()
     inputs = (features.double(), lengths)
-    actual = mask_gradients(
-        encoder.units, {"encoder": encoder}, loss_of(encoder, inputs)
-    )
+    with unit_masks(encoder.units) as leaves:
+        actual = mask_gradients(encoder.units, leaves, loss_of(encoder, inputs))
     masks = put_masks(encoder.units)
     for group in encoder.units.groups:
         if group.location != location:
@@ -121,8 +145,10 @@ def test_scores_are_the_mean_of_the_squares():
         features, lengths = batch(seed=seed)
         batches.append((["a", "b", "c"], dict(features=features, lengths=lengths)))
         loss = loss_of(model.encoder, (features, lengths))
-        squares += mask_gradients(table, {"encoder": model.encoder}, loss) ** 2
+        squares += products(table, model.encoder, loss).float() ** 2
+    required = [parameter.requires_grad for parameter in model.parameters()]
     scores = taylor_scores(table, model, batches, 2)
+    assert required == [one.requires_grad for one in model.parameters()]
     assert torch.allclose(scores, squares / 2, rtol=1e-4)
 
 

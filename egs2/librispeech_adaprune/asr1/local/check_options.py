@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 # Names of espnet_adaptive_dropout.pruning.criteria, whose import takes many seconds
-CRITERIA = ("retention", "magnitude", "taylor", "random")
+CRITERIA = ("retention", "magnitude", "taylor", "activation", "random")
 # What ESPnet takes where a config has no best_model_criterion
 _DEFAULT_CRITERION = ["valid", "loss", "min"]
 _BOUND = """
