@@ -8,9 +8,9 @@ import torch
 
 from espnet_adaptive_dropout.experiments.markdown import table_lines
 from espnet_adaptive_dropout.experiments.sizes import mac_length
-from espnet_adaptive_dropout.pruning.certificate import Certificate
+from espnet_adaptive_dropout.pruning.certificate.certificate import Certificate
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
-from espnet_adaptive_dropout.pruning.repair_report import (
+from espnet_adaptive_dropout.pruning.repair.report import (
     repair_summary,
     repaired_layers,
 )

@@ -15,12 +15,12 @@ from espnet_adaptive_dropout.experiments.experiment import open_model
 from espnet_adaptive_dropout.experiments.features import data_inputs
 from espnet_adaptive_dropout.experiments.files import write_json, write_text, write_yaml
 from espnet_adaptive_dropout.experiments.sizes import fixed_parts, sizes
-from espnet_adaptive_dropout.pruning.certificate import Certificate, certify
-from espnet_adaptive_dropout.pruning.decoder_certificate import certify_decoder
+from espnet_adaptive_dropout.pruning.certificate.certificate import Certificate, certify
+from espnet_adaptive_dropout.pruning.certificate.decoder import certify_decoder
 from espnet_adaptive_dropout.pruning.options import PruneOptions
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
 from espnet_adaptive_dropout.pruning.prune import cut
-from espnet_adaptive_dropout.pruning.repair_trained import repair_trained
+from espnet_adaptive_dropout.pruning.repair.trained import repair_trained
 from espnet_adaptive_dropout.pruning.report import make_report, to_markdown
 from espnet_adaptive_dropout.pruning.trained import Trained, set_masks
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from espnet_adaptive_dropout.experiments.markdown import table_lines
-from espnet_adaptive_dropout.pruning.repair_report import repair_summary
+from espnet_adaptive_dropout.pruning.repair.report import repair_summary
 from espnet_adaptive_dropout.report.before_after import AFTER, BEFORE, FLOOR
 from espnet_adaptive_dropout.report.costs import PARTS, Costs
 from espnet_adaptive_dropout.report.exported import forms_table

@@ -10,7 +10,7 @@ from benchmarks.models import torch_prune
 from benchmarks.speed.build import noise, trained_like_scores
 from benchmarks.speed.choices import parse_row
 from espnet_adaptive_dropout.experiments.sizes import macs, parameters
-from espnet_adaptive_dropout.pruning.certificate import certify
+from espnet_adaptive_dropout.pruning.certificate.certificate import certify
 from espnet_adaptive_dropout.pruning.trained import set_masks
 
 

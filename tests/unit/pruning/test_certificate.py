@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.pruning.certificate import (
+from espnet_adaptive_dropout.pruning.certificate.certificate import (
     ROUNDING,
     certify,
     random_inputs,

@@ -11,7 +11,7 @@ from support.experiments import make_experiment, refused_prune, run_prune
 
 from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.pruning.decoder_certificate import certify_decoder
+from espnet_adaptive_dropout.pruning.certificate.decoder import certify_decoder
 
 
 def recognised(directory, **options):

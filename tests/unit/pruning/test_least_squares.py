@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from espnet_adaptive_dropout.modules.empty_layers import linear
-from espnet_adaptive_dropout.pruning.least_squares import (
+from espnet_adaptive_dropout.pruning.repair.least_squares import (
     STRENGTH,
     LinearSums,
     solve,

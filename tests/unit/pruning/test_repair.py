@@ -20,12 +20,12 @@ from espnet_adaptive_dropout.bin import prune, sweep
 from espnet_adaptive_dropout.experiments import calibration
 from espnet_adaptive_dropout.experiments.experiment import open_model
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.pruning import repair as repair_module
-from espnet_adaptive_dropout.pruning.block_inputs import BlockInputs
 from espnet_adaptive_dropout.pruning.plan import PruningPlan
-from espnet_adaptive_dropout.pruning.repair import repair
-from espnet_adaptive_dropout.pruning.repair_places import input_and_target, places_of
-from espnet_adaptive_dropout.pruning.repair_report import (
+from espnet_adaptive_dropout.pruning.repair import repair as repair_module
+from espnet_adaptive_dropout.pruning.repair.block_inputs import BlockInputs
+from espnet_adaptive_dropout.pruning.repair.places import input_and_target, places_of
+from espnet_adaptive_dropout.pruning.repair.repair import repair
+from espnet_adaptive_dropout.pruning.repair.report import (
     LayerRepair,
     Repair,
     repair_summary,

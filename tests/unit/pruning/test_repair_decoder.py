@@ -34,10 +34,10 @@ from espnet_adaptive_dropout.experiments.experiment import (
     open_model,
 )
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.pruning import repair as repair_module
-from espnet_adaptive_dropout.pruning.least_squares import STRENGTH, solve
-from espnet_adaptive_dropout.pruning.repair import repair
-from espnet_adaptive_dropout.pruning.repair_places import places_of
+from espnet_adaptive_dropout.pruning.repair import repair as repair_module
+from espnet_adaptive_dropout.pruning.repair.least_squares import STRENGTH, solve
+from espnet_adaptive_dropout.pruning.repair.places import places_of
+from espnet_adaptive_dropout.pruning.repair.repair import repair
 from espnet_adaptive_dropout.units.locations import LOCATIONS
 
 NAMES = ["self_attention", "source_attention", "ffn"]

@@ -21,8 +21,8 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
 )
 from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.pruning.options import PruneOptions
-from espnet_adaptive_dropout.pruning.repair import HELD_OUT, repair
-from espnet_adaptive_dropout.pruning.repair_report import Repair
+from espnet_adaptive_dropout.pruning.repair.repair import HELD_OUT, repair
+from espnet_adaptive_dropout.pruning.repair.report import Repair
 from espnet_adaptive_dropout.pruning.trained import Trained, set_masks
 
 

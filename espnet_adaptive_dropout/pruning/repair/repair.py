@@ -14,20 +14,20 @@ import torch
 from tqdm import tqdm
 
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.pruning.block_inputs import BlockInputs
-from espnet_adaptive_dropout.pruning.certificate import stack_output
-from espnet_adaptive_dropout.pruning.least_squares import (
+from espnet_adaptive_dropout.pruning.certificate.certificate import stack_output
+from espnet_adaptive_dropout.pruning.repair.block_inputs import BlockInputs
+from espnet_adaptive_dropout.pruning.repair.least_squares import (
     LinearSums,
     solve,
     squared_error,
 )
-from espnet_adaptive_dropout.pruning.repair_places import (
+from espnet_adaptive_dropout.pruning.repair.places import (
     Pair,
     Place,
     input_and_target,
     places_of,
 )
-from espnet_adaptive_dropout.pruning.repair_report import (
+from espnet_adaptive_dropout.pruning.repair.report import (
     KEPT,
     REPAIRED,
     SKIPPED,

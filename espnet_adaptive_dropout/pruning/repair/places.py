@@ -11,7 +11,7 @@ from espnet_adaptive_dropout.modules.subsampling import (
     has_two_convolutions,
     output_layer,
 )
-from espnet_adaptive_dropout.pruning.block_inputs import BlockInputs, blocks_of
+from espnet_adaptive_dropout.pruning.repair.block_inputs import BlockInputs, blocks_of
 
 # Of a block, in the order of the computation: name, module, its last layer, and the
 # layer norm before the module

@@ -15,7 +15,7 @@ from typing import Any, Callable
 import torch
 
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.pruning.precision import (
+from espnet_adaptive_dropout.pruning.certificate.precision import (
     double_precision,
     encoders_in_double_precision,
 )

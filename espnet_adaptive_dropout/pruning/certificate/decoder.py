@@ -15,11 +15,11 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
     recogniser,
 )
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.pruning.certificate import (
+from espnet_adaptive_dropout.pruning.certificate.certificate import (
     is_rounding,
     stack_output,
 )
-from espnet_adaptive_dropout.pruning.precision import double_precision
+from espnet_adaptive_dropout.pruning.certificate.precision import double_precision
 
 # Random tokens that are decoded for every utterance, and hypotheses of each
 TOKENS = 12

@@ -1,0 +1,1 @@
+"""The certificate: the small model computes what the masked large one does."""

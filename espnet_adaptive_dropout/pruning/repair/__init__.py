@@ -1,0 +1,1 @@
+"""The repair: the layers that read removed units are solved again on real audio."""
