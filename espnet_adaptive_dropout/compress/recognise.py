@@ -5,12 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import importlib
-import inspect
-import io
 import itertools
 import json
-import logging
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,19 +15,18 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from espnet_adaptive_dropout.compress.tasks import (
-    CLASSES,
-    check_task,
-    file_names,
-    sampling_rate,
+from espnet_adaptive_dropout.compress.open_inference import (
+    is_ctc_alone,
+    model_of,
+    open_inference,
+    quiet,
 )
+from espnet_adaptive_dropout.compress.tasks import sampling_rate
 from espnet_adaptive_dropout.compress.written import Written
 from espnet_adaptive_dropout.experiments.experiment import (
     first_line,
     load_config,
-    load_state,
     load_task,
-    load_weights,
 )
 from espnet_adaptive_dropout.experiments.features import UNREADABLE
 from espnet_adaptive_dropout.experiments.files import write_text
@@ -85,55 +80,15 @@ class Recogniser:
         options: Mapping[str, Any] | None = None,
         device: str = "cpu",
     ):
-        check_task(task)
         self.task = task
         self.config = load_config(config_file)
         self.device = device
-        module, name, _ = CLASSES[task]
-        kind = getattr(importlib.import_module(f"espnet2.bin.{module}"), name)
-        config_name, model_name = file_names(task)
-        files = {config_name: str(config_file), model_name: None}
-        chosen = {**self._usual_options(), **(options or {})}
-        known = inspect.signature(kind).parameters
-        chosen = {name: value for name, value in chosen.items() if name in known}
-        self.greedy = self._ctc_alone and not options
-        if _quantizes(chosen):  # which needs the weights at once
-            files[model_name] = str(model_file)
-        try:
-            with _quiet():
-                self.inference = kind(**files, **chosen, device=device)
-        except (TypeError, KeyError, RuntimeError, AssertionError) as error:
-            raise ValueError(
-                f"ESPnet's {name} cannot open the model ({first_line(error)[:200]}); "
-                f"does it need an option in --inference_config?"
-            ) from error
-        self.model = next(
-            value
-            for value in vars(self.inference).values()
-            if isinstance(value, torch.nn.Module) and hasattr(value, "encode")
-        )
-        if files[model_name] is None:
-            # Without the copies of ESPnet's own loading
-            state = load_state(model_file)
-            moved = {key: value.to(device) for key, value in state.items()}
-            load_weights(self.model, moved, str(model_file))
-
-    @property
-    def _ctc_weight(self) -> float:
-        return float((self.config.get("model_conf") or {}).get("ctc_weight", 0.5))
-
-    @property
-    def _ctc_alone(self) -> bool:
-        alone = self._ctc_weight == 1.0 or not self.config.get("decoder")
-        return self.task in ("asr", "slu") and alone
-
-    def _usual_options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {"beam_size": 1}
-        if self._ctc_alone:
-            options["ctc_weight"] = 1.0
-        elif self._ctc_weight == 0.0 or self.config.get("decoder") == "transducer":
-            options["ctc_weight"] = 0.0
-        return options
+        self.greedy = is_ctc_alone(task, self.config) and not options
+        with quiet():
+            self.inference = open_inference(
+                task, config_file, model_file, options, device
+            )
+        self.model = model_of(self.inference)
 
     @torch.no_grad()
     def __call__(
@@ -197,7 +152,7 @@ class Recogniser:
     def _labels_of(self, name: str, speech: torch.Tensor) -> dict[str, str]:
         """Return the texts of an utterance; empty ones if it is less than a frame."""
         try:
-            with _quiet():
+            with quiet():
                 return self._labels(speech)
         except KeyError as error:
             raise ValueError(
@@ -246,12 +201,6 @@ class Recogniser:
         return {"text": text, "text_prev": _NO_PREVIOUS_TEXT, "text_ctc": spoken}
 
 
-def _quantizes(options: Mapping[str, Any]) -> bool:
-    """Whether ESPnet quantises the model when it opens it."""
-    names = [name for name in options if name.startswith("quantize")]
-    return any(options[name] for name in names)
-
-
 def _remembered(memory: Path | None) -> dict[str, dict[str, str]]:
     """Read what was recognised before; a line that was cut off is left out."""
     texts: dict[str, dict[str, str]] = {}
@@ -261,15 +210,3 @@ def _remembered(memory: Path | None) -> dict[str, dict[str, str]]:
                 name, found = json.loads(line)
                 texts[name] = found
     return texts
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what ESPnet logs of every utterance, and what it prints."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)

@@ -75,8 +75,8 @@ def open_source(
             ``valid.*.ave.pth`` of the experiment.
 
     Raises:
-        ValueError: there is no such model, it cannot be fetched or unpacked, or its
-            checkpoint or its task is not clear.
+        ValueError: there is no such model, it cannot be fetched or unpacked, its
+            tokeniser is missing, or its checkpoint or its task is not clear.
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = Path(model)
@@ -105,9 +105,20 @@ def open_source(
     task = task or find_task(content)
     bases = [root] if root else [*config.resolve().parents, Path.cwd()]
     content = completed_config(located_paths(content, bases), load_task(task))
+    _check_tokeniser(content, model)
     completed = directory / "config.yaml"
     write_yaml(completed, content)
     return Source(model, task, completed, checkpoint, config.parent, root, parts)
+
+
+def _check_tokeniser(config: Mapping[str, Any], model: str) -> None:
+    """Refuse a model without the file of its BPE tokeniser, with a ValueError."""
+    file = config.get("bpemodel")
+    if config.get("token_type") == "bpe" and file and not Path(file).is_file():
+        raise ValueError(
+            f"{model}: its tokeniser {file} is missing; pack the model with "
+            f"'--option {file}', or call this in the directory of the recipe"
+        )
 
 
 def own_data(source: Source) -> list[str]:

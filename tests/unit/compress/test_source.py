@@ -43,6 +43,16 @@ def test_a_packed_file_with_a_language_model(packed, tmp_path):
     }
 
 
+def test_a_packed_file_without_its_tokeniser(packed, tmp_path):
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(tmp_path / "files")
+    (tmp_path / "files" / BPE).unlink()
+    shutil.make_archive(str(tmp_path / "incomplete"), "zip", tmp_path / "files")
+    message = f"incomplete.zip: its tokeniser .*{BPE} is missing; pack the model with"
+    with pytest.raises(ValueError, match=message):
+        open_source(str(tmp_path / "incomplete.zip"), tmp_path / "work")
+
+
 def test_an_experiment_directory_from_elsewhere(experiment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = open_source("recipe/exp/asr", tmp_path / "work")
