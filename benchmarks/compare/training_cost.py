@@ -13,6 +13,9 @@ from typing import Any
 from benchmarks.compare.runs import PARTS, Run, prune_part
 from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 
+# What a training step costs, in forward passes
+PASSES = 3
+
 
 def parts_by_width(run: Run, options: dict[str, Any]) -> tuple[float, float] | None:
     """Length of a training at full width and at the final width.
@@ -43,9 +46,11 @@ def _gated(run: Run, config: AdaptiveDropoutConfig) -> tuple[float, float]:
     if config.freezes and config.cut_in_training and not config.family:
         # The part that the freeze is in is the last with masks.
         cut = min(math.ceil(config.freeze_at * run.parts - 1e-6), run.parts)
-    full = float(cut)
-    if config.distillation:
-        full += cut - config.gates_begin * run.parts  # the second pass
+    full, begin = float(cut), config.gates_begin * run.parts
+    if config.teacher is not None:
+        full += (run.parts - begin) / PASSES  # its forward pass, to the end
+    elif config.distillation:
+        full += cut - begin  # the second pass
     return full, float(run.parts - cut)
 
 

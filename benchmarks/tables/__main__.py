@@ -155,7 +155,8 @@ def to_markdown(
 
 
 def _introduction(rows: list[Measured], settings: dict[str, Any]) -> list[str]:
-    sets = next(iter(rows[0].results.values()))["sets"]
+    one = next(iter(rows[0].results.values()))
+    sets = one["sets"]
     words = {
         part: sum(counts["words"] for name, counts in sets.items() if part in name)
         for part in ("test", "dev")
@@ -168,8 +169,8 @@ def _introduction(rows: list[Measured], settings: dict[str, Any]) -> list[str]:
         f"({settings['max_epoch']:g} passes through {data}), unless its title names "
         f"another cost; the same batches in the same order, the learning rate of "
         f"`{config}` with its warm-up scaled to the length, three checkpoints "
-        f"averaged, greedy CTC decoding. A training that is pruned midway keeps its "
-        f"epoch, its learning rate and Adam's moments of the kept weights. The cost of "
+        f"averaged, decoding: {one.get('decoding', 'greedy CTC')}. A training that is "
+        f"pruned midway keeps its epoch, its learning rate and Adam's moments of the kept weights. The cost of "
         f"a training is counted in MACs of the encoder, as a share of the dense "
         f"training's. WER is pooled over the test ({words['test']} words) and "
         f"development ({words['dev']} words) sets: mean ± standard deviation over the "

@@ -70,7 +70,7 @@ result["finders"] = [finders, len(sys.meta_path)]
 result["again"] = look("espnet2.tasks.asr")
 
 # A task that was imported without the plugin, as in a notebook.
-mine = [f for f in sys.meta_path if type(f).__module__ == registry.__name__]
+mine = [f for f in sys.meta_path if getattr(f, "act", None) is registry.register]
 sys.meta_path[:] = [f for f in sys.meta_path if f not in mine]
 del sys.modules["espnet2.tasks.asr"]
 asr = importlib.import_module("espnet2.tasks.asr")

@@ -32,7 +32,7 @@ import sys
 
 def child():
     hooks = {type(finder).__module__ for finder in sys.meta_path}
-    if "espnet_adaptive_dropout.plugin.registry" not in hooks:
+    if "espnet_adaptive_dropout.plugin.after_import" not in hooks:
         sys.exit(f"the child has only the import hooks of {sorted(hooks)}")
 
 

@@ -36,6 +36,15 @@ def run(kind, at=None, parts=PARTS, **options):
             run("gated", distillation=0.5, ramp_start=0.2, ramp_end=0.3, freeze_at=0.5),
             (16, 10),
         ),
+        # A forward pass of the teacher from a quarter of the training to its end
+        (
+            run(
+                "gated",
+                **dict(distillation=0.5, teacher="dense"),
+                **dict(ramp_start=0.25, ramp_end=0.3, freeze_at=0.5),
+            ),
+            (15, 10),
+        ),
         (run("gated", at=0.3, parts=40, ramp_end=0.25, freeze_at=0.5), (20, 20)),
     ],
 )
