@@ -24,7 +24,10 @@ from espnet_adaptive_dropout.compress.length import Length
 from espnet_adaptive_dropout.compress.source import open_source
 from espnet_adaptive_dropout.compress.waves import Recording, as_wave
 from espnet_adaptive_dropout.compress.written import write_data
-from espnet_adaptive_dropout.experiments.experiment import open_model
+from espnet_adaptive_dropout.experiments.experiment import (
+    load_checkpoint,
+    open_model,
+)
 from espnet_adaptive_dropout.experiments.tables import read_table
 
 RATE = 16000
@@ -116,6 +119,21 @@ def short(model, folder, output, *options):
     compress.main([*command, *options])
 
 
+def epochs_in(checkpoint):
+    """Epochs of a training, from its checkpoint; 0 while that is written."""
+    try:
+        return load_checkpoint(checkpoint)["reporter"]["epoch"]
+    except ValueError:
+        return 0
+
+
+def wait_until(is_true, seconds=60):
+    end = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_a_short_training_goes_on_after_an_interruption(
     packed, folder, tmp_path, monkeypatch, capsys
 ):
@@ -125,7 +143,8 @@ def test_a_short_training_goes_on_after_an_interruption(
     def interrupt(number, results):
         said.append(number)
         if number == "2" and said.count("2") == 1:
-            time.sleep(1.0)  # ESPnet writes the checkpoint after this line
+            # ESPnet writes the checkpoint after this line
+            wait_until(lambda: epochs_in(training / "checkpoint.pth") >= 2)
             raise KeyboardInterrupt
         return summary(number, results)
 
@@ -133,13 +152,13 @@ def test_a_short_training_goes_on_after_an_interruption(
     monkeypatch.setattr(train_command, "epoch_summary", interrupt)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     output = tmp_path / "small"
+    training = tmp_path / "small.work" / "training"
     with pytest.raises(SystemExit) as stop:
         short(packed, folder, output)
     assert stop.value.code == 130 and not output.exists()
     with pytest.raises(SystemExit) as stop:
         short(packed, folder, output, "--target_reduction", "0.5")
     assert "--target_reduction 0.5 (was 0.4); start it with" in str(stop.value.code)
-    training = tmp_path / "small.work" / "training"
     assert (training / "checkpoint.pth").exists()
     log = tmp_path / "log"
     os.link(training / "train.log", log)

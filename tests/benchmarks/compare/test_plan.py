@@ -131,7 +131,7 @@ def test_a_model_without_decoder_has_no_row_that_prunes_one(planner):
     assert names(planner, "both", "ours_whole") == ["seed2/ours_whole"]
     assert planner.notes == [
         f"{row}: left out, as it needs a --dense_config with a decoder"
-        for row in ("both", "both_taught")
+        for row in ("both", "both_taught", "both_taught_by_dense")
     ]
 
 
