@@ -32,6 +32,7 @@ from espnet_adaptive_dropout.experiments.experiment import build_model
 from espnet_adaptive_dropout.experiments.files import write_yaml
 from espnet_adaptive_dropout.experiments.markdown import table_lines
 
+_MODULE = "benchmarks.speed.compressing"
 RATE = 16000
 TOKENS_PER_SECOND = 3
 CHECKPOINT = "valid.acc.ave.pth"
@@ -84,9 +85,6 @@ def measure(args: argparse.Namespace) -> None:
         run = compress(directory, args)
         checkpoint = (directory / "exp" / CHECKPOINT).stat().st_size
         print("\n".join(tables(run, checkpoint, number, args)))
-
-
-_MODULE = "benchmarks.speed.compressing"
 
 
 def make_model(size: Size, experiment: Path) -> None:
