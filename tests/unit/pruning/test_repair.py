@@ -14,9 +14,15 @@ from support.encoders import (
     options_of,
     random_keep,
 )
-from support.experiments import make_experiment, model_options, write_audio
+from support.experiments import (
+    make_experiment,
+    model_options,
+    refused_prune,
+    run_prune,
+    write_audio,
+)
 
-from espnet_adaptive_dropout.bin import prune, sweep
+from espnet_adaptive_dropout.bin import sweep
 from espnet_adaptive_dropout.experiments import calibration
 from espnet_adaptive_dropout.experiments.experiment import open_model
 from espnet_adaptive_dropout.experiments.features import Inputs
@@ -206,20 +212,6 @@ def test_intermediate_ctc_with_conditioning():
     assert repair(original, compact, inputs).layers
 
 
-def run(experiment, *extra, output="compact"):
-    directory = experiment.parent / output
-    prune.main([*model_options(experiment), "--output_dir", str(directory), *extra])
-    return directory
-
-
-def refused(experiment, *extra):
-    with pytest.raises(SystemExit) as stop:
-        run(experiment, "--repair", "true", *extra)
-    assert "\n" not in str(stop.value)
-    assert not (experiment.parent / "compact").exists()
-    return str(stop.value)
-
-
 @pytest.fixture(params=["adaptive_dropout_conformer", "conformer"])
 def more_audio(tmp_path, request):
     """An experiment with ten utterances of audio, and the option that names them."""
@@ -231,8 +223,8 @@ def more_audio(tmp_path, request):
 
 def test_repaired_experiment(more_audio):
     experiment, data = more_audio
-    plain = run(experiment, *MOST, *data, output="plain")
-    directory = run(experiment, *MOST, *data, "--repair", "true")
+    plain = run_prune(experiment, *MOST, *data, output="plain")
+    directory = run_prune(experiment, *MOST, *data, "--repair", "true")
     report, other = (
         json.loads((d / "report.json").read_text()) for d in (directory, plain)
     )
@@ -277,8 +269,8 @@ def test_a_repaired_sweep(experiment):
 
 @pytest.mark.parametrize("size", [(), ("--target_reduction", "0.2")])
 def test_no_less_than_the_trained_size_needs_no_repair(experiment, size):
-    plain = run(experiment, *size, output="plain")
-    directory = run(experiment, *size, "--repair", "true")
+    plain = run_prune(experiment, *size, output="plain")
+    directory = run_prune(experiment, *size, "--repair", "true")
     weights, others = (torch.load(d / "valid.pth") for d in (directory, plain))
     assert all(torch.equal(weights[name], others[name]) for name in others)
     report = json.loads((directory / "report.json").read_text())
@@ -290,13 +282,13 @@ def test_what_is_refused(experiment):
     alone = experiment / "alone"
     alone.mkdir()
     data = f"{write_audio(alone, 1)},speech,sound"
-    message = refused(experiment, *MOST, "--data", data)
+    message = refused_prune(experiment, "--repair", "true", *MOST, "--data", data)
     assert "--repair true: 2 utterances that are long enough are needed" in message
 
 
 def test_an_encoder_that_reads_no_audio_is_refused(experiment, monkeypatch):
     monkeypatch.setattr(calibration, "data_names", lambda model: ["src_text"])
-    message = refused(experiment, *MOST)
+    message = refused_prune(experiment, "--repair", "true", *MOST)
     assert "--repair true: the encoder reads src_text, not audio alone" in message
 
 
