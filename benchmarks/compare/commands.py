@@ -112,6 +112,7 @@ class Commands:
         target: float,
         criterion: str | None = None,
         number: int = 1,
+        distillation: float | None = None,
         **options: str,
     ) -> list[Step]:
         """Prune the full-width checkpoint ``source`` in mid-training.
@@ -126,6 +127,7 @@ class Commands:
             criterion: criterion of pruning; None: magnitude of the units that earlier
                 cuts have left.
             number: number of the cut, from 1.
+            distillation: weight of what ``source`` then teaches; None: nothing.
             **options: more options of ``bin.prune``.
         """
         directory = self.root / name
@@ -141,7 +143,7 @@ class Commands:
         else:
             pruning.update(criterion=criterion, **options)
             prune = _step(f"prune{number}", PRUNE, pruning)
-        carrying = dict(
+        carrying: dict[str, Any] = dict(
             checkpoint=source,
             train_config=self.dense_config,
             cut_dir=cut,
@@ -149,6 +151,8 @@ class Commands:
             new_run_config=directory / f"run{number}.yaml",
             new_checkpoint=directory / f"train{number}/checkpoint.pth",
         )
+        if distillation is not None:
+            carrying.update(distillation=distillation)
         return [prune, _step(f"carry{number}", STEPS, carrying, "carry_over")]
 
     def add_gates(self, name: str, source: Path) -> Step:

@@ -19,6 +19,7 @@ from benchmarks.compare.runs import (
     Run,
     percent,
 )
+from benchmarks.compare.training_cost import PASSES
 
 # MACs that are left with all locations, as a share of the dense encoder's; measured.
 LEFT = {TARGET: 0.49, SMALL: 0.36}
@@ -54,7 +55,7 @@ EARLY = Schedule(4, 6, 7)
 
 
 def equal_cost_runs() -> list[Run]:
-    """Ours with and without a teacher and in two variants, and Taylor, at two sizes."""
+    """Ours and Taylor, with and without a teacher, at two sizes, and variants."""
     runs = []
     for size in (TARGET, SMALL):
         suffix = "" if size == TARGET else f"_{percent(size)}"
@@ -67,21 +68,11 @@ def equal_cost_runs() -> list[Run]:
             title = f"{title}{end}"
             runs.append(_ours(name + suffix, title, size, target, 1.0, more))
         for part in CUT_AT:
-            parts = part + math.floor((PARTS - part) / LEFT[size])
-            options = dict(criterion="taylor", locations=list(EVERYTHING))
-            run = Run(
-                f"taylor_early{suffix}_{percent(part / PARTS)}",
-                f"taylor_early{suffix}",
-                f"Taylor, then fine-tuning{end}",
-                EQUAL_COST,
-                "cut",
-                options,
-                part / PARTS,
-                target,
-                parts,
-            )
-            runs.append(run)
+            row, title = f"taylor_early{suffix}", f"Taylor, then fine-tuning{end}"
+            runs.append(_taylor(row, title, size, target, part))
     more: dict[str, Any] = dict(distillation=0.5)
+    title = "Taylor, then fine-tuning, taught by the full width at the cut"
+    runs.append(_taylor("taylor_early_taught", title, TARGET, None, CUT_AT[0], **more))
     for name, title, cost, other in (
         ("early_taught_75", "at 75 % of the cost", 0.75, {}),
         ("early_taught_of_8", "widths are multiples of 8", 1.0, dict(multiple_of=8)),
@@ -89,6 +80,16 @@ def equal_cost_runs() -> list[Run]:
         title = f"ours, taught until the cut, {title}"
         runs.append(_ours(name, title, TARGET, None, cost, {**more, **other}))
     return runs
+
+
+def _taylor(
+    row: str, title: str, size: float, target: float | None, part: int, **taught: float
+) -> Run:
+    left = LEFT[size] + (1 / PASSES if taught else 0)  # the teacher's forward pass
+    parts = part + math.floor((PARTS - part) / left)
+    options = dict(criterion="taylor", locations=list(EVERYTHING), **taught)
+    name, at = f"{row}_{percent(part / PARTS)}", part / PARTS
+    return Run(name, row, title, EQUAL_COST, "cut", options, at, target, parts)
 
 
 def _ours(

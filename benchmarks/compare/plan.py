@@ -169,12 +169,15 @@ class Planner:
         part = prune_part(run.at)
         options = dict(run.options)
         locations = options.pop("locations", None)
+        distillation = options.pop("distillation", None)
         if options["criterion"] == "random":
             options["criterion_conf"] = f"seed={self.seed}"
         elif locations is not None:
             options["criterion_conf"] = f"locations=[{','.join(locations)}]"
         source = self.commands.saved(part)
-        steps = self.commands.cut(run.name, source, self._target(run), **options)
+        steps = self.commands.cut(
+            run.name, source, self._target(run), distillation=distillation, **options
+        )
         return self._continued(run, steps, [self._score(run.name, "train1")])
 
     def _gradual(self, run: Run) -> Task:

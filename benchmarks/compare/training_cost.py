@@ -35,7 +35,9 @@ def parts_by_width(run: Run, options: dict[str, Any]) -> tuple[float, float] | N
         return 0.0, float(run.parts)
     if run.kind in ("cut", "torch_pruning"):
         before = prune_part(run.at)
-        return float(before), float(run.parts - before)
+        after = float(run.parts - before)
+        full = before + (after / PASSES if "distillation" in run.options else 0.0)
+        return full, after
     if run.kind == "gated":
         return _gated(run, AdaptiveDropoutConfig(**options))
     return None

@@ -20,7 +20,9 @@ from benchmarks.models.torch_prune import torch_prune
 from espnet_adaptive_dropout.bin.command import CommandLine, execute
 from espnet_adaptive_dropout.units.surgery import narrow_all
 
-TYPES = {"target_reduction": float, "valid": str}  # every other option is a path
+# Every other option is a path.
+TYPES = {"target_reduction": float, "valid": str, "distillation": float}
+OPTIONAL = ("distillation",)
 
 
 def main(cmd: CommandLine = None) -> None:
@@ -37,7 +39,8 @@ def get_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=summary, description=summary)
         for option, text in options.items():
             type_ = TYPES.get(option, Path)
-            command.add_argument(f"--{option}", type=type_, required=True, help=text)
+            needed = option not in OPTIONAL
+            command.add_argument(f"--{option}", type=type_, required=needed, help=text)
     return parser
 
 
@@ -74,6 +77,9 @@ def carry_over(args: argparse.Namespace) -> None:
     cut_config = yaml.safe_load((args.cut_dir / "config.yaml").read_text("utf-8"))
     run_config["encoder"] = cut_config["encoder"]
     run_config["encoder_conf"] = cut_config["encoder_conf"]
+    if args.distillation is not None:
+        taught = dict(teacher=str(args.checkpoint), distillation=args.distillation)
+        run_config["encoder_conf"].update(taught)
 
     full = ts.new_model(args.train_config)
     narrow = ts.new_model(args.cut_dir / "config.yaml")
@@ -164,6 +170,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], dict[str, str]]]
             **_TRAINING,
             **_CUT_DIR,
             "run_config": "config that the training was started with",
+            "distillation": "weight of what the checkpoint then teaches",
             **_NEW_TRAINING,
         },
     ),

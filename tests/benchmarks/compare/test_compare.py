@@ -34,10 +34,10 @@ class InThisProcess:
         return 0
 
 
-def trained_epochs(run):
-    """Epochs that a training has run since its checkpoint was written."""
+def training_stats(run):
+    """Statistics of the epochs that a training has run since its checkpoint."""
     state = torch.load(run / "checkpoint.pth", weights_only=False)
-    return sorted(state["reporter"]["stats"])
+    return state["reporter"]["stats"]
 
 
 def test_comparison_from_training_to_tables(tmp_path, capsys, monkeypatch):
@@ -47,18 +47,22 @@ def test_comparison_from_training_to_tables(tmp_path, capsys, monkeypatch):
     command = [
         *("--recipe_dir", str(recipe), "--exp", str(exp), "--dense_config", DENSE),
         *("--test_sets", "test", "--seeds", "1", "--target", "0.4", "--jobs", "1"),
-        *("--rows", "ours,gradual", "--utterances", "8", "--max_epoch", "4"),
+        *("--rows", "ours,gradual,taylor_early_taught"),
+        *("--utterances", "8", "--max_epoch", "4"),
     ]
     compare.main([*command, "--list"])
     assert "todo  seed1/ours" in capsys.readouterr().out
     compare.main(command)
     dense = encoder_parameters(yaml.safe_load((recipe / DENSE).read_text()))
-    for run in ("ours", "gradual"):
+    for run in ("ours", "gradual", "taylor_early_taught_20"):
         result = read_json(exp / f"seed1/{run}/result.json")
         assert 1.0 - result["encoder_params"] / dense == pytest.approx(0.4, abs=0.01)
         assert result["sets"]["test"]["words"] == 9
-    assert trained_epochs(exp / "seed1/ours/train1") == [*range(5, 21)]
-    assert trained_epochs(exp / "seed1/gradual/train5") == [*range(15, 21)]
+    assert sorted(training_stats(exp / "seed1/ours/train1")) == [*range(5, 21)]
+    stats = training_stats(exp / "seed1/gradual/train5")
+    assert sorted(stats) == [*range(15, 21)]
+    stats = training_stats(exp / "seed1/taylor_early_taught_20/train1")
+    assert all(epoch["train"]["distillation"] > 0.0 for epoch in stats.values())
 
     capsys.readouterr()
     compare.main(command)

@@ -22,6 +22,8 @@ def run(kind, at=None, parts=PARTS, **options):
         (run("small"), (0, 20)),
         (run("cut", at=0.3, criterion="taylor"), (6, 14)),
         (run("cut", at=0.3, parts=33, criterion="taylor"), (6, 27)),
+        # A forward pass of the teacher from the cut to the end
+        (run("cut", at=0.25, criterion="taylor", distillation=0.5), (10, 15)),
         (run("torch_pruning", at=0.5), (10, 10)),
         (run("gradual"), None),
         (run("recut", of="ours"), None),
