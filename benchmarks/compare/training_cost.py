@@ -15,6 +15,14 @@ from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 
 # What a training step costs, in forward passes
 PASSES = 3
+# What the pass of the full-width network costs, in training steps
+SECOND_PASS = {
+    "learns": 1.0,
+    "frozen": 1.0,  # after the cut nothing: its posteriors can be kept
+    "every_second_step": 0.5,
+    "answers": 1 / PASSES,
+    "average": 1 / PASSES,
+}
 
 
 def parts_by_width(run: Run, options: dict[str, Any]) -> tuple[float, float] | None:
@@ -52,7 +60,7 @@ def _gated(run: Run, config: AdaptiveDropoutConfig) -> tuple[float, float]:
     if config.teacher is not None:
         full += (run.parts - begin) / PASSES  # its forward pass, to the end
     elif config.distillation:
-        full += cut - begin  # the second pass
+        full += (cut - begin) * SECOND_PASS[config.full_width]
     return full, float(run.parts - cut)
 
 

@@ -85,13 +85,24 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
     if encoder.adaptive_dropout_conf.teacher is not None:
         conf = encoder.adaptive_dropout_conf
         return learn_from(conf.teacher, conf.distillation, model, forward)
+    kind = encoder.adaptive_dropout_conf.full_width
+    if kind == "frozen" and encoder.training_cut is not None:
+        conf = encoder.adaptive_dropout_conf
+        return learn_from(frozen_teacher(conf), conf.distillation, model, forward)
     augmentation = SameAugmentation(recogniser(model))
     with posteriors(model) as students, augmentation.first():
         loss, stats, weight = _on_a_copy(forward)
     if not encoder.has_begun or encoder.training_cut is not None:
         return loss, stats, weight
+    if kind == "every_second_step" and encoder.control.steps % 2:
+        return loss, stats, weight
     whole = full_width(adaptive_stacks(model))
-    with posteriors(model) as teachers, augmentation.again(), whole:
+    learns = kind not in ("answers", "average")
+    mode = torch.enable_grad() if learns else torch.no_grad()
+    averaged = (
+        averaged_weights(model) if kind == "average" else contextlib.nullcontext()
+    )
+    with posteriors(model) as teachers, augmentation.again(), whole, mode, averaged:
         full_loss, _, _ = _on_a_copy(forward)
     divergence = divergence_of(students, teachers, recogniser(model))
     strength = encoder.adaptive_dropout_conf.distillation
@@ -100,7 +111,38 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
         "full_width_loss": full_loss.detach(),
         "distillation": divergence.detach().reshape(1),
     }
+    if not learns:
+        return loss + strength * divergence, stats, weight
     return 0.5 * (loss + full_loss) + strength * divergence, stats, weight
+
+
+def frozen_teacher(conf: Any) -> str:
+    """Model file of the full-width network at the cut."""
+    return f"{conf.history_dir}/full_width.pth"
+
+
+# Attribute of a model: the running average of its weights, and of an update
+_AVERAGE = "adaptive_dropout_average"
+_DECAY = 0.99
+
+
+@contextlib.contextmanager
+def averaged_weights(model: torch.nn.Module) -> Iterator[None]:
+    """Exchange the weights for their running average, which takes one more step."""
+    average = model.__dict__.setdefault(_AVERAGE, {})
+    own = {name: weight.data for name, weight in model.named_parameters()}
+    for name, weight in own.items():
+        if name in average:
+            average[name].lerp_(weight, 1 - _DECAY)
+        else:
+            average[name] = weight.clone()
+    try:
+        for name, weight in model.named_parameters():
+            weight.data = average[name]
+        yield
+    finally:
+        for name, weight in model.named_parameters():
+            weight.data = own[name]
 
 
 def _on_a_copy(forward: functools.partial) -> Output:
