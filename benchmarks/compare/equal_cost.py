@@ -88,6 +88,8 @@ def equal_cost_runs() -> list[Run]:
         title = f"ours, taught until the cut, {title}"
         other = dict(distillation=0.5, full_width=kind)
         runs.append(_ours(f"early_taught_{kind}", title, TARGET, None, 1.0, other))
+        title = f"{title}, at 75 % of the cost"
+        runs.append(_ours(f"early_taught_{kind}_75", title, TARGET, None, 0.75, other))
     return runs
 
 
