@@ -19,7 +19,7 @@ from benchmarks.compare.runs import (
     Run,
     percent,
 )
-from benchmarks.compare.training_cost import PASSES, SECOND_PASS
+from benchmarks.compare.training_cost import PASSES
 
 # MACs that are left with all locations, as a share of the dense encoder's; measured.
 LEFT = {TARGET: 0.49, SMALL: 0.36}
@@ -79,17 +79,6 @@ def equal_cost_runs() -> list[Run]:
     ):
         title = f"ours, taught until the cut, {title}"
         runs.append(_ours(name, title, TARGET, None, cost, {**more, **other}))
-    for kind, title in (
-        ("answers", "without gradients"),
-        ("every_second_step", "in every second step"),
-        ("average", "by the average of its weights"),
-        ("frozen", "and, frozen at the cut, to the end"),
-    ):
-        title = f"ours, taught until the cut, {title}"
-        other = dict(distillation=0.5, full_width=kind)
-        runs.append(_ours(f"early_taught_{kind}", title, TARGET, None, 1.0, other))
-        title = f"{title}, at 75 % of the cost"
-        runs.append(_ours(f"early_taught_{kind}_75", title, TARGET, None, 0.75, other))
     return runs
 
 
@@ -111,8 +100,8 @@ def _ours(
     cost: float,
     more: dict[str, Any],
 ) -> Run:
-    taught = EARLY.frozen - EARLY.start if "distillation" in more else 0
-    taught *= SECOND_PASS[more.get("full_width", "learns")]
+    # The forward pass of the full width, up to the cut
+    taught = (EARLY.frozen - EARLY.start) / PASSES if "distillation" in more else 0
     left = PARTS * cost - EARLY.frozen - taught
     parts = EARLY.frozen + math.floor(left / LEFT[size])
     options = dict(locations=list(EVERYTHING), **EARLY.options(parts), **more)

@@ -42,7 +42,7 @@ def all_runs() -> list[Run]:
         gated("ours", "adaptive dropout (ours)"),
         gated(
             "distilled",
-            "ours, taught by the full width: twice the computing once units go",
+            "ours, taught by the full width",
             distillation=0.5,
         ),
         *prune_points(

@@ -15,14 +15,6 @@ from espnet_adaptive_dropout.control.config import AdaptiveDropoutConfig
 
 # What a training step costs, in forward passes
 PASSES = 3
-# What the pass of the full-width network costs, in training steps
-SECOND_PASS = {
-    "learns": 1.0,
-    "frozen": 1.0,  # after the cut nothing: its posteriors can be kept
-    "every_second_step": 0.5,
-    "answers": 1 / PASSES,
-    "average": 1 / PASSES,
-}
 
 
 def parts_by_width(run: Run, options: dict[str, Any]) -> tuple[float, float] | None:
@@ -53,14 +45,16 @@ def parts_by_width(run: Run, options: dict[str, Any]) -> tuple[float, float] | N
 
 def _gated(run: Run, config: AdaptiveDropoutConfig) -> tuple[float, float]:
     cut = run.parts
-    if config.freezes and config.cut_in_training and not config.family:
+    is_cut = config.freezes and config.cut_in_training and not config.family
+    if is_cut:
         # The part that the freeze is in is the last with masks.
         cut = min(math.ceil(config.freeze_at * run.parts - 1e-6), run.parts)
     full, begin = float(cut), config.gates_begin * run.parts
     if config.teacher is not None:
         full += (run.parts - begin) / PASSES  # its forward pass, to the end
     elif config.distillation:
-        full += (cut - begin) * SECOND_PASS[config.full_width]
+        # The full width answers up to the cut; without one it learns to the end.
+        full += (cut - begin) / (PASSES if is_cut else 1)
     return full, float(run.parts - cut)
 
 

@@ -31,7 +31,6 @@ _CHOICES = {
     "gate": DISTRIBUTIONS,
     "forward": FORWARDS,
     "granularity": ("utterance",),
-    "full_width": ("learns", "answers", "every_second_step", "average", "frozen"),
 }
 _POSITIVE = (
     *("temperature", "alpha", "total_steps", "accum_grad", "cost_frames"),
@@ -93,10 +92,7 @@ class AdaptiveDropoutConfig:
         distillation: weight of the divergence of the masked network's posteriors from
             those of a teacher. 0: none.
         teacher: model file of a network of the same config that teaches. None: the
-            full-width network, which learns beside the masked one.
-        full_width: how the full-width network teaches: it "learns" too; it "answers"
-            without gradients; it learns in "every_second_step"; the "average" of its
-            weights answers; it learns and, after the cut, teaches on, "frozen".
+            full-width network, up to the cut.
         total_steps: number of training forward passes (micro-batches) of the whole
             run. None: the runner ``python -m espnet_adaptive_dropout`` works it out.
         accum_grad: micro-batches in an update. None: the runner takes the training's.
@@ -139,7 +135,6 @@ class AdaptiveDropoutConfig:
     family: list[float] | None = None
     distillation: float = 0.0
     teacher: str | None = None
-    full_width: str = "learns"
     total_steps: int | None = None
     accum_grad: int | None = None
     initial_logit: float = 4.0

@@ -2,9 +2,9 @@
 
 Without ``adaptive_dropout_conf.teacher`` it is the same network at full width: once
 units begin to go, every batch passes the network twice, with the masks and with all
-units kept. Both learn the task, and the CTC posteriors of the masked network are drawn
-to those of the full-width one, as slimmable networks are trained (Yu and Huang 2019,
-"inplace distillation"). With it, it is an existing model, see ``teacher``.
+units kept, and the CTC posteriors of the masked network are drawn to those of the
+full-width one ("inplace distillation" in Yu and Huang 2019, slimmable networks). With
+it, it is an existing model, see ``teacher``.
 """
 
 from __future__ import annotations
@@ -63,13 +63,15 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
     from ``ramp_start`` to the end of the training. Of a model with CTC and an attention
     decoder, the divergences of both count as their losses do.
 
-    The full-width network as the teacher learns too, up to the cut of the training.
-
-    The loss is then the mean of both losses, plus ``distillation`` times the divergence
+    The full-width network as the teacher only answers too, up to the cut of the
+    training. To the loss comes ``distillation`` times the divergence
     KL(full width || masked) of the CTC posteriors, summed over frames and averaged
     over utterances, as ESPnet's CTC loss is. Intermediate CTC layers count as they do
     in the loss. The batch norms' running statistics follow the masked network alone.
     SpecAugment is the same for both, dropout is not.
+
+    Where units are never cut out of the training, the full width teaches to the end
+    and learns the task too: the mean of both losses takes the place of the loss.
 
     Args:
         model: an ESPnet model whose encoder has adaptive dropout.
@@ -78,31 +80,21 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
             no frontend.
 
     Returns:
-        Loss, the masked network's stats with ``full_width_loss`` and
-        ``distillation``, and weight.
+        Loss, the masked network's stats with ``distillation`` and, of the full width,
+        ``full_width_loss``, and weight.
     """
     encoder = main_encoder(model)
     if encoder.adaptive_dropout_conf.teacher is not None:
         conf = encoder.adaptive_dropout_conf
         return learn_from(conf.teacher, conf.distillation, model, forward)
-    kind = encoder.adaptive_dropout_conf.full_width
-    if kind == "frozen" and encoder.training_cut is not None:
-        conf = encoder.adaptive_dropout_conf
-        return learn_from(frozen_teacher(conf), conf.distillation, model, forward)
     augmentation = SameAugmentation(recogniser(model))
     with posteriors(model) as students, augmentation.first():
         loss, stats, weight = _on_a_copy(forward)
     if not encoder.has_begun or encoder.training_cut is not None:
         return loss, stats, weight
-    if kind == "every_second_step" and encoder.control.steps % 2:
-        return loss, stats, weight
     whole = full_width(adaptive_stacks(model))
-    learns = kind not in ("answers", "average")
-    mode = torch.enable_grad() if learns else torch.no_grad()
-    averaged = (
-        averaged_weights(model) if kind == "average" else contextlib.nullcontext()
-    )
-    with posteriors(model) as teachers, augmentation.again(), whole, mode, averaged:
+    learns = torch.set_grad_enabled(not encoder.is_to_be_cut)
+    with posteriors(model) as teachers, augmentation.again(), whole, learns:
         full_loss, _, _ = _on_a_copy(forward)
     divergence = divergence_of(students, teachers, recogniser(model))
     strength = encoder.adaptive_dropout_conf.distillation
@@ -111,38 +103,9 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
         "full_width_loss": full_loss.detach(),
         "distillation": divergence.detach().reshape(1),
     }
-    if not learns:
-        return loss + strength * divergence, stats, weight
-    return 0.5 * (loss + full_loss) + strength * divergence, stats, weight
-
-
-def frozen_teacher(conf: Any) -> str:
-    """Model file of the full-width network at the cut."""
-    return f"{conf.history_dir}/full_width.pth"
-
-
-# Attribute of a model: the running average of its weights, and of an update
-_AVERAGE = "adaptive_dropout_average"
-_DECAY = 0.99
-
-
-@contextlib.contextmanager
-def averaged_weights(model: torch.nn.Module) -> Iterator[None]:
-    """Exchange the weights for their running average, which takes one more step."""
-    average = model.__dict__.setdefault(_AVERAGE, {})
-    own = {name: weight.data for name, weight in model.named_parameters()}
-    for name, weight in own.items():
-        if name in average:
-            average[name].lerp_(weight, 1 - _DECAY)
-        else:
-            average[name] = weight.clone()
-    try:
-        for name, weight in model.named_parameters():
-            weight.data = average[name]
-        yield
-    finally:
-        for name, weight in model.named_parameters():
-            weight.data = own[name]
+    if not encoder.is_to_be_cut:
+        loss = 0.5 * (loss + full_loss)
+    return loss + strength * divergence, stats, weight
 
 
 def _on_a_copy(forward: functools.partial) -> Output:

@@ -16,8 +16,6 @@ import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn.parallel import DistributedDataParallel
 
-from espnet_adaptive_dropout.encoders.distillation import frozen_teacher
-from espnet_adaptive_dropout.experiments.checkpoint import without_gates
 from espnet_adaptive_dropout.experiments.sizes import parameters
 from espnet_adaptive_dropout.stacks.adaptive import AdaptiveStack, adaptive_stacks
 from espnet_adaptive_dropout.stacks.training_cut import cut_training
@@ -48,10 +46,6 @@ def cut_if_due(
         Whether units were cut.
     """
     due = [stack for stack in adaptive_stacks(model) if stack.cut_is_due]
-    for stack in due:
-        if stack.adaptive_dropout_conf.full_width == "frozen":
-            weights = without_gates(model.state_dict())
-            torch.save(weights, frozen_teacher(stack.adaptive_dropout_conf))
     return any([_cut(stack, optimizers, logger) for stack in due])
 
 

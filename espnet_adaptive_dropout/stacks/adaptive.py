@@ -184,16 +184,22 @@ class AdaptiveStack(_Stack):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
-    def cut_is_due(self) -> bool:
-        """Whether units can be cut out of the training now, and have not been yet."""
+    def is_to_be_cut(self) -> bool:
+        """Whether units will be cut out of the training once they are frozen."""
         control = self.governing_control
         return (
             control is not None
+            and control.config.freezes
             and control.config.cut_in_training
             and self.training_cut is None
-            and control.is_frozen
             and len(control.sizes) == 1
         )
+
+    @property
+    def cut_is_due(self) -> bool:
+        """Whether units can be cut out of the training now, and have not been yet."""
+        control = self.governing_control
+        return self.is_to_be_cut and control is not None and control.is_frozen
 
     def give_up_cut(self) -> None:
         """Keep the masks to the end of the training, as its optimizer needs it."""

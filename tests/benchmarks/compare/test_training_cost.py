@@ -33,10 +33,15 @@ def run(kind, at=None, parts=PARTS, **options):
         (run("gated", cut_in_training=False), (20, 0)),
         (run("gated", freeze_at=1.0), (20, 0)),
         (run("gated", family=[0.2]), (20, 0)),
-        # Two passes from a fifth to a half of the training
+        # A forward pass at full width from a fifth to a half of the training
         (
             run("gated", distillation=0.5, ramp_start=0.2, ramp_end=0.3, freeze_at=0.5),
-            (16, 10),
+            (12, 10),
+        ),
+        # Where nothing is cut, a training step at full width to the end
+        (
+            run("gated", distillation=0.5, ramp_start=0.2, cut_in_training=False),
+            (36, 0),
         ),
         # A forward pass of the teacher from a quarter of the training to its end
         (

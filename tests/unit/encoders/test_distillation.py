@@ -31,18 +31,39 @@ def model_of(data, encoder=None, model_conf=HYBRID, **gates):
     return build_model(data, encoder_conf=conf, model_conf=model_conf).train()
 
 
-def test_loss_is_the_mean_of_both_and_the_divergence(data):
-    model = model_of(data, initial_logit=1.0)
+TO_THE_END = [
+    dict(cut_in_training=False),
+    dict(freeze_at=1.0),
+    dict(family=[0.05]),
+]
+
+
+@pytest.mark.parametrize("gates", [{}, *TO_THE_END])
+def test_loss_has_the_divergence_and_that_of_a_teacher_to_the_end(data, gates):
+    model = model_of(data, initial_logit=1.0, **gates)
     loss, stats, weight = model(**batch())
     assert loss.shape == weight.shape == stats["distillation"].shape == (1,)
     assert stats["distillation"] > 0
     assert stats["full_width_loss"] != stats["loss"]
-    expected = 0.5 * (stats["loss"] + stats["full_width_loss"])
-    expected += 0.5 * stats["distillation"]
+    expected = stats["loss"] + 0.5 * stats["distillation"]
+    if gates:
+        expected += 0.5 * (stats["full_width_loss"] - stats["loss"])
     assert torch.allclose(loss.detach(), expected, rtol=1e-5)
     loss.sum().backward()
     for name, parameter in model.named_parameters():
         assert ("logits" in name) == (parameter.grad is None), name
+
+
+def test_a_unit_that_is_masked_learns_only_from_a_teacher_to_the_end(data):
+    for gates in ({}, dict(cut_in_training=False)):
+        model = model_of(data, WITHOUT_DROPOUT, forward="deterministic", **gates)
+        gate = model.encoder.units.gates[(0, "ffn")]
+        with torch.no_grad():
+            gate.logits[0] = -4.0
+        loss, _, _ = model(**batch())
+        loss.sum().backward()
+        reads = model.encoder.encoders[0].feed_forward.w_2.weight.grad[:, 0]
+        assert bool(reads.abs().max() > 0) == bool(gates)
 
 
 def test_with_all_units_and_no_dropout_there_is_nothing_to_learn(data):
