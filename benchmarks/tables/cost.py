@@ -2,8 +2,8 @@
 
 Reads comparisons of several lengths (``benchmarks.compare --max_epoch``), each in a
 directory of its own, and writes cost.md and cost.png: dense and the rows of the section
-``equal_cost``. The cost is counted in MACs and given in passes that the dense model
-makes through the training data for as many.
+``equal_cost``, or those of ``--rows``. The cost is counted in MACs and given in passes
+that the dense model makes through the training data for as many.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def get_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--exp", type=Path, nargs="+", required=True, help="of the comparisons")
     add("--out", type=Path, required=True, help="directory for the table and the plot")
+    add("--rows", metavar="ROW,...", help="rows beside dense; default: all")
     return parser
 
 
@@ -59,11 +60,18 @@ def write_costs(args: argparse.Namespace) -> None:
     """Write the table and the plot.
 
     Raises:
-        ValueError: a comparison has no results of the dense model.
+        ValueError: a comparison has no results of the dense model, or none has a row.
     """
-    lengths = {exp: points_of(exp) for exp in args.exp}
-    write_text(args.out / "cost.md", "\n".join(cost_table(lengths.values())) + "\n")
-    plot_costs([point for points in lengths.values() for point in points], args.out)
+    lengths = [points_of(exp) for exp in args.exp]
+    if args.rows is not None:
+        chosen = ["dense", *args.rows.split(",")]
+        known = {point.row.key for points in lengths for point in points}
+        for name in chosen:
+            if name not in known:
+                raise ValueError(f"--rows {name}: no such row among {sorted(known)}")
+        lengths = [[p for p in points if p.row.key in chosen] for points in lengths]
+    write_text(args.out / "cost.md", "\n".join(cost_table(lengths)) + "\n")
+    plot_costs([point for points in lengths for point in points], args.out)
     print(f"{args.out}/cost.md, cost.png")
 
 

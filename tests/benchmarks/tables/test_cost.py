@@ -55,6 +55,15 @@ def test_table_and_plot_of_two_lengths(tmp_path):
     assert (tmp_path / "out" / "cost.png").stat().st_size > 10_000
 
 
+def test_rows_can_be_chosen(tmp_path):
+    exp = comparison(tmp_path / "exp", 8, dict(dense=9, early=7))
+    command = ["--exp", str(exp), "--out", str(tmp_path / "out"), "--rows"]
+    cost.main([*command, "dense"])
+    assert len((tmp_path / "out" / "cost.md").read_text().splitlines()) == 3
+    with pytest.raises(SystemExit, match="--rows other: no such row among"):
+        cost.main([*command, "early,other"])
+
+
 def test_without_the_dense_model_nothing_can_be_compared(tmp_path):
     path = comparison(tmp_path / "exp", 8, dict(early=7))
     with pytest.raises(SystemExit, match="the dense model has no result yet"):
