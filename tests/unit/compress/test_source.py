@@ -69,6 +69,22 @@ def test_config_and_checkpoint(experiment, tmp_path):
     check_opens(source)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("input_size", 83, r"asr: reads features \(input_size: 83\), compress has"),
+        ("postdecoder", "bert", r"asr: reads transcripts too \(postdecoder: bert\)"),
+    ],
+)
+def test_a_model_that_reads_more_than_audio(
+    option, value, message, experiment, tmp_path
+):
+    config = yaml.safe_load((experiment / "config.yaml").read_text())
+    (experiment / "config.yaml").write_text(yaml.safe_dump({**config, option: value}))
+    with pytest.raises(ValueError, match=message):
+        open_source(str(experiment), tmp_path / "work")
+
+
 def test_the_link_of_an_average_is_the_same_checkpoint(experiment, tmp_path):
     (experiment / MODEL).rename(experiment / "valid.acc.ave_10best.pth")
     (experiment / MODEL).symlink_to("valid.acc.ave_10best.pth")
