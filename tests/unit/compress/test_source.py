@@ -61,6 +61,19 @@ def test_an_experiment_directory_from_elsewhere(experiment, tmp_path, monkeypatc
     assert config["normalize_conf"]["stats_file"] == str(tmp_path / "recipe" / STATS)
 
 
+def test_a_config_of_2020(experiment, tmp_path):
+    """Without the options of later releases, and with values that are gone since."""
+    config = yaml.safe_load((experiment / "config.yaml").read_text())
+    for name in ("version", "model", "preencoder", "postencoder", "init_param"):
+        config.pop(name, None)
+    config.update(pretrain_path=[], pretrain_key=[], init="chainer")
+    config["ctc_conf"] = dict(dropout_rate=0.0, ctc_type="warpctc", reduce=True)
+    config["encoder_conf"].pop("rel_pos_type")
+    (experiment / "config.yaml").write_text(yaml.safe_dump(config))
+    source = open_source(str(experiment), tmp_path / "work")
+    check_opens(source)
+
+
 def test_config_and_checkpoint(experiment, tmp_path):
     config = str(experiment / "config.yaml")
     with pytest.raises(ValueError, match="--model_file CHECKPOINT.pth is needed"):
@@ -111,7 +124,7 @@ def test_the_config_of_an_older_release(experiment, tmp_path):
     path = experiment / "config.yaml"
     config = yaml.safe_load(path.read_text())
     for name in ("model", "preencoder", "postencoder", "preprocessor", "aux_ctc_tasks"):
-        del config[name]
+        config.pop(name, None)
     config["ctc_conf"] = {"ctc_type": "warpctc"}
     path.write_text(yaml.safe_dump(config))
     check_opens(open_source(str(experiment), tmp_path / "work"))
