@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -92,6 +93,8 @@ def decoding_arguments(tiny: Tiny, data: Path, exp: Path, output: Path) -> list[
 def provide_transducer_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a stand-in take the place of warprnnt_pytorch where that is missing, in
     this process and in those that it starts."""
+    # Another test's stand-in, which is not on the path any more
+    monkeypatch.delitem(sys.modules, "warprnnt_pytorch", raising=False)
     if find_spec("warprnnt_pytorch") is not None:
         return
     import torchaudio  # noqa: F401  (registers its operators)
