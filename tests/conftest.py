@@ -49,6 +49,7 @@ LONGEST = (
     "recipe/test_recipe_smoke.py",
     "integration/test_egs3_recipe.py",
     "integration/test_tasks.py",
+    "integration/test_compress_tasks.py",
     "integration/test_runner.py",
     "integration/test_compress.py",
     "integration/test_compress_command.py",

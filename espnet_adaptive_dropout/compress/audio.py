@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from espnet_adaptive_dropout.compress.waves import Recording, is_archived
@@ -38,12 +38,16 @@ class Utterance:
 Utterances = dict[str, Utterance]
 
 
-def read_data(paths: Sequence[str | Path]) -> Utterances:
+def read_data(
+    paths: Sequence[str | Path], files: Mapping[str, str] | None = None
+) -> Utterances:
     """Read directories of audio: those of Kaldi and ESPnet, or folders of files.
 
     Args:
         paths: directories with wav.scp (of a recipe's data or dump/raw), or folders
             in which audio files are looked for, also in folders inside.
+        files: name of a text in ESPnet's data -> file that has it, where that is not
+            the usual one; a directory without this file is read as usual.
 
     Raises:
         ValueError: a directory is missing or has no audio, a file that it names is
@@ -56,8 +60,9 @@ def read_data(paths: Sequence[str | Path]) -> Utterances:
                 f"--data {path}: no such directory; give a data directory with "
                 f"wav.scp, or a folder of audio files ({', '.join(SUFFIXES)})"
             )
-        read = _kaldi if (path / "wav.scp").is_file() else _folder
-        for name, utterance in read(path).items():
+        is_kaldi = (path / "wav.scp").is_file()
+        read = _kaldi(path, files or {}) if is_kaldi else _folder(path)
+        for name, utterance in read.items():
             unique = name
             while unique in found:  # another directory has the name too
                 unique = f"{path.name}-{unique}"
@@ -84,13 +89,16 @@ def _folder(path: Path) -> Utterances:
     return found
 
 
-def _kaldi(path: Path) -> Utterances:
+def _kaldi(path: Path, files: Mapping[str, str]) -> Utterances:
     """Read wav.scp, segments, utt2spk and the texts of a data directory."""
     try:
         recordings = read_table(path / "wav.scp")
         segments = _optional(path / "segments")
         speakers = _optional(path / "utt2spk")
         tables = {name: _optional(path / file) for file, name in TEXTS.items()}
+        for name, file in files.items():
+            if name in tables and (path / file).is_file():
+                tables[name] = read_table(path / file)
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"--data {path}: cannot be read ({error})") from None
     bases = [Path.cwd(), *path.resolve().parents]

@@ -9,6 +9,7 @@ from typing import Any, Callable
 import torch
 
 from espnet_adaptive_dropout.compress.cut import WithoutTraining
+from espnet_adaptive_dropout.compress.labels import labels_of
 from espnet_adaptive_dropout.compress.measure import (
     Files,
     comparison,
@@ -80,8 +81,10 @@ def _compress(
     way = _WAYS[options.train](options, source, work, say)
     way.check()
     directories = options.data or own_data(source)
-    data = material(directories, options.held_out, source.task, say)
-    rate = sampling_rate(load_config(source.config_file))
+    config = load_config(source.config_file)
+    labels = labels_of(source.task, config)
+    data = material(directories, options.held_out, labels, say)
+    rate = sampling_rate(config)
     held_out = write_data(data.held_out, work / "data" / "held_out", rate)
 
     def recogniser(files: Files) -> Recogniser:
@@ -96,7 +99,7 @@ def _compress(
     pruned = way.cut(partial)
     small = Files(partial / "config.yaml", next(partial.glob("*.pth")))
     after = recogniser(small)(held_out, "held-out audio, after")
-    transcripts = references(data.held_out, source.task) if data.transcribed else None
+    transcripts = references(data.held_out, labels) if data.transcribed else None
     report = {
         "model": source.name,
         "model_file": str(source.model_file),
@@ -116,7 +119,7 @@ def _compress(
         "device": "a CPU" if options.device == "cpu" else "a GPU",
         "threads": torch.get_num_threads(),
     }
-    compared = comparison(source.task, before, after, transcripts)
+    compared = comparison(labels, before, after, transcripts)
     report.update({name: compared[name] for name in ("same", "difference")})
     times = encoder_seconds(source.task, original, small, rate)
     for side, files, recognition, seconds in (

@@ -15,6 +15,8 @@ _NO_FILES = (
 )
 # Values that earlier releases had, by option: the loss of these is the same.
 _FORMER = {"ctc_conf": {"ctc_type": {"warpctc": "builtin", "cudnnctc": "builtin"}}}
+# Initial weights of earlier releases, which those of the checkpoint replace
+_FORMER_INIT = ("chainer",)
 # An option that only the configs of a task have
 _OPTION_OF = (
     ("subtask_series", "enh_s2t"),
@@ -55,6 +57,8 @@ def completed_config(config: Mapping[str, Any], task: type[Any]) -> dict[str, An
             conf = new.get(option) or {}
             if conf.get(name) in renamed:
                 new[option] = {**conf, name: renamed[conf[name]]}
+    if new.get("init") in _FORMER_INIT:
+        new["init"] = None
     return new
 
 

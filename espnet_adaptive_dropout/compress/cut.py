@@ -146,8 +146,9 @@ def check_bound(trained: Trained, options: CompressOptions) -> None:
     Raises:
         ValueError: see above.
     """
+    table = trained.table
     try:
-        candidates = ~trained.table.all_except(expand(options.locations))
+        candidates = ~table.all_except(expand(options.locations))
     except ValueError as error:
         raise ValueError(f"--locations: {error}") from None
     scores = torch.arange(len(candidates)).float()

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from espnet_adaptive_dropout.compress.labels import Labels
 from espnet_adaptive_dropout.compress.prepare import spoken
 from espnet_adaptive_dropout.compress.recognise import Recognition
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
@@ -54,7 +55,7 @@ def encoder_seconds(task: str, before: Files, after: Files, rate: int) -> list[f
 
 
 def comparison(
-    task: str,
+    labels: Labels,
     before: Recognition,
     after: Recognition,
     transcripts: dict[str, str] | None,
@@ -62,7 +63,7 @@ def comparison(
     """Compare what two models recognise.
 
     Args:
-        task: name of a module of ``espnet2.tasks``.
+        labels: texts of the models.
         before: recognition by the original model.
         after: recognition of the same utterances by the compressed model.
         transcripts: what was said; None if it is not known.
@@ -73,7 +74,7 @@ def comparison(
         ``before`` and ``after``: error rates against the transcripts, if there are
         any. Rates are as ``error_rates`` gives them, None if there are no words.
     """
-    old, new = spoken(before, task), spoken(after, task)
+    old, new = spoken(before, labels), spoken(after, labels)
     equal = sum(old[name] == new[name] for name in old)
     found: dict[str, Any] = {
         "same": equal / max(len(old), 1),

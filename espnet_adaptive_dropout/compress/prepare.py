@@ -9,6 +9,7 @@ from typing import Callable
 
 from espnet_adaptive_dropout.compress import work
 from espnet_adaptive_dropout.compress.audio import Utterances, read_data
+from espnet_adaptive_dropout.compress.labels import Labels
 from espnet_adaptive_dropout.compress.recognise import Recogniser, Recognition
 from espnet_adaptive_dropout.compress.selection import (
     HELD_OUT_SHARE,
@@ -21,9 +22,6 @@ from espnet_adaptive_dropout.compress.written import (
     write_data,
 )
 
-# Texts that a task is trained on; what a model recognises has them too.
-LABELS = {"s2t": ("text", "text_prev", "text_ctc")}
-
 
 @dataclasses.dataclass
 class Material:
@@ -32,7 +30,7 @@ class Material:
     Args:
         pool: utterances to work on.
         held_out: utterances for the comparison at the end.
-        transcribed: whether all held-out ones have a transcript.
+        transcribed: whether all held-out ones have a text to compare with.
         left_out: number of utterances that are too short or too long.
     """
 
@@ -42,48 +40,48 @@ class Material:
     left_out: int
 
 
-def labels_of(task: str) -> tuple[str, ...]:
-    """Return the names of the texts that models of a task are trained on."""
-    return LABELS.get(task, ("text",))
-
-
 def material(
-    data: Sequence[str], held_out: str | None, task: str, say: Callable[[str], None]
+    data: Sequence[str],
+    held_out: str | None,
+    labels: Labels,
+    say: Callable[[str], None],
 ) -> Material:
     """Read the data, and hold a part out.
 
     Args:
         data: directories.
         held_out: share to hold out, or a directory; None for a tenth.
-        task: name of a module of ``espnet2.tasks``.
+        labels: texts that the model is trained on.
         say: is called with a line about the data.
 
     Raises:
-        ValueError: the data cannot be read or are too few.
+        ValueError: the data cannot be read, are too few, or lack a text that the
+            model cannot recognise itself.
     """
-    everything, left_out = usable(read_data(data))
+    everything, left_out = usable(read_data(data, labels.files))
     share, directory = _share(held_out)
     if directory is None:
         pool, out = hold_out(everything, share)
     else:
-        pool, (out, more) = everything, usable(read_data([directory]))
+        pool = everything
+        out, more = usable(read_data([directory], labels.files))
         left_out += more
         if not pool or not out:
             raise ValueError("--data, --held_out: no utterance that can be used in one")
-    names = common_texts(out)
-    transcribed = set(labels_of(task)) <= set(names)
-    with_labels = sum(has_labels(one.texts, task) for one in pool.values())
+    transcribed = labels.compared in common_texts(out)
+    with_labels = sum(labels.complete(one.texts) for one in pool.values())
+    if labels.unknown and with_labels < len(pool):
+        raise ValueError(
+            f"--data: {len(pool) - with_labels} utterances lack "
+            f"{' or '.join(labels.names)}, and the model was trained on "
+            f"{labels.unknown} but cannot recognise it; give data with all of them"
+        )
     say(
         f"data: {len(pool)} utterances to work on, {with_labels} with transcripts; "
         f"{len(out)} held out, {'with' if transcribed else 'without'} transcripts"
         + (f"; {left_out} left out as too short or too long" if left_out else "")
     )
     return Material(pool, out, transcribed, left_out)
-
-
-def has_labels(texts: dict[str, str], task: str) -> bool:
-    """Whether the texts of an utterance are all that models of a task train on."""
-    return all(texts.get(name) for name in labels_of(task))
 
 
 def _share(held_out: str | None) -> tuple[float, str | None]:
@@ -110,8 +108,8 @@ def labelled(
 ) -> tuple[Written, int]:
     """Write a data directory in which every utterance has labels.
 
-    Where the user gave none, they are what the model recognises. Utterances in which
-    it recognises nothing are left out.
+    Where the user did not give all, they are what the model recognises. Utterances in
+    which it recognises nothing are left out.
 
     Args:
         utterances: the utterances.
@@ -125,21 +123,22 @@ def labelled(
     Raises:
         ValueError: audio cannot be read, or nothing is recognised in any.
     """
-    task = recogniser.task
-    missing = {n: u for n, u in utterances.items() if not has_labels(u.texts, task)}
+    labels = recogniser.labels
+    missing = {n: u for n, u in utterances.items() if not labels.complete(u.texts)}
     new: dict[str, dict[str, str]] = {}
     if missing:
         data = write_data(missing, directory, rate)
         new = recogniser(data, "labels", directory / work.LABELS).texts
-    names = labels_of(task)
     complete = {
-        name: dataclasses.replace(one, texts=new.get(name, one.texts))
+        name: dataclasses.replace(one, texts=labels.completed(one.texts, new[name]))
+        if name in new
+        else one
         for name, one in utterances.items()
     }
     kept = {
-        name: dataclasses.replace(one, texts={n: one.texts[n] for n in names})
+        name: dataclasses.replace(one, texts={n: one.texts[n] for n in labels.names})
         for name, one in complete.items()
-        if has_labels(one.texts, task)
+        if labels.complete(one.texts)
     }
     if not kept:
         raise ValueError(
@@ -149,13 +148,11 @@ def labelled(
     return write_data(kept, directory, rate), sum(name in kept for name in new)
 
 
-def spoken(recognition: Recognition, task: str) -> dict[str, str]:
+def spoken(recognition: Recognition, labels: Labels) -> dict[str, str]:
     """Return the text of each utterance that is compared with others."""
-    name = "text_ctc" if task == "s2t" else "text"
-    return {key: texts[name] for key, texts in recognition.texts.items()}
+    return {key: texts[labels.compared] for key, texts in recognition.texts.items()}
 
 
-def references(utterances: Utterances, task: str) -> dict[str, str]:
+def references(utterances: Utterances, labels: Labels) -> dict[str, str]:
     """Return the transcripts of utterances that all have one."""
-    name = "text_ctc" if task == "s2t" else "text"
-    return {key: one.texts[name] for key, one in utterances.items()}
+    return {key: one.texts[labels.compared] for key, one in utterances.items()}

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from espnet_adaptive_dropout.compress.labels import SOURCE, labels_of
 from espnet_adaptive_dropout.compress.open_inference import (
     is_ctc_alone,
     model_of,
@@ -82,6 +83,7 @@ class Recogniser:
     ):
         self.task = task
         self.config = load_config(config_file)
+        self.labels = labels_of(task, self.config)
         self.device = device
         self.greedy = is_ctc_alone(task, self.config) and not options
         with quiet():
@@ -99,8 +101,8 @@ class Recogniser:
         Args:
             data: the directory.
             title: text before the progress bar.
-            memory: file that keeps what was recognised; an interrupted run goes on
-                after what is in it.
+            memory: file that keeps what was recognised, with all texts that a
+                training needs; an interrupted run goes on after what is in it.
 
         Raises:
             ValueError: the audio cannot be read.
@@ -116,7 +118,7 @@ class Recogniser:
             bar = tqdm(speech, title, len(names), unit="utt", leave=False)
             for name, wave in bar:
                 samples += len(wave)
-                texts[name] = self._labels_of(name, wave)
+                texts[name] = self._labels_of(name, wave, memory is not None)
                 if memory is not None:
                     file.write(json.dumps([name, texts[name]]) + "\n")
                     file.flush()
@@ -149,11 +151,22 @@ class Recogniser:
                 f"{path}: cannot read the audio ({first_line(error)})"
             ) from None
 
-    def _labels_of(self, name: str, speech: torch.Tensor) -> dict[str, str]:
-        """Return the texts of an utterance; empty ones if it is less than a frame."""
+    def _labels_of(
+        self, name: str, speech: torch.Tensor, source: bool
+    ) -> dict[str, str]:
+        """Return the texts of an utterance; empty ones if it is less than a frame.
+
+        Args:
+            name: the utterance.
+            speech: its samples, (samples,).
+            source: transcribe the source language too, if the model learns that.
+        """
         try:
             with quiet():
-                return self._labels(speech)
+                texts = self._labels(speech)
+                if source and SOURCE in self.labels.names:
+                    texts[SOURCE] = self._source_text(speech)
+                return texts
         except KeyError as error:
             raise ValueError(
                 f"the model does not know the symbol {error}; set lang_sym and "
@@ -183,10 +196,23 @@ class Recogniser:
         lengths = torch.tensor([len(speech)], device=speech.device)
         encoded, frames = self.model.encode(speech[None], lengths)
         encoded = encoded[0] if isinstance(encoded, tuple) else encoded
+        return self.inference.converter.ids2tokens(self._best_ids(encoded, frames))
+
+    def _best_ids(self, encoded: torch.Tensor, frames: torch.Tensor) -> list[int]:
+        """Return the tokens of the most likely path through (1, frames, size)."""
         path = self.model.ctc.argmax(encoded)[0, : int(frames[0])].tolist()
         blank = getattr(self.model, "blank_id", 0)
-        ids = [token for token, _ in itertools.groupby(path) if token != blank]
-        return self.inference.converter.ids2tokens(ids)
+        return [token for token, _ in itertools.groupby(path) if token != blank]
+
+    def _source_text(self, speech: torch.Tensor) -> str:
+        """Return what a speech translation model hears in an utterance, (samples,)."""
+        lengths = torch.tensor([len(speech)], device=self.device)
+        speech = speech[None].to(self.device)
+        encodings = self.model.encode(speech, lengths, return_int_enc=True)
+        ids = self._best_ids(*encodings[2:])
+        tokens = self.inference.src_converter.ids2tokens(ids)
+        tokenizer = self.inference.src_tokenizer
+        return " ".join(tokens) if tokenizer is None else tokenizer.tokens2text(tokens)
 
     def _text(self, tokens: list[str]) -> str:
         tokenizer = self.inference.tokenizer

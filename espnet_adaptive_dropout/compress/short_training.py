@@ -37,7 +37,7 @@ _LEFT_OUT = (
     *("config", "print_config", "dry_run", "collect_stats", "write_collected_feats"),
     *("output_dir", "ngpu", "resume", "version", "required", "distributed"),
     *("num_iters_per_epoch", "max_epoch", "patience", "init_param", "pretrain_path"),
-    *("scheduler", "scheduler_conf", "valid_batch_size", "valid_batch_bins"),
+    *("init", "scheduler", "scheduler_conf", "valid_batch_size", "valid_batch_bins"),
     *("multiple_iterator", "valid_max_cache_size", "iterator_type", "use_lightning"),
     *("valid_iterator_type", "valid_batch_type", "early_stopping_criterion"),
     *("use_wandb", "nbest_averaging_interval", "chunk_length"),

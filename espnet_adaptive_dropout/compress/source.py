@@ -76,7 +76,8 @@ def open_source(
 
     Raises:
         ValueError: there is no such model, it cannot be fetched or unpacked, its
-            tokeniser is missing, or its checkpoint or its task is not clear.
+            tokeniser is missing, its checkpoint or its task is not clear, or it reads
+            something else than audio.
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = Path(model)
@@ -106,6 +107,7 @@ def open_source(
     bases = [root] if root else [*config.resolve().parents, Path.cwd()]
     content = completed_config(located_paths(content, bases), load_task(task))
     _check_tokeniser(content, model)
+    _check_input(content, model)
     completed = directory / "config.yaml"
     write_yaml(completed, content)
     return Source(model, task, completed, checkpoint, config.parent, root, parts)
@@ -118,6 +120,19 @@ def _check_tokeniser(config: Mapping[str, Any], model: str) -> None:
         raise ValueError(
             f"{model}: its tokeniser {file} is missing; pack the model with "
             f"'--option {file}', or call this in the directory of the recipe"
+        )
+
+
+def _check_input(config: Mapping[str, Any], model: str) -> None:
+    """Refuse a model that does not read audio alone, with a ValueError."""
+    advice = "compress has audio alone; 'adaprune prune' cuts this model"
+    if config.get("input_size") is not None:
+        size = config["input_size"]
+        raise ValueError(f"{model}: reads features (input_size: {size}), {advice}")
+    if config.get("postdecoder"):
+        reader = config["postdecoder"]
+        raise ValueError(
+            f"{model}: reads transcripts too (postdecoder: {reader}), {advice}"
         )
 
 

@@ -166,7 +166,8 @@ def build_model(task: type[Any], config: dict[str, Any]) -> torch.nn.Module:
     """Build the model of a config with initial weights, in evaluation mode.
 
     Raises:
-        ValueError: ESPnet or one of our encoders refuses the config.
+        ValueError: ESPnet or one of our encoders refuses the config, or a package is
+            missing.
     """
     args = argparse.Namespace(**copy.deepcopy(config))
     try:
@@ -176,6 +177,11 @@ def build_model(task: type[Any], config: dict[str, Any]) -> torch.nn.Module:
             f"ESPnet cannot build the model of the config ({first_line(error)[:200]}); "
             f"was it changed after the training?"
         ) from error
+    except ImportError as error:
+        raise ValueError(
+            f"ESPnet needs a package for the model of the config that is not installed "
+            f"({first_line(error)[:200]})"
+        ) from None
     except FileNotFoundError as error:
         raise ValueError(
             f"{error.filename}: named in the config but not there; run from the "

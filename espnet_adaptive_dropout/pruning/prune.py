@@ -234,6 +234,8 @@ def compact_experiment_config(
     conf = {**entry.stock_options(config), **options}
     new = entry.replaced(config, entry.exported, conf, task)
     new["init_param"] = []
+    if "init" in new:  # which cannot be drawn for a matrix of which nothing is left
+        new["init"] = None
     for name in _NOT_OPTIONS:
         new.pop(name, None)
     # [phase, name, mode] in ESPnet2, ["phase/name", number, mode] in ESPnet3.

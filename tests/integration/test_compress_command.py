@@ -15,6 +15,7 @@ from support.tiny_tasks import training_arguments, write_data
 
 from espnet_adaptive_dropout.bin import compress
 from espnet_adaptive_dropout.compress import compress as running
+from espnet_adaptive_dropout.compress.labels import Labels
 from espnet_adaptive_dropout.compress.measure import comparison
 from espnet_adaptive_dropout.compress.recognise import Recogniser, Recognition
 from espnet_adaptive_dropout.compress.report import to_markdown
@@ -273,12 +274,12 @@ def recognition(*texts):
 
 def test_comparison_by_hand():
     before, after = recognition("a b", "c d e"), recognition("a b", "c x e f")
-    found = comparison("asr", before, after, {"u0": "a b", "u1": "c d f"})
+    found = comparison(Labels(), before, after, {"u0": "a b", "u1": "c d f"})
     assert found["same"] == 0.5
     assert found["difference"]["wer"] == pytest.approx(100 * 2 / 5)
     assert found["before"]["wer"] == pytest.approx(100 * 1 / 5)
     assert found["after"]["wer"] == pytest.approx(100 * 2 / 5)
-    silent = comparison("asr", recognition("", ""), after, None)
+    silent = comparison(Labels(), recognition("", ""), after, None)
     assert silent["difference"] is None and "before" not in silent
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 import yaml
+from support.paths import TESTS
 from support.tiny_task import TOKENS, Tiny
 from support.tiny_training import COMMON, RATE, encoder_conf, without_none
 
@@ -20,15 +22,15 @@ TEXTS = ["a b c", "c a", "b", "a c b"]
 S2T_PREFIX = "<space> <eng> <asr> <notimestamps>"
 
 
-def write_data(root: Path) -> Path:
-    """Four utterances of noise with texts, two speakers and shapes."""
+def write_data(root: Path, rounds: int = 1) -> Path:
+    """Utterances of noise, four in a round, with texts, two speakers and shapes."""
     generator = np.random.default_rng(0)
     root.mkdir(parents=True, exist_ok=True)
     tables: dict[str, list[str]] = {
         name: []
         for name in ("wav.scp", "text", "src_text", "s2t_text", "labels.scp", "shape")
     }
-    for index, (samples, text) in enumerate(zip(SAMPLES, TEXTS)):
+    for index, (samples, text) in enumerate(zip(SAMPLES * rounds, TEXTS * rounds)):
         name = f"utt{index}"
         wave = generator.normal(scale=0.1, size=samples)
         soundfile.write(root / f"{name}.wav", wave, RATE)
@@ -88,27 +90,18 @@ def decoding_arguments(tiny: Tiny, data: Path, exp: Path, output: Path) -> list[
     ]
 
 
-def provide_transducer_loss() -> None:
-    """ESPnet's transducer needs warprnnt_pytorch, which has no wheel: torchaudio's
-    loss takes its place where it is missing."""
-    try:
-        import warprnnt_pytorch  # noqa: F401
-    except ImportError:
-        from torchaudio.functional import rnnt_loss
+def provide_transducer_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a stand-in take the place of warprnnt_pytorch where that is missing, in
+    this process and in those that it starts."""
+    # Another test's stand-in, which is not on the path any more
+    monkeypatch.delitem(sys.modules, "warprnnt_pytorch", raising=False)
+    if find_spec("warprnnt_pytorch") is not None:
+        return
+    import torchaudio  # noqa: F401  (registers its operators)
 
-        if not hasattr(torch.ops.torchaudio, "rnnt_loss_forward"):
-            pytest.skip("neither warprnnt_pytorch nor torchaudio's transducer loss")
-
-        class RNNTLoss(torch.nn.Module):
-            def __init__(self, blank: int = 0, fastemit_lambda: float = 0.0):
-                super().__init__()
-                self.blank = blank
-
-            def forward(self, logits, targets, logit_lengths, target_lengths):
-                return rnnt_loss(
-                    logits, targets, logit_lengths, target_lengths, self.blank
-                )
-
-        module = ModuleType("warprnnt_pytorch")
-        module.RNNTLoss = RNNTLoss
-        sys.modules["warprnnt_pytorch"] = module
+    if not hasattr(torch.ops.torchaudio, "rnnt_loss_forward"):
+        pytest.skip("neither warprnnt_pytorch nor torchaudio's transducer loss")
+    place = str(TESTS / "support" / "stand_ins")
+    monkeypatch.syspath_prepend(place)
+    known = os.environ.get("PYTHONPATH")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [place, known])))

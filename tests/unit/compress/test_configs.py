@@ -21,10 +21,12 @@ def test_the_task_is_found_in_the_config(name):
 
 def test_missing_options_get_defaults_and_others_stay():
     config = {"encoder": "conformer", "ctc_conf": {"ctc_type": "warpctc"}, "old": 1}
+    config["init"] = "chainer"
     found = completed_config(config, load_task("asr"))
     assert found["model"] == "espnet" and found["preencoder"] is None
     assert found["ctc_conf"] == {"ctc_type": "builtin"}
     assert found["encoder"] == "conformer" and found["old"] == 1
+    assert found["init"] is None
     assert config["ctc_conf"] == {"ctc_type": "warpctc"}
 
 

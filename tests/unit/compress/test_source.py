@@ -61,12 +61,41 @@ def test_an_experiment_directory_from_elsewhere(experiment, tmp_path, monkeypatc
     assert config["normalize_conf"]["stats_file"] == str(tmp_path / "recipe" / STATS)
 
 
+def test_a_config_of_2020(experiment, tmp_path):
+    """Without the options of later releases, and with values that are gone since."""
+    config = yaml.safe_load((experiment / "config.yaml").read_text())
+    for name in ("version", "model", "preencoder", "postencoder", "init_param"):
+        config.pop(name, None)
+    config.update(pretrain_path=[], pretrain_key=[], init="chainer")
+    config["ctc_conf"] = dict(dropout_rate=0.0, ctc_type="warpctc", reduce=True)
+    config["encoder_conf"].pop("rel_pos_type")
+    (experiment / "config.yaml").write_text(yaml.safe_dump(config))
+    source = open_source(str(experiment), tmp_path / "work")
+    check_opens(source)
+
+
 def test_config_and_checkpoint(experiment, tmp_path):
     config = str(experiment / "config.yaml")
     with pytest.raises(ValueError, match="--model_file CHECKPOINT.pth is needed"):
         open_source(config, tmp_path / "work")
     source = open_source(config, tmp_path / "work", None, experiment / MODEL)
     check_opens(source)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("input_size", 83, r"asr: reads features \(input_size: 83\), compress has"),
+        ("postdecoder", "bert", r"asr: reads transcripts too \(postdecoder: bert\)"),
+    ],
+)
+def test_a_model_that_reads_more_than_audio(
+    option, value, message, experiment, tmp_path
+):
+    config = yaml.safe_load((experiment / "config.yaml").read_text())
+    (experiment / "config.yaml").write_text(yaml.safe_dump({**config, option: value}))
+    with pytest.raises(ValueError, match=message):
+        open_source(str(experiment), tmp_path / "work")
 
 
 def test_the_link_of_an_average_is_the_same_checkpoint(experiment, tmp_path):
@@ -95,7 +124,7 @@ def test_the_config_of_an_older_release(experiment, tmp_path):
     path = experiment / "config.yaml"
     config = yaml.safe_load(path.read_text())
     for name in ("model", "preencoder", "postencoder", "preprocessor", "aux_ctc_tasks"):
-        del config[name]
+        config.pop(name, None)
     config["ctc_conf"] = {"ctc_type": "warpctc"}
     path.write_text(yaml.safe_dump(config))
     check_opens(open_source(str(experiment), tmp_path / "work"))

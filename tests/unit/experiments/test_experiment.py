@@ -1,11 +1,12 @@
 import datetime
+from types import SimpleNamespace
 
 import numpy
 import pytest
 import torch
 
 from espnet_adaptive_dropout.experiments.checkpoint import is_gate_weight, without_gates
-from espnet_adaptive_dropout.experiments.experiment import load_state
+from espnet_adaptive_dropout.experiments.experiment import build_model, load_state
 from espnet_adaptive_dropout.plugin.init_param import without_old_gates
 
 STATE = {
@@ -63,6 +64,14 @@ def test_files_that_are_no_checkpoints(tmp_path, content):
 def test_missing_file(tmp_path):
     with pytest.raises(ValueError, match="cannot read the model"):
         load_state(tmp_path / "none.pth")
+
+
+def test_a_package_that_espnet_lacks_is_named():
+    def build(args):
+        raise ModuleNotFoundError("No module named 'warprnnt_pytorch'")
+
+    with pytest.raises(ValueError, match="not installed .*'warprnnt_pytorch'"):
+        build_model(SimpleNamespace(build_model=build), {})
 
 
 def test_weights_of_gates_and_control():

@@ -8,8 +8,11 @@ import yaml
 from support.experiments import make_experiment, model_options
 
 from espnet_adaptive_dropout.bin import prune
+from espnet_adaptive_dropout.experiments.experiment import build_model, load_weights
 from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.experiments.sizes import macs
+from espnet_adaptive_dropout.pruning.open_trained import open_trained
+from espnet_adaptive_dropout.pruning.prune import cut
 from espnet_adaptive_dropout.units.encoder_cost import zero_inputs
 from espnet_adaptive_dropout.units.locations import by_default
 
@@ -41,6 +44,21 @@ def load(directory, name="valid.pth"):
     return ASRTask.build_model_from_file(
         directory / "config.yaml", directory / name, "cpu"
     )[0].eval()
+
+
+def test_initial_weights_where_nothing_is_left(experiment):
+    """No method of ``init`` draws the weights of a convolution without units."""
+    path = experiment / "config.yaml"
+    config = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**config, "init": "xavier_uniform"}))
+    trained = open_trained(path, experiment / "valid.pth")
+    keep = trained.table.without_unused(
+        trained.table.all_except(["conv_input", "conv_channel"])
+    )
+    config, state = cut(trained, keep)
+    with pytest.raises(ZeroDivisionError):
+        build_model(trained.task, {**config, "init": "xavier_uniform"})
+    load_weights(build_model(trained.task, config), state, "cut")
 
 
 def test_ordinary_experiment_that_computes_the_same(experiment):
