@@ -72,8 +72,8 @@ def repair(
 
     # Solved layers get tensors of their own; those that they had are kept.
     kept = [(parameter, parameter.data) for parameter in compact.parameters()]
-    return_free_memory()
     before = output_error()
+    return_free_memory()
     sources = BlockInputs(original, inputs[0]), BlockInputs(compact, inputs[1])
     layers = _repair_layers(list(places_of(original, compact)), sources, held_out)
     after = output_error()
