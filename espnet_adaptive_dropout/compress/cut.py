@@ -134,9 +134,28 @@ class WithoutTraining:
             criterion_conf={**conf, **self.options.cut.criterion_conf},
             data=data,
         )
-        trained = self._trained(data)
-        report = cut_as_planned(trained, options, partial, self)
+        report = self._cut(data, options, partial)
         share_images(self.source.experiment, partial)
+        return report
+
+    def _cut(
+        self, data: list[str], options: PruneOptions, partial: Path
+    ) -> dict[str, Any]:
+        """Rank, plan, cut and certify; see ``pruning.write.write_experiment``."""
+        start = time.perf_counter()
+        ranking = rank(self._trained(data), options)
+        self.say(f"ranked by {options.criterion}: {time.perf_counter() - start:.1f} s")
+        start = time.perf_counter()
+        # Opened anew: what only the ranking has read leaves the memory.
+        trained = self._trained(data)
+        keep, plan = plan_units(trained, ranking, options)
+        report = write_experiment(
+            trained, keep, plan, options, partial, self.options.output_dir
+        )
+        self.say(
+            f"cut{' and repaired' if options.repair else ''}: {report['reduction']:.2%}"
+            f" of the {report['of']}'s parameters, {time.perf_counter() - start:.1f} s"
+        )
         return report
 
 
@@ -156,22 +175,3 @@ def check_bound(trained: Trained, options: CompressOptions) -> None:
         plan_units(trained, Ranking(scores, candidates, True), options.cut)
     except ValueError as error:
         raise ValueError(f"--target_reduction: {first_line(error)}") from None
-
-
-def cut_as_planned(
-    trained: Trained, options: PruneOptions, partial: Path, way: WithoutTraining
-) -> dict[str, Any]:
-    """Rank, plan, cut and certify; see ``pruning.write.write_experiment``."""
-    start = time.perf_counter()
-    ranking = rank(trained, options)
-    way.say(f"ranked by {options.criterion}: {time.perf_counter() - start:.1f} s")
-    start = time.perf_counter()
-    keep, plan = plan_units(trained, ranking, options)
-    report = write_experiment(
-        trained, keep, plan, options, partial, way.options.output_dir
-    )
-    way.say(
-        f"cut{' and repaired' if options.repair else ''}: {report['reduction']:.2%} of "
-        f"the {report['of']}'s parameters, {time.perf_counter() - start:.1f} s"
-    )
-    return report

@@ -24,7 +24,7 @@ def make_resumable(experiment: Path, say: Callable[[str], None]) -> None:
 
     Args:
         experiment: directory of a training that may have been interrupted.
-        say: is called with a line if the training has to begin again.
+        say: is called with a line if there was a training.
 
     Raises:
         OSError: a file cannot be written or removed.
@@ -42,7 +42,9 @@ def make_resumable(experiment: Path, say: Callable[[str], None]) -> None:
         for file in experiment.glob("*.pth"):
             file.unlink()
         return
-    last = experiment / f"{content['reporter']['epoch']}epoch.pth"
+    epoch = content["reporter"]["epoch"]
+    say(f"the training was interrupted: it goes on after epoch {epoch}")
+    last = experiment / f"{epoch}epoch.pth"
     if not _is_sound(last):
         write_weights(content["model"], last)
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 import espnet_adaptive_dropout
 from espnet_adaptive_dropout.compress.length import EPOCHS, Length
 from espnet_adaptive_dropout.compress.resume import make_resumable
+from espnet_adaptive_dropout.experiments.files import directory_lock
 
 _STEP = re.compile(r"(\d+)epoch:train:\d+-(\d+)batch")
 _EPOCH = re.compile(r"(\d+)epoch results: (.*)")
@@ -40,34 +41,42 @@ def train(
         say: is called with a line about every epoch.
 
     Raises:
-        ValueError: the training failed; the message has the last line of its log.
+        ValueError: the training failed or was killed; the message has the last line of
+            its log. Or that of an earlier run, which was killed, still works there.
         OSError: it cannot be started.
     """
     experiment.mkdir(parents=True, exist_ok=True)
-    make_resumable(experiment, say)
     command = [
         *(sys.executable, "-m", "espnet_adaptive_dropout"),
         *("-m", f"espnet2.bin.{task}_train", "--config", str(config_file)),
         *("--output_dir", str(experiment), *arguments),
     ]
     path = os.pathsep.join(filter(None, [_PACKAGE_ROOT, os.environ.get("PYTHONPATH")]))
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env={**os.environ, "PYTHONPATH": path},
-    )
     log = experiment / "train.log"
-    try:
-        last = _follow(process, log, length, say)
-        status = process.wait()
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait()
+    with directory_lock(experiment) as lock:
+        make_resumable(experiment, say)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, "PYTHONPATH": path},
+            pass_fds=[lock],  # a training outlives this process if that is killed
+        )
+        try:
+            last = _follow(process, log, length, say)
+            status = process.wait()
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    if status < 0:
+        raise ValueError(
+            f"the training was killed (signal {-status}); the same command goes on "
+            f"with it; see {log}"
+        )
     if status:
         raise ValueError(f"the training failed: {last[:200]}; see {log}")
 

@@ -59,10 +59,11 @@ def write_yaml(path: str | Path, content: Any) -> None:
 
 
 @contextlib.contextmanager
-def directory_lock(path: str | Path) -> Iterator[None]:
+def directory_lock(path: str | Path) -> Iterator[int]:
     """Keep other runs out of the output directory ``path``.
 
-    The lock is a file beside the directory and ends with the process at the latest.
+    The lock is a file beside the directory and ends with the process at the latest; if
+    another process inherits the descriptor of the file, which is yielded, with both.
 
     Raises:
         ValueError: another run holds the lock.
@@ -76,7 +77,7 @@ def directory_lock(path: str | Path) -> Iterator[None]:
                 f"ended or choose another --output_dir"
             )
         try:
-            yield
+            yield file.fileno()
         finally:
             name.unlink(missing_ok=True)
 

@@ -13,6 +13,7 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
     StackEntry,
     encoder_entry,
 )
+from espnet_adaptive_dropout.experiments.free_memory import return_free_memory
 from espnet_adaptive_dropout.pruning.checks import check_frozen_size
 from espnet_adaptive_dropout.pruning.criteria import criterion_choices
 from espnet_adaptive_dropout.pruning.options import PruneOptions
@@ -64,6 +65,7 @@ def rank(trained: Trained, options: PruneOptions) -> Ranking:
             f"--criterion {options.criterion}: --criterion_conf {reason}"
         ) from None
     scores, candidates = criterion(trained.table, trained)
+    return_free_memory()
     return Ranking(scores, candidates, criterion.needs_target)
 
 
@@ -193,10 +195,18 @@ def _cuts_otherwise(section: Section, options: PruneOptions) -> bool:
 
 
 def cut(
-    trained: Trained, keep: torch.Tensor
+    trained: Trained,
+    keep: torch.Tensor,
+    state: dict[str, torch.Tensor] | None = None,
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return config and weights of the compact experiment that keeps ``keep``."""
-    weights = without_gates(trained.state)
+    """Return config and weights of the compact experiment that keeps ``keep``.
+
+    Args:
+        trained: experiment to cut.
+        keep: which units stay, without unused ones, bool (units,).
+        state: weights of the checkpoint; None takes those that ``trained`` holds.
+    """
+    weights = without_gates(trained.state if state is None else state)
     for part, table, kept in trained.by_part(keep):
         weights = cut_weights(weights, table, kept, part.entry.prefix)
     return compact_config(trained, keep), weights

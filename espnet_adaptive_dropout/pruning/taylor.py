@@ -9,6 +9,7 @@ from typing import Callable, Optional
 import torch
 from tqdm import tqdm
 
+from espnet_adaptive_dropout.experiments.free_memory import return_free_memory
 from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
 from espnet_adaptive_dropout.units.table import UnitTable
 
@@ -38,6 +39,9 @@ def taylor_scores(
     count = 0
     bar = tqdm(batches, "taylor", expected, unit="batch", leave=False)
     with _without_gradients(model), unit_masks(table) as masks:
+        for (block, _), mask in masks.items():
+            if block == 0:  # before the backward pass of the input layer, the largest
+                mask.register_hook(lambda _: return_free_memory())
         for names, batch in bar:
             tensors = {key: value.to(device) for key, value in batch.items()}
             loss = model(utt_id=names, **tensors)[0]

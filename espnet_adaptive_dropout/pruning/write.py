@@ -11,7 +11,7 @@ import torch
 
 from espnet_adaptive_dropout.experiments.checkpoint import write_weights
 from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
-from espnet_adaptive_dropout.experiments.experiment import open_model
+from espnet_adaptive_dropout.experiments.experiment import load_state, open_model
 from espnet_adaptive_dropout.experiments.features import data_inputs
 from espnet_adaptive_dropout.experiments.files import write_json, write_text, write_yaml
 from espnet_adaptive_dropout.experiments.sizes import fixed_parts, sizes
@@ -61,7 +61,8 @@ def write_experiment(
             encoder or decoder differs from the masked one by more than the tolerance.
         OSError: the directory cannot be written.
     """
-    config, state = cut(trained, keep)
+    # All of these weights will be in memory, until they are written.
+    config, state = cut(trained, keep, load_state(trained.model_file))
     if options.compact_decoder and trained.part("decoder") is None:
         config = trained.encoder_entry.with_compact_decoder(config)
     config_file = directory / "config.yaml"
@@ -83,6 +84,7 @@ def write_experiment(
         report["repair"] = {kind: one.to_dict() for kind, one in repaired.items()}
         if any(one.used for one in repaired.values()):
             write_weights(compact.state_dict(), model_file)
+            del compact  # whose memory the next one needs
             open_model(trained.task, config_file, model_file)
             plan = dataclasses.replace(plan, repaired=True)
             report["certificate"]["repaired_afterwards"] = True

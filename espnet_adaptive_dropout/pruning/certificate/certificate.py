@@ -15,6 +15,7 @@ from typing import Any, Callable
 import torch
 
 from espnet_adaptive_dropout.experiments.features import Inputs
+from espnet_adaptive_dropout.experiments.free_memory import return_free_memory
 from espnet_adaptive_dropout.pruning.certificate.precision import (
     double_precision,
     encoders_in_double_precision,
@@ -206,8 +207,12 @@ def _few_rows(encoder: torch.nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _with_gradients(encoder: torch.nn.Module) -> Iterator[None]:
-    """Compute as on a GPU and in training, where all heads are computed together."""
-    with torch.enable_grad():
+    """Compute as on a GPU and in training, where all heads are computed together.
+
+    What a backward pass would read is not kept: there is none.
+    """
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda _: None, lambda _: None)
+    with torch.enable_grad(), hooks:
         yield
 
 
@@ -221,9 +226,11 @@ def _compare(
 
     Padding is left out.
     """
+    return_free_memory()
     expected, expected_lengths = stack_output(masked, inputs)
     real = torch.arange(expected.size(1))[None, :] < expected_lengths[:, None]
     for way in ways:
+        return_free_memory()
         with way(compact):
             actual, actual_lengths = stack_output(compact, inputs)
         difference = float("inf")

@@ -24,11 +24,14 @@ def double_precision(modules: Iterable[torch.nn.Module]) -> Iterator[None]:
 def encoders_in_double_precision(encoders: Iterable[torch.nn.Module]) -> Iterator[None]:
     """Let encoders compute in double precision, see :func:`double_precision`.
 
-    A block is converted while it runs, so that only one takes more memory at a time.
+    The input layer and the blocks are converted while they run, so that only one takes
+    more memory at a time.
     """
     with contextlib.ExitStack() as stack:
         for encoder in encoders:
             blocks = list(getattr(encoder, "encoders", ()))
+            if getattr(encoder, "embed", None) is not None:
+                blocks.append(encoder.embed)
             inside = {id(tensor) for block in blocks for tensor in _floats(block)}
             others = [t for t in _floats(encoder) if id(t) not in inside]
             stack.enter_context(_doubled(others))

@@ -11,9 +11,11 @@ import torch
 from espnet_adaptive_dropout.experiments.features import Inputs
 from espnet_adaptive_dropout.pruning.certificate.certificate import (
     ROUNDING,
+    _with_gradients,
     certify,
     random_inputs,
 )
+from espnet_adaptive_dropout.report.memory import peak_bytes
 
 
 class Encoder(torch.nn.Module):
@@ -180,3 +182,16 @@ def test_both_ways_of_evaluating_are_compared(encoder):
     )
     certify(encoder, compact, inputs(), 1e-9)
     assert with_gradients == [False, False, False, True] * 2
+
+
+def test_gradients_that_nobody_asks_for_take_no_memory(encoder):
+    x = torch.randn(1000, requires_grad=True)
+
+    def run():
+        with _with_gradients(encoder):
+            y = x
+            for _ in range(20):
+                y = y.sin()  # keeps its input for the backward pass
+        assert y.requires_grad
+
+    assert peak_bytes(run, [x]) < 4 * x.numel() * x.element_size()

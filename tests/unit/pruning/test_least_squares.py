@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from espnet_adaptive_dropout.modules.empty_layers import linear
+from espnet_adaptive_dropout.pruning.repair import triangle
 from espnet_adaptive_dropout.pruning.repair.least_squares import (
     STRENGTH,
     LinearSums,
@@ -73,6 +74,27 @@ def test_the_sum_of_error_and_distance_is_minimal(bias):
     (missing + 0.1 * scale * distance).backward()
     for parameter in new.parameters():
         assert parameter.grad.abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("rows", [3, 4, 7, 1024])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_solution_is_that_of_the_stacked_frames(rows, bias, monkeypatch):
+    """Below the frames stand rows that ask for the present weights."""
+    monkeypatch.setattr(triangle, "ROWS", rows)
+    inputs, targets = frames(60, 12) + 1.0, frames(60, 3, seed=1)
+    layer = layer_of(12, 3, bias=bias)
+    weight, found_bias = solve(sums_of(inputs, targets, parts=5), layer, strength=0.01)
+    x, y, present = inputs.double(), targets.double(), layer.weight.detach().double()
+    share = (0.01 * x.square().sum(dim=0).mean()).sqrt()
+    stacked = torch.cat([x, share * torch.eye(12).double()])
+    if bias:
+        ones = torch.cat([torch.ones(60, 1), torch.zeros(12, 1)])
+        stacked = torch.cat([stacked, ones], dim=1)
+    wanted = torch.cat([y, share * present.T])
+    expected = torch.linalg.lstsq(stacked, wanted, driver="gelsd").solution
+    assert torch.allclose(weight, expected[:12].T, rtol=1e-9, atol=1e-12)
+    if bias:
+        assert torch.allclose(found_bias, expected[12], rtol=1e-9, atol=1e-12)
 
 
 def test_the_error_is_that_of_the_layer():
