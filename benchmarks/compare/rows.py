@@ -40,11 +40,7 @@ def all_runs() -> list[Run]:
     return [
         single("dense", "dense (stock Conformer)", "dense"),
         gated("ours", "adaptive dropout (ours)"),
-        gated(
-            "distilled",
-            "ours, taught by the full width",
-            distillation=0.5,
-        ),
+        gated("distilled", "ours, taught by the full width", distillation=0.5),
         *prune_points(
             "magnitude", "magnitude, then fine-tuning", criterion="magnitude"
         ),

@@ -45,8 +45,7 @@ def parts_by_width(run: Run, options: dict[str, Any]) -> tuple[float, float] | N
 
 def _gated(run: Run, config: AdaptiveDropoutConfig) -> tuple[float, float]:
     cut = run.parts
-    is_cut = config.freezes and config.cut_in_training and not config.family
-    if is_cut:
+    if config.cuts_training:
         # The part that the freeze is in is the last with masks.
         cut = min(math.ceil(config.freeze_at * run.parts - 1e-6), run.parts)
     full, begin = float(cut), config.gates_begin * run.parts
@@ -54,7 +53,7 @@ def _gated(run: Run, config: AdaptiveDropoutConfig) -> tuple[float, float]:
         full += (run.parts - begin) / PASSES  # its forward pass, to the end
     elif config.distillation:
         # The full width answers up to the cut; without one it learns to the end.
-        full += (cut - begin) / (PASSES if is_cut else 1)
+        full += (cut - begin) / (PASSES if config.cuts_training else 1)
     return full, float(run.parts - cut)
 
 

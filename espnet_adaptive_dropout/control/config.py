@@ -243,6 +243,12 @@ class AdaptiveDropoutConfig:
         return self.control != "schedule" and self.freeze_at < 1.0
 
     @property
+    def cuts_training(self) -> bool:
+        """Whether units are cut out of the training before it ends."""
+        is_one_size = set(self.family or []) <= {self.target_reduction}
+        return self.freezes and self.cut_in_training and is_one_size
+
+    @property
     def freeze_step(self) -> float:
         """Number of training steps after which the size is frozen.
 

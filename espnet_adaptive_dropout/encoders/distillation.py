@@ -93,9 +93,10 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
     if not encoder.has_begun or encoder.training_cut is not None:
         return loss, stats, weight
     whole = full_width(adaptive_stacks(model))
-    learns = torch.set_grad_enabled(not encoder.is_to_be_cut)
-    with posteriors(model) as teachers, augmentation.again(), whole, learns:
-        full_loss, _, _ = _on_a_copy(forward)
+    learns = not encoder.is_to_be_cut
+    with posteriors(model) as teachers, augmentation.again(), whole:
+        with torch.set_grad_enabled(learns):
+            full_loss, _, _ = _on_a_copy(forward)
     divergence = divergence_of(students, teachers, recogniser(model))
     strength = encoder.adaptive_dropout_conf.distillation
     stats = {
@@ -103,7 +104,7 @@ def distil(model: torch.nn.Module, forward: functools.partial) -> Output:
         "full_width_loss": full_loss.detach(),
         "distillation": divergence.detach().reshape(1),
     }
-    if not encoder.is_to_be_cut:
+    if learns:
         loss = 0.5 * (loss + full_loss)
     return loss + strength * divergence, stats, weight
 

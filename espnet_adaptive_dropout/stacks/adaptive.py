@@ -189,10 +189,8 @@ class AdaptiveStack(_Stack):
         control = self.governing_control
         return (
             control is not None
-            and control.config.freezes
-            and control.config.cut_in_training
+            and control.config.cuts_training
             and self.training_cut is None
-            and len(control.sizes) == 1
         )
 
     @property
