@@ -23,6 +23,7 @@ from espnet_adaptive_dropout.bin.cut_options import (
     check_target,
     cut_options,
 )
+from espnet_adaptive_dropout.experiments.large_tensors import return_large_tensors
 
 EXAMPLE = """\
 adaprune compress asr_model.zip --target_reduction 0.5 --data my_recordings \\
@@ -119,6 +120,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError, OSError: see there.
     """
+    return_large_tensors()
     from espnet_adaptive_dropout.compress.compress import compress
     from espnet_adaptive_dropout.compress.options import CompressOptions
     from espnet_adaptive_dropout.pruning.sweep.errors import error_counts

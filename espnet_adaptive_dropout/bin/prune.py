@@ -28,6 +28,7 @@ from espnet_adaptive_dropout.bin.cut_options import (
     cut_options,
 )
 from espnet_adaptive_dropout.experiments.files import new_directory
+from espnet_adaptive_dropout.experiments.large_tensors import return_large_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> None:
             command line or was not made by this command.
         OSError: the result cannot be written.
     """
+    return_large_tensors()
     if not (args.compact_decoder and args.target_reduction == 0.0):
         check_target(args.target_reduction)
     if args.dry_run:

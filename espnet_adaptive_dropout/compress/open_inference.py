@@ -49,8 +49,11 @@ def open_inference(
     chosen = {**_usual_options(task, load_config(config_file)), **(options or {})}
     known = inspect.signature(kind).parameters
     chosen = {name: value for name, value in chosen.items() if name in known}
+    state = None
     if _quantizes(chosen):  # which needs the weights at once
         files[model_name] = str(model_file)
+    else:  # without the copies of ESPnet's own loading
+        state = load_state(model_file)
     try:
         inference = kind(**files, **chosen, device=device)
     except (TypeError, KeyError, RuntimeError, AssertionError) as error:
@@ -58,9 +61,7 @@ def open_inference(
             f"ESPnet's {name} cannot open the model ({first_line(error)[:200]}); "
             f"does it need an option in --inference_config?"
         ) from error
-    if files[model_name] is None:
-        # Without the copies of ESPnet's own loading
-        state = load_state(model_file)
+    if state is not None:
         moved = {key: value.to(device) for key, value in state.items()}
         load_weights(model_of(inference), moved, str(model_file))
     return inference

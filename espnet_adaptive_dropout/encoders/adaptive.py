@@ -12,7 +12,7 @@ from espnet_adaptive_dropout.encoders.compact import CompactConformerEncoder
 from espnet_adaptive_dropout.encoders.prefix_tokens import PrefixInput
 from espnet_adaptive_dropout.modules.activation import fuse_swish
 from espnet_adaptive_dropout.modules.checked_loading import CheckedLoading
-from espnet_adaptive_dropout.modules.subsampling import put_channels_last
+from espnet_adaptive_dropout.modules.subsampling import replace_convolutions
 from espnet_adaptive_dropout.stacks.adaptive import AdaptiveStack
 from espnet_adaptive_dropout.units.cost import Cost
 from espnet_adaptive_dropout.units.encoder_cost import mac_cost, zero_inputs
@@ -88,7 +88,7 @@ class AdaptiveDropoutConformerEncoder(
         super().__init__(**options)
         self.input_size = input_size
         self.attach_gates(options, adaptive_dropout_conf)
-        put_channels_last(self.embed)
+        replace_convolutions(self.embed)
         self.start_control()
         if self.units.gates:
             fuse_swish(self)

@@ -17,7 +17,7 @@ from espnet_adaptive_dropout.modules.convolution import CompactConvolution
 from espnet_adaptive_dropout.modules.empty_layers import SkippedNorm, conv1d, linear
 from espnet_adaptive_dropout.modules.subsampling import (
     narrow_subsampling,
-    put_channels_last,
+    replace_convolutions,
 )
 from espnet_adaptive_dropout.units.widths import (
     BlockWidths,
@@ -75,7 +75,7 @@ class CompactConformerEncoder(CheckedLoading, PrefixInput, compat.ConformerEncod
                 narrow_subsampling(self.embed, *_channels(subsampling))
             for layer, block in zip(self.encoders, blocks):
                 _narrow(layer, block)
-        put_channels_last(self.embed)
+        replace_convolutions(self.embed)
         fuse_swish(self)
         # Distributed training waits for the gradient of every weight that requires one.
         for parameter in self.parameters():

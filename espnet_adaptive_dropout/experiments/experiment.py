@@ -22,7 +22,6 @@ from espnet_adaptive_dropout.experiments.checkpoint import (
     in_single_precision,
 )
 from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
-from espnet_adaptive_dropout.experiments.free_memory import return_free_memory
 
 # The C parser is ten times faster on the long token lists in ESPnet's configs.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -213,7 +212,6 @@ def load_weights(
         raise ValueError(
             f"{what}: config and checkpoint do not match: {' '.join(lines)[:300]}"
         ) from None
-    return_free_memory()  # that of the initial weights
 
 
 def open_model(

@@ -134,9 +134,11 @@ class _Gated(_Attention):
         Returns:
             (#batch, time1, size).
         """
-        context, self.attn = attend(
+        context, weights = attend(
             q, k, v, position, mask, self.d_k, self.dropout, self.use_sdpa
         )
+        # For ESPnet's plots. With its graph it would keep all that led to it.
+        self.attn = None if weights is None else weights.detach()
         context = context.transpose(1, 2).flatten(2)
         if self.value_gate is None:
             return self.linear_out(context)

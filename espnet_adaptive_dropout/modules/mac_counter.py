@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-# Attributes of attention modules with which the counter sees all of their products:
-# scores of all rows together, as ESPnet computes them, and without the fused kernel of
-# a CPU, which the counter does not know.
+# Attributes of modules with which the counter sees all of their products once: rows
+# together, as ESPnet computes them, and without the fused kernel of a CPU, which the
+# counter does not know.
 _COUNTED = {"rows": None, "use_sdpa": False}
 
 

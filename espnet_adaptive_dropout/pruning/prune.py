@@ -13,7 +13,6 @@ from espnet_adaptive_dropout.experiments.encoder_entry import (
     StackEntry,
     encoder_entry,
 )
-from espnet_adaptive_dropout.experiments.free_memory import return_free_memory
 from espnet_adaptive_dropout.pruning.checks import check_frozen_size
 from espnet_adaptive_dropout.pruning.criteria import criterion_choices
 from espnet_adaptive_dropout.pruning.options import PruneOptions
@@ -65,7 +64,6 @@ def rank(trained: Trained, options: PruneOptions) -> Ranking:
             f"--criterion {options.criterion}: --criterion_conf {reason}"
         ) from None
     scores, candidates = criterion(trained.table, trained)
-    return_free_memory()
     return Ranking(scores, candidates, criterion.needs_target)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Callable, Optional
 
 import torch
+from torch.utils.checkpoint import checkpoint
 from tqdm import tqdm
 
-from espnet_adaptive_dropout.experiments.free_memory import return_free_memory
+from espnet_adaptive_dropout.experiments.encoder_entry import main_encoder
 from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
 from espnet_adaptive_dropout.units.table import UnitTable
 
@@ -38,10 +40,8 @@ def taylor_scores(
     total = torch.zeros(table.num_units, dtype=torch.float64)
     count = 0
     bar = tqdm(batches, "taylor", expected, unit="batch", leave=False)
-    with _without_gradients(model), unit_masks(table) as masks:
-        for (block, _), mask in masks.items():
-            if block == 0:  # before the backward pass of the input layer, the largest
-                mask.register_hook(lambda _: return_free_memory())
+    blocks = _recomputed(getattr(main_encoder(model), "encoders", ()))
+    with _without_gradients(model), blocks, unit_masks(table) as masks:
         for names, batch in bar:
             tensors = {key: value.to(device) for key, value in batch.items()}
             loss = model(utt_id=names, **tensors)[0]
@@ -96,6 +96,25 @@ def _without_gradients(model: torch.nn.Module) -> Iterator[None]:
     finally:
         for parameter in changed:
             parameter.requires_grad_()
+
+
+@contextlib.contextmanager
+def _recomputed(blocks: Iterable[torch.nn.Module]) -> Iterator[None]:
+    """Keep of each block its input alone, and compute the rest again going backward.
+
+    What all blocks compute for a long utterance takes more memory than the model; to
+    compute it again takes a quarter more time.
+    """
+    changed = list(blocks)
+    for block in changed:
+        block.forward = functools.partial(
+            checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False
+        )
+    try:
+        yield
+    finally:
+        for block in changed:
+            del block.forward
 
 
 def mask_gradients(table: UnitTable, masks: Masks, loss: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,6 @@ from typing import Any, Callable
 import torch
 
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.experiments.free_memory import return_free_memory
 from espnet_adaptive_dropout.pruning.certificate.precision import (
     double_precision,
     encoders_in_double_precision,
@@ -226,11 +225,9 @@ def _compare(
 
     Padding is left out.
     """
-    return_free_memory()
     expected, expected_lengths = stack_output(masked, inputs)
     real = torch.arange(expected.size(1))[None, :] < expected_lengths[:, None]
     for way in ways:
-        return_free_memory()
         with way(compact):
             actual, actual_lengths = stack_output(compact, inputs)
         difference = float("inf")

@@ -14,7 +14,6 @@ import torch
 from tqdm import tqdm
 
 from espnet_adaptive_dropout.experiments.features import Inputs
-from espnet_adaptive_dropout.experiments.free_memory import return_free_memory
 from espnet_adaptive_dropout.pruning.certificate.certificate import stack_output
 from espnet_adaptive_dropout.pruning.repair.block_inputs import BlockInputs
 from espnet_adaptive_dropout.pruning.repair.least_squares import (
@@ -73,11 +72,9 @@ def repair(
     # Solved layers get tensors of their own; those that they had are kept.
     kept = [(parameter, parameter.data) for parameter in compact.parameters()]
     before = output_error()
-    return_free_memory()
     sources = BlockInputs(original, inputs[0]), BlockInputs(compact, inputs[1])
     layers = _repair_layers(list(places_of(original, compact)), sources, held_out)
     after = output_error()
-    return_free_memory()
     used = after < before
     if not used:
         for parameter, data in kept:

@@ -14,6 +14,7 @@ from espnet_adaptive_dropout.pruning.taylor import (
     taylor_scores,
     unit_masks,
 )
+from espnet_adaptive_dropout.report.memory import peak_bytes
 from espnet_adaptive_dropout.units.locations import LOCATIONS, names_of
 
 
@@ -128,9 +129,9 @@ def test_masked_tensors_are_among_the_slices_of_their_location():
 class Model(torch.nn.Module):
     """What Taylor needs of an ESPnet model."""
 
-    def __init__(self):
+    def __init__(self, **options):
         super().__init__()
-        self.encoder = adaptive(options_of("latest"))
+        self.encoder = adaptive({**options_of("latest"), **options})
 
     def forward(self, utt_id, features, lengths):
         return loss_of(self.encoder, (features, lengths)), {}, None
@@ -150,6 +151,26 @@ def test_scores_are_the_mean_of_the_squares():
     scores = taylor_scores(table, model, batches, 2)
     assert required == [one.requires_grad for one in model.parameters()]
     assert torch.allclose(scores, squares / 2, rtol=1e-4)
+
+
+def test_only_the_inputs_of_blocks_are_kept():
+    model = Model(num_blocks=6, input_layer="linear").eval().requires_grad_(False)
+    table = model.encoder.units
+    features, lengths = batch()
+    batches = [(["a", "b", "c"], dict(features=features, lengths=lengths))]
+    calls = []
+    for block in model.encoder.encoders:
+        block.norm_ff.register_forward_hook(lambda *_: calls.append(1))
+    kept = peak_bytes(lambda: taylor_scores(table, model, batches, 1), [features])
+    blocks = len(model.encoder.encoders)
+    assert len(calls) == 2 * blocks
+    assert all("forward" not in vars(block) for block in model.encoder.encoders)
+
+    def all_at_once():
+        with unit_masks(table) as masks:
+            mask_gradients(table, masks, loss_of(model.encoder, (features, lengths)))
+
+    assert kept < 0.7 * peak_bytes(all_at_once, [features])
 
 
 @pytest.fixture
