@@ -86,6 +86,24 @@ def _attend_fused(
 _Attention: Any = torch.nn.Module if TYPE_CHECKING else object
 
 
+def forget_weights(model: torch.nn.Module) -> None:
+    """Let attention modules not keep the attention weights, which ESPnet plots.
+
+    For a long utterance those of all blocks take as much memory as the model, and with
+    gradients what they were computed from is kept too.
+
+    Args:
+        model: model that is not plotted.
+    """
+
+    def forget(module: Any, args: Any, output: Any) -> None:
+        module.attn = None
+
+    for module in model.modules():
+        if hasattr(module, "attn"):
+            module.register_forward_hook(forget)
+
+
 class _Gated(_Attention):
     """Common part of the gated attentions: masks by head, and the output layer."""
 
@@ -134,11 +152,9 @@ class _Gated(_Attention):
         Returns:
             (#batch, time1, size).
         """
-        context, weights = attend(
+        context, self.attn = attend(
             q, k, v, position, mask, self.d_k, self.dropout, self.use_sdpa
         )
-        # For ESPnet's plots. With its graph it would keep all that led to it.
-        self.attn = None if weights is None else weights.detach()
         context = context.transpose(1, 2).flatten(2)
         if self.value_gate is None:
             return self.linear_out(context)

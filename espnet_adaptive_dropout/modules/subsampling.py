@@ -57,7 +57,7 @@ class InputConvolutions(torch.nn.Sequential):
 
     Attributes:
         rows: output frames, of all utterances of a batch, that a CPU evaluates
-            together; None: all.
+            together; None: it evaluates as ESPnet does.
     """
 
     def __init__(self, stock: torch.nn.Sequential):
@@ -66,11 +66,11 @@ class InputConvolutions(torch.nn.Sequential):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(#batch, 1, time, frequency) -> (#batch, channels, time', frequency')."""
-        if not is_cpu_inference(self, x):
+        if self.rows is None or not is_cpu_inference(self, x):
             return super().forward(x)
         step, reach = _step_and_reach(self)
         time = max((x.size(2) - reach) // step + 1, 1)
-        rows = time if self.rows is None else max(self.rows // len(x), LEAST_ROWS)
+        rows = max(self.rows // len(x), LEAST_ROWS)
         parts = []
         for start in range(0, time, rows):
             stop = min(start + rows, time)

@@ -24,6 +24,7 @@ from espnet_adaptive_dropout.experiments.experiment import (
     build_model,
     load_weights,
 )
+from espnet_adaptive_dropout.modules.attention import forget_weights
 from espnet_adaptive_dropout.modules.gate import SATURATED_LOGIT
 from espnet_adaptive_dropout.pruning.part import Part, Section
 from espnet_adaptive_dropout.units.cost import Cost
@@ -117,6 +118,7 @@ class Trained:
             if is_gate_weight(key):
                 weights[key] = value
         load_weights(model, weights, str(self.model_file))
+        forget_weights(model)
         return model
 
     @functools.cached_property

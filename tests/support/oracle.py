@@ -200,7 +200,8 @@ def macs(encoder, keep: Keep, heads: int, features: torch.Tensor) -> int:
         block.self_attn.register_forward_pre_hook(count_attention)
         for block in encoder.encoders
     ]
-    encoder(features, torch.tensor([features.size(1)]))
+    # With gradients a compact encoder computes all frames at once, as ESPnet does.
+    encoder(features.clone().requires_grad_(), torch.tensor([features.size(1)]))
     for handle in handles:
         handle.remove()
     return sum(counts)

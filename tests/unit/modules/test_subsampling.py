@@ -62,7 +62,7 @@ def test_memory_between_the_convolutions_does_not_grow():
     ours.rows = None
     whole = peak_bytes(lambda: ours(x), [x, *ours.parameters()])
     between = 8 * 999 * 39 * 4
-    assert whole > between + output.nbytes
+    assert whole >= between + output.nbytes
     assert extra < 0.2 * between + 2 * output.nbytes
 
 
