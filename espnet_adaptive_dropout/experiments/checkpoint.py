@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from espnet_adaptive_dropout.experiments.files import replacing
+from espnet_adaptive_dropout.experiments.large_tensors import return_small_tensors
 
 # Name of the logits in older checkpoints, where they are divided by a scale.
 _SCALED = "scaled_logits"
@@ -72,6 +73,7 @@ def write_weights(state: Mapping[str, torch.Tensor], path: str | Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    return_small_tensors()
     try:
         with replacing(path) as partial:
             torch.save(dict(state), partial)

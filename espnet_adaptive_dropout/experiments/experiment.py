@@ -22,6 +22,7 @@ from espnet_adaptive_dropout.experiments.checkpoint import (
     in_single_precision,
 )
 from espnet_adaptive_dropout.experiments.encoder_entry import encoder_entry
+from espnet_adaptive_dropout.experiments.large_tensors import return_small_tensors
 
 # The C parser is ten times faster on the long token lists in ESPnet's configs.
 _YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -212,6 +213,7 @@ def load_weights(
         raise ValueError(
             f"{what}: config and checkpoint do not match: {' '.join(lines)[:300]}"
         ) from None
+    return_small_tensors()  # also those of what was done with the model before
 
 
 def open_model(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
-# Option of mallopt, and tensors of how many bytes get memory of their own
-_MMAP_THRESHOLD, _LARGE = -3, 128 * 1024
+# Options of mallopt, and their values in bytes. Smaller ones took up to twice the time.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_KEPT, _LARGE = 32 * 2**20, 4 * 2**20
 
 
 def return_large_tensors() -> None:
@@ -14,7 +15,15 @@ def return_large_tensors() -> None:
 
     The C library of Linux does so with the first ones, and then keeps memory between
     tensors that are still there: hundreds of megabytes with a large model. This holds
-    for the whole process, and takes no time. Other systems have no such function.
+    for the whole process. Other systems have no such function.
     """
     with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)
+        set_option = ctypes.CDLL(None).mallopt
+        set_option(_MMAP_THRESHOLD, _LARGE)
+        set_option(_TRIM_THRESHOLD, _KEPT)
+
+
+def return_small_tensors() -> None:
+    """Return the memory of all smaller tensors that are gone by now."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

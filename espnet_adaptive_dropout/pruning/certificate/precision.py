@@ -24,33 +24,34 @@ def double_precision(modules: Iterable[torch.nn.Module]) -> Iterator[None]:
 def encoders_in_double_precision(encoders: Iterable[torch.nn.Module]) -> Iterator[None]:
     """Let encoders compute in double precision, see :func:`double_precision`.
 
-    The input layer and the blocks are converted while they run, so that only one takes
-    more memory at a time.
+    The modules of the input layer and of the blocks are converted while they run, so
+    that only one takes more memory at a time.
     """
     with contextlib.ExitStack() as stack:
         for encoder in encoders:
-            blocks = list(getattr(encoder, "encoders", ()))
+            owners = list(getattr(encoder, "encoders", ()))
             if getattr(encoder, "embed", None) is not None:
-                blocks.append(encoder.embed)
-            inside = {id(tensor) for block in blocks for tensor in _floats(block)}
+                owners.append(encoder.embed)
+            modules = [module for owner in owners for module in owner.children()]
+            inside = {id(tensor) for module in modules for tensor in _floats(module)}
             others = [t for t in _floats(encoder) if id(t) not in inside]
             stack.enter_context(_doubled(others))
-            for block in blocks:
-                stack.enter_context(_while_it_runs(block))
+            for module in modules:
+                stack.enter_context(_while_it_runs(module))
         yield
 
 
 @contextlib.contextmanager
-def _while_it_runs(block: torch.nn.Module) -> Iterator[None]:
+def _while_it_runs(part: torch.nn.Module) -> Iterator[None]:
     """Convert a module before each of its runs, and back after it."""
     running = contextlib.ExitStack()
 
     def begin(*_: Any) -> None:
-        running.enter_context(double_precision([block]))
+        running.enter_context(double_precision([part]))
 
     hooks = [
-        block.register_forward_pre_hook(begin),
-        block.register_forward_hook(lambda *_: running.close(), always_call=True),
+        part.register_forward_pre_hook(begin),
+        part.register_forward_hook(lambda *_: running.close(), always_call=True),
     ]
     try:
         yield

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from espnet_adaptive_dropout.experiments.features import Inputs
+from espnet_adaptive_dropout.experiments.large_tensors import return_small_tensors
 from espnet_adaptive_dropout.pruning.certificate.certificate import stack_output
 from espnet_adaptive_dropout.pruning.repair.block_inputs import BlockInputs
 from espnet_adaptive_dropout.pruning.repair.least_squares import (
@@ -130,6 +131,7 @@ def _repair_layer(
     """
     layer = place.layer
     assert isinstance(layer, torch.nn.Linear)
+    return_small_tensors()
     sums = LinearSums(layer.in_features, layer.out_features)
     error = size = 0.0
     for inputs, targets in fit:

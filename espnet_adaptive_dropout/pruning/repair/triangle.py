@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 # Rows that are stored and computed together
-ROWS = 1024
+ROWS = 512
 
 
 class Triangle:
