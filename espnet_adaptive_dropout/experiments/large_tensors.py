@@ -7,7 +7,7 @@ import ctypes
 
 # Options of mallopt, and their values in bytes. Smaller ones took up to twice the time.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_KEPT, _LARGE = 32 * 2**20, 4 * 2**20
+_KEPT, _LARGE = 64 * 2**20, 2 * 2**20
 
 
 def return_large_tensors() -> None:

@@ -140,8 +140,10 @@ def _repair_layer(
         size += float(targets.double().square().sum())
     solved = None
     if _share(error, size) > NEGLIGIBLE:
+        weight, bias = solve(sums, layer)
+        del sums  # the largest of all
         solved = copy.deepcopy(layer)
-        _set(solved, *solve(sums, layer))
+        _set(solved, weight, bias)
     error = size = better = 0.0
     for inputs, targets in test:
         error += squared_error(layer, inputs, targets)
