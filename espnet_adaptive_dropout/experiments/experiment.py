@@ -213,7 +213,7 @@ def load_weights(
         raise ValueError(
             f"{what}: config and checkpoint do not match: {' '.join(lines)[:300]}"
         ) from None
-    return_small_tensors()  # also those of what was done with the model before
+    return_small_tensors()  # initial weights, and what earlier work has left
 
 
 def open_model(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 
-# Options of mallopt, and their values in bytes. Smaller ones took up to twice the time.
+# Options of mallopt, and their values in bytes; with smaller ones a repair took up to
+# twice the time
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEPT, _LARGE = 64 * 2**20, 2 * 2**20
 

@@ -14,8 +14,8 @@ from espnet_adaptive_dropout.modules.empty_layers import conv2d, linear
 from espnet_adaptive_dropout.modules.gate import AdaptiveDropout
 from espnet_adaptive_dropout.modules.masked_product import masked_relu
 
-# Output frames of the convolutions that a CPU evaluates together, in all utterances of
-# a batch, and the least of each: with more or fewer it takes longer.
+# Output frames of the convolutions that a CPU evaluates together in single precision,
+# in all utterances of a batch, and the least of each: others take longer.
 ROWS, LEAST_ROWS = 64, 8
 
 
@@ -56,8 +56,8 @@ class InputConvolutions(torch.nn.Sequential):
         stock: stock convolutions, whose layers are taken over.
 
     Attributes:
-        rows: output frames, of all utterances of a batch, that a CPU evaluates
-            together; None: it evaluates as ESPnet does.
+        rows: output frames in single precision, of all utterances of a batch, that a
+            CPU evaluates together; None: it evaluates as ESPnet does.
     """
 
     def __init__(self, stock: torch.nn.Sequential):
@@ -70,7 +70,8 @@ class InputConvolutions(torch.nn.Sequential):
             return super().forward(x)
         step, reach = _step_and_reach(self)
         time = max((x.size(2) - reach) // step + 1, 1)
-        rows = max(self.rows // len(x), LEAST_ROWS)
+        rows = self.rows * 4 // x.element_size()
+        rows = max(rows // len(x), LEAST_ROWS)
         parts = []
         for start in range(0, time, rows):
             stop = min(start + rows, time)

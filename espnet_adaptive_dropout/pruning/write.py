@@ -80,6 +80,8 @@ def write_experiment(
     report["fixed"] = fixed_parts(compact)
     _check_removed(report)
     if options.repair:
+        del compact  # of the file, what the certificate has read leaves the memory
+        _, compact = open_model(trained.task, config_file, model_file)
         repaired = repair_trained(trained, keep, compact, options)
         report["repair"] = {kind: one.to_dict() for kind, one in repaired.items()}
         if any(one.used for one in repaired.values()):

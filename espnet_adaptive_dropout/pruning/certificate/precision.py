@@ -32,7 +32,7 @@ def encoders_in_double_precision(encoders: Iterable[torch.nn.Module]) -> Iterato
             owners = list(getattr(encoder, "encoders", ()))
             if getattr(encoder, "embed", None) is not None:
                 owners.append(encoder.embed)
-            modules = [module for owner in owners for module in owner.children()]
+            modules = dict.fromkeys(m for owner in owners for m in owner.children())
             inside = {id(tensor) for module in modules for tensor in _floats(module)}
             others = [t for t in _floats(encoder) if id(t) not in inside]
             stack.enter_context(_doubled(others))

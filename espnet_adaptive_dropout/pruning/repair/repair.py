@@ -71,15 +71,17 @@ def repair(
         return _output_error((original, compact), inputs, test)
 
     # Solved layers get tensors of their own; those that they had are kept.
-    kept = [(parameter, parameter.data) for parameter in compact.parameters()]
-    before = output_error()
+    cut = [parameter.data for parameter in compact.parameters()]
     sources = BlockInputs(original, inputs[0]), BlockInputs(compact, inputs[1])
     layers = _repair_layers(list(places_of(original, compact)), sources, held_out)
+    solved = [parameter.data for parameter in compact.parameters()]
     after = output_error()
+    # Last, as it brings all weights into memory, where the first layer needs much
+    _set_all(compact, cut)
+    before = output_error()
     used = after < before
-    if not used:
-        for parameter, data in kept:
-            parameter.data = data
+    if used:
+        _set_all(compact, solved)
     count = sum(held_out)
     return Repair(len(utterances) - count, count, before, after, used, layers)
 
@@ -167,6 +169,11 @@ def _share(error: float, size: float) -> float:
         size: sum of squares of what it is an error of.
     """
     return (error / max(size, torch.finfo(torch.float32).tiny)) ** 0.5
+
+
+def _set_all(stack: torch.nn.Module, weights: Sequence[torch.Tensor]) -> None:
+    for parameter, data in zip(stack.parameters(), weights):
+        parameter.data = data
 
 
 def _set(
