@@ -109,6 +109,8 @@ def _usual_options(task: str, config: Mapping[str, Any]) -> dict[str, Any]:
         options["ctc_weight"] = 1.0
     elif _ctc_weight(config) == 0.0 or config.get("decoder") == "transducer":
         options["ctc_weight"] = 0.0
+    if config.get("decoder") == "transducer":
+        options["transducer_conf"] = {}  # without which st_inference fails
     return options
 
 

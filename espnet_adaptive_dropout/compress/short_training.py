@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from espnet_adaptive_dropout.compress.labels import has_source_ctc
 from espnet_adaptive_dropout.compress.length import (
     AVERAGED,
     EPOCHS,
@@ -116,7 +117,9 @@ def derived_config(
 
 def has_attention_decoder(config: Mapping[str, Any]) -> bool:
     """Whether the loss of a model has that of an attention decoder."""
-    weight = float((config.get("model_conf") or {}).get("ctc_weight", 0.5))
+    conf = config.get("model_conf") or {}
+    # In speech translation, the CTC of the source language has a weight of its own.
+    weight = float(conf.get("st_mtlalpha", conf.get("ctc_weight", 0.5)))
     decoder = config.get("decoder")
     return bool(decoder) and decoder != "transducer" and weight < 1.0
 
@@ -127,8 +130,11 @@ def can_be_taught(config: Mapping[str, Any]) -> bool:
         "ctc_trim"
     ):
         return False
-    weight = float((config.get("model_conf") or {}).get("ctc_weight", 0.5))
-    return weight > 0.0 or config.get("decoder") == STOCK_DECODER
+    if config.get("decoder") == STOCK_DECODER and has_attention_decoder(config):
+        return True
+    if config.get("src_token_list"):
+        return has_source_ctc(config)
+    return float((config.get("model_conf") or {}).get("ctc_weight", 0.5)) > 0.0
 
 
 def _optimizer(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from espnet_adaptive_dropout.compress.shapes import shape_files, sizes
 from espnet_adaptive_dropout.compress.short_training import (
     can_be_taught,
     derived_config,
+    has_attention_decoder,
     peak_rate,
     with_data,
 )
@@ -149,6 +150,33 @@ def test_rates_selection_and_teacher_follow_from_the_model(experiment):
         assert can_be_taught(changed) == taught
         new, *_ = derived(experiment, changed)
         assert ("teacher" in new["encoder_conf"]) == taught
+
+
+@pytest.mark.parametrize(
+    ("decoder", "model_conf", "taught", "attends"),
+    [
+        ("transformer", {"asr_weight": 0.0}, True, True),
+        ("transformer", {"asr_weight": 0.0, "st_mtlalpha": 0.3}, True, True),
+        ("transformer", {"asr_weight": 0.0, "st_mtlalpha": 1.0}, False, False),
+        (
+            "transformer",
+            {"asr_weight": 0.3, "mtlalpha": 1.0, "st_mtlalpha": 1.0},
+            True,
+            False,
+        ),
+        ("transducer", {"asr_weight": 0.0}, False, False),
+        ("transducer", {"asr_weight": 0.3, "mtlalpha": 1.0}, True, False),
+    ],
+)
+def test_posteriors_of_speech_translation(decoder, model_conf, taught, attends):
+    config = dict(
+        encoder="conformer",
+        decoder=decoder,
+        model_conf=model_conf,
+        src_token_list=["<blank>", "a"],
+    )
+    assert can_be_taught(config) == taught
+    assert has_attention_decoder(config) == attends
 
 
 def test_a_decoder_that_was_cut_is_trained_as_it_is(experiment):
