@@ -109,8 +109,11 @@ def _usual_options(task: str, config: Mapping[str, Any]) -> dict[str, Any]:
         options["ctc_weight"] = 1.0
     elif _ctc_weight(config) == 0.0 or config.get("decoder") == "transducer":
         options["ctc_weight"] = 0.0
+    # st_inference fails without the first, and without the second leaves out the CTC.
     if config.get("decoder") == "transducer":
-        options["transducer_conf"] = {}  # without which st_inference fails
+        options["transducer_conf"] = {}
+    if (config.get("model_conf") or {}).get("st_mtlalpha") == 1.0:
+        options["ctc_greedy"] = True
     return options
 
 
