@@ -83,7 +83,7 @@ def is_ctc_alone(task: str, config: Mapping[str, Any]) -> bool:
         task: name of a module of ``espnet2.tasks``.
         config: training config of the model.
     """
-    alone = _ctc_weight(config) == 1.0 or not config.get("decoder")
+    alone = ctc_weight(config) == 1.0 or not config.get("decoder")
     return task in ("asr", "slu") and alone
 
 
@@ -99,7 +99,8 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _ctc_weight(config: Mapping[str, Any]) -> float:
+def ctc_weight(config: Mapping[str, Any]) -> float:
+    """Return the weight of the CTC loss of a model, from its training config."""
     return float((config.get("model_conf") or {}).get("ctc_weight", 0.5))
 
 
@@ -107,7 +108,7 @@ def _usual_options(task: str, config: Mapping[str, Any]) -> dict[str, Any]:
     options: dict[str, Any] = {"beam_size": 1}
     if is_ctc_alone(task, config):
         options["ctc_weight"] = 1.0
-    elif _ctc_weight(config) == 0.0 or config.get("decoder") == "transducer":
+    elif ctc_weight(config) == 0.0 or config.get("decoder") == "transducer":
         options["ctc_weight"] = 0.0
     # st_inference fails without the first, and without the second leaves out the CTC.
     if config.get("decoder") == "transducer":

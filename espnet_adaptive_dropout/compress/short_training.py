@@ -21,6 +21,7 @@ from espnet_adaptive_dropout.compress.length import (
     batches_of,
     usual_passes,
 )
+from espnet_adaptive_dropout.compress.open_inference import ctc_weight
 from espnet_adaptive_dropout.compress.shapes import shape_files, sizes
 from espnet_adaptive_dropout.compress.written import Written
 from espnet_adaptive_dropout.experiments.encoder_entry import (
@@ -119,7 +120,7 @@ def has_attention_decoder(config: Mapping[str, Any]) -> bool:
     """Whether the loss of a model has that of an attention decoder."""
     conf = config.get("model_conf") or {}
     # In speech translation, the CTC of the source language has a weight of its own.
-    weight = float(conf.get("st_mtlalpha", conf.get("ctc_weight", 0.5)))
+    weight = float(conf.get("st_mtlalpha", ctc_weight(config)))
     decoder = config.get("decoder")
     return bool(decoder) and decoder != "transducer" and weight < 1.0
 
@@ -134,7 +135,7 @@ def can_be_taught(config: Mapping[str, Any]) -> bool:
         return True
     if config.get("src_token_list"):
         return has_source_ctc(config)
-    return float((config.get("model_conf") or {}).get("ctc_weight", 0.5)) > 0.0
+    return ctc_weight(config) > 0.0
 
 
 def _optimizer(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,8 @@ def resident():
 
 if sys.argv[1] == "returned":
     return_large_tensors()
-del_me = bytearray(30 * 2**20)
-del del_me  # after this the C library keeps blocks of up to 30 MB
+first = bytearray(30 * 2**20)
+del first  # after this the C library keeps blocks of up to 30 MB
 blocks = [bytearray(b"x" * (8 * 2**20)) for _ in range(20)]
 before = resident()
 del blocks[::2]

@@ -70,8 +70,9 @@ def solve(
         squares.add_products(sums.inputs[None], -1.0 / sums.frames)
         missing.addr_(sums.inputs, sums.targets, alpha=-1.0 / sums.frames)
     if scale > 0.0:
-        for columns in torch.arange(weight.size(1)).split(COLUMNS):
-            missing[:, columns] -= squares @ weight[:, columns].double()
+        columns = zip(missing.split(COLUMNS, dim=1), weight.split(COLUMNS, dim=1))
+        for part, present in columns:
+            part -= squares @ present.double()
         for part in diagonal:
             part += strength * scale
         squares.solve_(missing)
